@@ -1,0 +1,276 @@
+package dav
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// This file reads tags, and keeps track of what is open and of what its prefixes
+// mean.
+
+// A space is a namespace, as far as it matters here.
+type space uint8
+
+const (
+	otherSpace space = iota // any other one, or none
+	davSpace
+	cardSpace
+)
+
+const (
+	davURI  = "DAV:"                           // RFC 4918
+	cardURI = "urn:ietf:params:xml:ns:carddav" // RFC 6352
+)
+
+// spaceOf returns the namespace that a URI names. A namespace is named by exactly
+// its URI: "dav:" is another one.
+func spaceOf(uri []byte) space {
+	switch string(uri) {
+	case davURI:
+		return davSpace
+	case cardURI:
+		return cardSpace
+	}
+	return otherSpace
+}
+
+// An element is one that is open.
+type element struct {
+	name, nameEnd int // its name, prefix included, in scanner.names
+	bindings      int // how many bindings were in force around it
+}
+
+// A binding is a namespace declaration in force. Of the URI it keeps what it means,
+// so that a long one takes no room.
+type binding struct {
+	prefix, prefixEnd int // in scanner.names; empty for the default namespace
+	space             space
+}
+
+// startTag consumes a start tag and opens its element. The depth of elements is
+// bounded here, and with it everything that is kept for each of them.
+func (s *scanner) startTag() error {
+	tag, err := s.tag()
+	if err != nil {
+		return err
+	}
+	if len(s.open) == MaxDepth {
+		return &LimitError{What: "elements open at once", Limit: MaxDepth}
+	}
+	// A slash in front of the '>' cannot belong to a value, because that would
+	// have to end in a quote.
+	rest, empty := bytes.CutSuffix(tag[len("<"):len(tag)-len(">")], []byte("/"))
+	name := rest[:nameLen(rest)]
+	prefix, local, ok := splitName(name)
+	if !ok {
+		return s.syntax("a tag without a name")
+	}
+	// The end tag is compared with the name as it is written here, prefix and
+	// all, as XML without namespaces has it.
+	start, end, err := s.remember(name)
+	if err != nil {
+		return err
+	}
+	s.open = append(s.open, element{start, end, len(s.bindings)})
+	// The declarations in a tag are already in force for its own name.
+	for rest = trimLeft(rest[len(name):]); len(rest) > 0; {
+		if rest, err = s.attribute(rest); err != nil {
+			return err
+		}
+	}
+	s.space, s.local = s.lookup(prefix), local
+	s.empty = empty
+	s.pos += len(tag)
+	return nil
+}
+
+// endTag consumes an end tag and closes its element. That it must be the innermost
+// one is what makes a document's structure certain.
+func (s *scanner) endTag() error {
+	if len(s.open) == 0 {
+		return s.syntax("an end tag without a start tag")
+	}
+	e := s.open[len(s.open)-1]
+	name := s.names[e.name:e.nameEnd]
+	// What it has to be is known, so it is compared and not read. Only if it
+	// differs, by white space before the '>' or for worse, is it looked at.
+	tag := s.buf[s.pos:s.end]
+	end := len("</") + len(name)
+	if end >= len(tag) || tag[end] != '>' || string(tag[len("</"):end]) != string(name) {
+		var err error
+		if tag, err = s.tag(); err != nil {
+			return err
+		}
+		end = len(tag) - len(">")
+		rest, ok := bytes.CutPrefix(tag[len("</"):end], name)
+		if !ok || len(trimLeft(rest)) > 0 {
+			return s.syntax("an end tag that does not match")
+		}
+	}
+	s.pos += end + len(">")
+	s.pop()
+	return nil
+}
+
+// pop closes the innermost element. Its declarations go out of force with it.
+func (s *scanner) pop() {
+	e := s.open[len(s.open)-1]
+	s.open = s.open[:len(s.open)-1]
+	s.names = s.names[:e.name]
+	s.bindings = s.bindings[:e.bindings]
+}
+
+// tag returns the tag at s.pos, from '<' to '>', without consuming it. It is the one
+// thing that has to be in the window as a whole.
+func (s *scanner) tag() ([]byte, error) {
+	// Most tags are a name and nothing else.
+	tag := s.buf[s.pos:s.end]
+	if n := len("<") + nameLen(tag[len("<"):]); n < len(tag) && tag[n] == '>' {
+		return tag[:n+len(">")], nil
+	}
+	// In the others, a '>' may be part of an attribute's value. What is not in
+	// the window yet is read behind what is, and the search goes on from there.
+	quote := byte(0)
+	for i := 1; ; {
+		for ; s.pos+i < s.end; i++ {
+			switch c := s.buf[s.pos+i]; {
+			case c == '<':
+				// XML forbids this in quotes, too. So a quote that
+				// nobody closes does not swallow the next rows.
+				return nil, s.syntax("a tag within a tag")
+			case quote != 0:
+				if c == quote {
+					quote = 0
+				}
+			case c == '"' || c == '\'':
+				quote = c
+			case c == '>':
+				return s.buf[s.pos : s.pos+i+1], nil
+			}
+		}
+		if err := s.need(i + 1); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// attribute reads the attribute at the start of tag, and returns what is behind it.
+// Namespace declarations come into force. No other attribute means anything in an
+// answer, so of those only the form is looked at.
+func (s *scanner) attribute(tag []byte) (rest []byte, err error) {
+	name := tag[:nameLen(tag)]
+	prefix, local, ok := splitName(name)
+	if !ok {
+		return nil, s.syntax("an attribute without a name")
+	}
+	rest, ok = bytes.CutPrefix(trimLeft(tag[len(name):]), []byte("="))
+	if !ok {
+		return nil, s.syntax("an attribute without a value")
+	}
+	rest = trimLeft(rest)
+	if len(rest) == 0 || rest[0] != '"' && rest[0] != '\'' {
+		return nil, s.syntax("an attribute without quotes")
+	}
+	value, rest, ok := bytes.Cut(rest[1:], rest[:1])
+	if !ok {
+		return nil, s.syntax("an attribute without an end")
+	}
+	// References are rare enough here to look for one first.
+	if bytes.IndexByte(value, '&') >= 0 {
+		if value, err = s.unescape(value); err != nil {
+			return nil, err
+		}
+	}
+	// A name without a prefix is xmlns itself, and declares the namespace of
+	// elements that have none.
+	switch {
+	case string(prefix) == "xmlns":
+		err = s.bind(local, spaceOf(value))
+	case len(prefix) == 0 && string(local) == "xmlns":
+		err = s.bind(nil, spaceOf(value))
+	}
+	return trimLeft(rest), err
+}
+
+// bind brings a namespace declaration into force.
+func (s *scanner) bind(prefix []byte, to space) error {
+	if len(s.bindings) == MaxBindings {
+		return &LimitError{What: "namespace declarations", Limit: MaxBindings}
+	}
+	start, end, err := s.remember(prefix)
+	if err != nil {
+		return err
+	}
+	s.bindings = append(s.bindings, binding{start, end, to})
+	return nil
+}
+
+// remember copies a name to where it stays until its element is closed. The input
+// will have moved on by then.
+func (s *scanner) remember(name []byte) (start, end int, err error) {
+	start = len(s.names)
+	if start+len(name) > MaxToken {
+		return 0, 0, &LimitError{What: "bytes in the names of open elements", Limit: MaxToken}
+	}
+	s.names = append(s.names, name...)
+	return start, len(s.names), nil
+}
+
+// lookup returns the namespace of a prefix: by the innermost declaration, and of two
+// in one tag by the last. A prefix that nobody declared is a namespace of its own,
+// none of ours. The two that XML keeps to itself cannot be declared.
+//
+// A search through all bindings is faster than a map for as few as there are, and
+// MaxBindings keeps it from being slow.
+func (s *scanner) lookup(prefix []byte) space {
+	switch string(prefix) {
+	case "xml", "xmlns":
+		return otherSpace
+	}
+	for i := len(s.bindings) - 1; i >= 0; i-- {
+		b := &s.bindings[i]
+		if string(s.names[b.prefix:b.prefixEnd]) == string(prefix) {
+			return b.space
+		}
+	}
+	return otherSpace
+}
+
+// nameByte tells which bytes may be in a name. Outside ASCII all are: which of them
+// make letters is of no interest where names are only compared.
+var nameByte = func() (t [256]bool) {
+	for c := range t {
+		t[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '_' || c == ':' || c == '.' || c == '-' || c >= utf8.RuneSelf
+	}
+	return t
+}()
+
+// nameLen returns the length of the name at the start of b; 0 if there is none. It
+// decides where a tag's name ends, so it is the one check that a stray '<' in front
+// of a digit or a space has to pass.
+func nameLen(b []byte) int {
+	if len(b) == 0 || b[0] == '-' || b[0] == '.' || '0' <= b[0] && b[0] <= '9' {
+		return 0
+	}
+	for i, c := range b {
+		if !nameByte[c] {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// splitName splits a name at its colon; it is not a name if there are two. A colon
+// at either end belongs to the local name: Namespaces in XML forbids it, and this is
+// what encoding/xml makes of it.
+func splitName(name []byte) (prefix, local []byte, ok bool) {
+	i := bytes.IndexByte(name, ':')
+	switch {
+	case len(name) == 0 || i >= 0 && bytes.IndexByte(name[i+1:], ':') >= 0:
+		return nil, nil, false
+	case i <= 0 || i == len(name)-1:
+		return nil, name, true
+	}
+	return name[:i], name[i+1:], true
+}
