@@ -1,0 +1,133 @@
+package vcf_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-vcard"
+	"github.com/go-icloud/icloud/internal/vcf"
+)
+
+// FuzzReader reads any bytes, and asks go-vcard where the two are to agree.
+func FuzzReader(f *testing.F) {
+	for _, data := range corpus(f) {
+		if len(data) < 5000 {
+			f.Add(data)
+		}
+	}
+	f.Add([]byte("BEGIN:VCARD\nFN;CHARSET=LATIN1;ENCODING=QUOTED-PRINTABLE:=C3=\n=BC\\;\nORG:;\\;;a\nTEL;TYPE=\"a,FAX\";PREF=2:tel:1\nEND:VCARD"))
+	f.Add([]byte("BEGIN:VCARD\na.X-ABLabel:_$!<x>!$_\na.EMAIL;TYPE=X-a,b:c\nN:a;b\\,c;;\\\\;\nBEGIN:VCARD\nFN:x\nEND:VCARD\nMEMBER:urn:uuid:x\nEND:VCARD"))
+	var r vcf.Reader
+	f.Fuzz(func(t *testing.T, data []byte) {
+		before := bytes.Clone(data)
+		got := r.Read(data)
+		if want, ok := reference(data); ok && dump(got) != dump(want) {
+			t.Errorf("%q: got\n%swant\n%s", data, dump(got), dump(want))
+		}
+		// What an earlier card left in the Reader makes no difference.
+		if a, b := dump(got), dump(new(vcf.Reader).Read(data)); a != b {
+			t.Errorf("%q: got\n%sand with a new Reader\n%s", data, a, b)
+		}
+		// Unfolding changes nothing that is read, and there is nothing left to unfold.
+		flat := vcf.Unfold(data)
+		if !bytes.Contains(flat, []byte("=\r\n")) {
+			if a, b := dump(r.Read(data)), dump(new(vcf.Reader).Read(flat)); a != b {
+				t.Errorf("%q: got\n%sand unfolded\n%s", data, a, b)
+			}
+			if again := vcf.Unfold(flat); !bytes.Equal(again, flat) {
+				t.Errorf("%q: unfolded twice got %q, want %q", data, again, flat)
+			}
+		}
+		// go-vcard's own unfolding, where it is to be trusted, gives the same card.
+		if !oddity.Match(data) && len(begin.FindAll(fold.ReplaceAll(data, nil), -1)) == 1 {
+			want, err := vcard.NewDecoder(bytes.NewReader(data)).Decode()
+			if err == nil {
+				got, err := vcard.NewDecoder(bytes.NewReader(flat)).Decode()
+				if err != nil {
+					t.Errorf("%q: got %v after Unfold, which makes it %q", data, err, flat)
+				}
+				sameCard(t, "after Unfold", got, want)
+			}
+		}
+		for _, name := range []string{"PHOTO", "FN"} {
+			if line, ok := vcf.Find(data, name); ok && !strings.EqualFold(line.Name, name) {
+				t.Errorf("%q: got %q, want %s", data, line.Name, name)
+			}
+		}
+		if !bytes.Equal(data, before) {
+			t.Errorf("%q was changed to %q", before, data)
+		}
+	})
+}
+
+// FuzzEdit edits one property, or two, and holds the result against what was asked for.
+func FuzzEdit(f *testing.F) {
+	const text = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:a\r\nitem1.TEL;type=HOME:1\r\nitem1.X-ABLabel:x\r\n" +
+		"TEL:2\r\nNOTE:a\\, b\r\n  c\r\nitem2.URL:http\\://a\r\nitem2.X-ABLabel:y\r\nEND:VCARD\r\n"
+	f.Add([]byte(text), "NOTE", "", "", "", "a\\;b,c\nd", byte(0))
+	f.Add([]byte(text), "TEL", "item2", "TYPE", "a;b", "3", byte(1))
+	f.Add([]byte(text), "TEL", "item1", "X-A", "b", "3", byte(2))
+	f.Add([]byte(text), "TEL", "", "", "", "", byte(3))
+	f.Add([]byte(strings.ReplaceAll(text, "\r", "")), "URL", "item2", "VALUE", "uri", `http\://b`, byte(4))
+	f.Add([]byte(text), "X-NEW", "item3", "", "", strings.Repeat("äöü", 50), byte(5))
+	for name, data := range corpus(f) {
+		if len(data) < 1000 {
+			f.Add(data, "NOTE", "", "", "", name, byte(len(data)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, name, group, param, arg, value string, how byte) {
+		before := bytes.Clone(data)
+		if out, err := vcf.Edit(data, nil); err != nil || !bytes.Equal(out, data) {
+			t.Errorf("%q edited with nothing: got %q, %v", data, out, err)
+		}
+		card, cardErr := decode(data)
+
+		// The caller starts from what go-vcard reads, and removes, adds or changes one.
+		key := strings.ToUpper(name)
+		own := card[key]
+		field := &vcard.Field{Group: group, Value: value}
+		if param != "" {
+			field.Params = vcard.Params{param: {arg, "x"}}
+		}
+		fields := vcard.Card{name: nil}
+		switch how % 6 {
+		case 0:
+			fields[name] = []*vcard.Field{field}
+		case 1:
+			fields[name] = append(own[:len(own):len(own)], field)
+		case 2:
+			fields[name] = append([]*vcard.Field{field}, own...)
+		case 3:
+			if len(own) > 0 {
+				fields[name] = own[1:]
+			}
+		case 4:
+			fields["X-SECOND"] = []*vcard.Field{field}
+			fields[name] = own
+		case 5:
+			fields[name] = []*vcard.Field{field}
+			fields["TEL"] = card["TEL"][:len(card["TEL"])/2]
+		}
+		out, err := vcf.Edit(data, props(fields))
+		if !bytes.Equal(data, before) {
+			t.Errorf("%q was changed to %q", before, data)
+		}
+		if err != nil {
+			if out != nil {
+				t.Errorf("got %q and the error %v", out, err)
+			}
+			return
+		}
+		// What go-vcard and the oracle's way to tell lines are no judges of.
+		flat := fold.ReplaceAll(data, nil)
+		if cardErr != nil || oddity.Match(data) || len(begin.FindAll(flat, -1)) != 1 || bytes.HasPrefix(data, []byte("\ufeff")) {
+			return
+		}
+		check(t, data, out, fields)
+		// Asked for once more, nothing is left to do.
+		if again, err := vcf.Edit(out, props(fields)); err != nil || !bytes.Equal(again, out) {
+			t.Errorf("%q edited once more: got %q, %v", out, again, err)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package vcf
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// This file tells whether a line of the card is what a caller asks for. The
+// caller has it from go-vcard, so the question is what go-vcard reads, not
+// what a person would.
+
+// fieldKey is equal for two fields if and only if they are the same to
+// go-vcard. Comparing keys instead of fields lets a map find a line that has
+// moved.
+func fieldKey(f Field) string {
+	params := make(map[string][]string, len(f.Params))
+	for k, v := range f.Params {
+		k = strings.ToUpper(k)
+		params[k] = append(params[k], v...)
+	}
+	return key(f.Group, params, f.Value)
+}
+
+func key(group string, params map[string][]string, value string) string {
+	var b []byte
+	// Each part has its length before it, so that none can pass for the end of
+	// another.
+	add := func(mark byte, s string) {
+		b = append(b, mark)
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(b, ' ')
+		b = append(b, s...)
+	}
+	add('.', group)
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		// A parameter without values cannot be written, and so is none.
+		for i, v := range params[name] {
+			if i == 0 {
+				add(';', name)
+			}
+			add('=', v)
+		}
+	}
+	add(':', value)
+	return string(b)
+}
+
+// lineKey is the fieldKey of what go-vcard reads in a line, "" if it reads
+// nothing. It follows go-vcard where that is wrong, too: a caller who hands
+// back what it read wants nothing changed. FuzzEdit compares the two.
+func lineKey(line []byte) string {
+	group, _, tail := splitName(line)
+	if tail < 0 {
+		return ""
+	}
+	// more says whether another parameter follows; what is left in the end is
+	// the value.
+	rest := string(line[tail+1:])
+	params := make(map[string][]string)
+	for more := line[tail] == ';'; more && rest != ""; {
+		i := strings.IndexAny(rest, "=;:")
+		if i < 0 {
+			return ""
+		}
+		if rest[i] == ';' {
+			// A parameter of vCard 2.1 without its name. One before ':' is not
+			// noticed, and takes the value for its own.
+			rest = rest[i+1:]
+			continue
+		}
+		name := strings.ToUpper(rest[:i])
+		rest = rest[i+1:]
+		if rest == "" {
+			break
+		}
+		// A list in quotation marks is parted at its commas like any other.
+		var list string
+		if rest[0] == '"' {
+			var ok bool
+			if list, rest, ok = cutQuoted(rest[1:]); !ok || rest == "" || (rest[0] != ';' && rest[0] != ':') {
+				return ""
+			}
+			more, rest = rest[0] == ';', rest[1:]
+		} else if i := strings.IndexAny(rest, ";:"); i >= 0 {
+			list, more, rest = rest[:i], rest[i] == ';', rest[i+1:]
+		} else {
+			list, more, rest = rest, false, ""
+		}
+		for v := range strings.SplitSeq(list, ",") {
+			params[name] = append(params[name], plain.Replace(v))
+		}
+	}
+	return key(string(group), params, plain.Replace(rest))
+}
+
+// plain takes away the three escapes that go-vcard knows.
+var plain = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\,`, ",")
+
+// cutQuoted reads up to the closing quotation mark. go-vcard allows the
+// escapes of Go's strings there.
+func cutQuoted(s string) (value, rest string, ok bool) {
+	var b strings.Builder
+	for s != "" {
+		if s[0] == '"' {
+			return b.String(), s[1:], true
+		}
+		r, _, tail, err := strconv.UnquoteChar(s, '"')
+		if err != nil {
+			return "", "", false
+		}
+		b.WriteRune(r)
+		s = tail
+	}
+	return b.String(), "", true
+}

@@ -1,0 +1,298 @@
+// Package vcf reads what a listing wants of a vCard in one pass over its
+// lines, and replaces single properties without touching any other byte.
+//
+// It is no model of a card; go-vcard is. A Reader finds what go-vcard finds,
+// with these differences: \; and \N are unescaped, structured values are split
+// before they are unescaped, and vCard 2.1 is understood. It is there because
+// a listing of ten thousand cards should not build ten thousand models, and
+// because go-vcard needs time quadratic in the length of an inline photo.
+//
+// Any bytes at all may be given to the functions of this package. Time is
+// linear in their number, and so is memory.
+package vcf
+
+import (
+	"bytes"
+	"unicode"
+)
+
+// Labeled is a value and what its owner calls it, in a word such as "home" or
+// "School"; "" if nothing.
+type Labeled struct{ Label, Value string }
+
+// Fields is what a listing wants of a card.
+type Fields struct {
+	// UID is the first that the card has. One that vCard 4.0 writes as a URI,
+	// urn:uuid:…, is left so.
+	UID string
+
+	// Name is FN. A card without it is named by N in the order in which it is
+	// spoken, or else by Org.
+	Name string
+
+	// Org is the organization without its departments.
+	Org string
+
+	// Emails and Phones are in the card's order, without empty ones and
+	// without space around them.
+	Emails, Phones []Labeled
+
+	// Group is set if the card is a list of others, whose UIDs are Members,
+	// without urn:uuid:.
+	Group   bool
+	Members []string
+}
+
+// A Reader reads cards. The zero value is ready; what memory it needs for one
+// card serves for the next.
+type Reader struct {
+	scanner scanner
+	fields  Fields
+
+	// text holds all strings of a card one after the other, so that a single
+	// conversion makes them all. aside holds what may be wanted or not:
+	// labels, the groups that they belong to, and a name made of N.
+	text, aside []byte
+
+	// What has been found so far. All but n and labels is in text.
+	uid     piece
+	fn, org choice
+	n       choice // mostly comes before FN and is not needed then
+	entries []entry
+	labels  []label
+	members []piece
+}
+
+// A piece is a part of text or of aside, or else a word that needs no room
+// there. The zero piece is empty. It is positions and not bytes, because text
+// moves when it grows, and becomes a string in the end.
+type piece struct {
+	word     string
+	from, to int
+}
+
+func (p piece) empty() bool { return p.word == "" && p.from == p.to }
+
+// in returns the piece as a string, cut from all, which is text or aside.
+func (p piece) in(all string) string {
+	if p.word != "" {
+		return p.word
+	}
+	return all[p.from:p.to]
+}
+
+// A choice is the best value so far of a property that a listing wants once.
+type choice struct {
+	piece
+	pref int
+}
+
+// loses reports whether a value of that preference is to replace the choice.
+// As with Card.PreferredValue of go-vcard the first of equals wins; but an
+// empty value never does, so that a name is found if there is one.
+func (c choice) loses(pref int) bool { return c.empty() || pref < c.pref }
+
+// An entry is an address or a number. Its label is what the parameters say
+// until all lines are read: an X-ABLabel can come before what it labels, after
+// it, or not at all. The group is in aside, the rest in text.
+type entry struct {
+	kind  kind
+	value piece
+	label piece
+	group piece
+}
+
+// roomy is how many bytes a Reader keeps from card to card. A huge one shall
+// not be remembered for ever.
+const roomy = 64 << 10
+
+// Read returns what card says. It never fails: of a damaged card it returns
+// what is legible, and of what is no card nothing. The Fields and their slices
+// are good until the next Read, their strings as long as anybody keeps them.
+func (r *Reader) Read(card []byte) *Fields {
+	r.reset(card)
+	s := &r.scanner
+	for s.scan() {
+		if s.level != 1 || s.kind == other {
+			continue
+		}
+		if params, value, ok := splitParams(s.text()[s.tail:]); ok && len(value) > 0 {
+			r.property(s.kind, readParams(params), value)
+		}
+	}
+	return r.finish()
+}
+
+func (r *Reader) reset(card []byte) {
+	if cap(r.text)+cap(r.aside)+cap(r.scanner.spare) > roomy || cap(r.entries)+cap(r.labels)+cap(r.members) > roomy/64 {
+		*r = Reader{}
+	}
+	f := r.fields
+	// The slices are handed out again. A string that is left behind in a slice
+	// would keep the text of its whole card alive.
+	clear(f.Emails)
+	clear(f.Phones)
+	clear(f.Members)
+	r.scanner.reset(card)
+	*r = Reader{
+		scanner: r.scanner,
+		fields:  Fields{Emails: f.Emails[:0], Phones: f.Phones[:0], Members: f.Members[:0]},
+		text:    r.text[:0],
+		aside:   r.aside[:0],
+		entries: r.entries[:0],
+		labels:  r.labels[:0],
+		members: r.members[:0],
+	}
+}
+
+// property takes one property in. Only those come here that a listing wants,
+// and none that is empty. A value is appended to text before it is known
+// whether it is wanted, and becomes part of it only if it is: that saves a
+// copy of nearly everything.
+func (r *Reader) property(k kind, m meta, value []byte) {
+	switch start := len(r.text); k {
+	case kindUID:
+		if r.uid.empty() {
+			r.uid = r.keep(start, m.appendText(r.text, value))
+		}
+
+	case kindFN:
+		if r.fn.loses(m.pref) {
+			if p := r.keep(start, m.appendText(r.text, value)); !p.empty() {
+				r.fn = choice{p, m.pref}
+			}
+		}
+
+	case kindN:
+		if r.n.loses(m.pref) {
+			start := len(r.aside)
+			r.aside = appendSpoken(r.aside, value, m.encoding)
+			if p := (piece{from: start, to: len(r.aside)}); !p.empty() {
+				r.n = choice{p, m.pref}
+			}
+		}
+
+	case kindOrg:
+		// An escaped semicolon is part of a name, as in "Bücher\; Töne".
+		// Departments follow the organization; Apple writes the semicolon
+		// before them even if there are none.
+		for more := r.org.loses(m.pref); more; {
+			var component []byte
+			component, value, more = cutComponent(value)
+			if p := r.keep(start, m.appendText(r.text, component)); !p.empty() {
+				r.org = choice{p, m.pref}
+				break
+			}
+		}
+
+	case kindEmail, kindTel:
+		text := m.appendText(r.text, value)
+		from, to := trim(text, start)
+		if k == kindTel && to-from >= 4 && is(text[from:from+4], "TEL:") {
+			// vCard 4.0 prefers a URI. A person dials what follows the scheme.
+			from, to = trim(text[:to], from+4)
+		}
+		if from < to {
+			r.text = text[:to]
+			r.entries = append(r.entries, entry{k, piece{from: from, to: to}, r.typeLabel(m), r.note(r.scanner.group)})
+		}
+
+	case kindLabel:
+		if len(r.scanner.group) > 0 {
+			r.label(m.appendText(r.aside, value))
+		}
+
+	case kindKind:
+		if is(bytes.TrimSpace(value), "GROUP") {
+			r.fields.Group = true
+		}
+
+	case kindMember:
+		text := m.appendText(r.text, value)
+		if t := text[start:]; len(t) >= 9 && is(t[:9], "URN:UUID:") {
+			start += 9
+		}
+		if p := r.keep(start, text); !p.empty() {
+			r.members = append(r.members, p)
+		}
+	}
+}
+
+// keep returns text[start:] as a piece of the Reader's text, which grows by
+// it. Space alone is no value.
+func (r *Reader) keep(start int, text []byte) piece {
+	if len(bytes.TrimSpace(text[start:])) == 0 {
+		return piece{}
+	}
+	r.text = text
+	return piece{from: start, to: len(text)}
+}
+
+// trim finds where text[from:] begins and ends without surrounding space.
+func trim(text []byte, from int) (int, int) {
+	inner := bytes.TrimLeftFunc(text[from:], unicode.IsSpace)
+	from = len(text) - len(inner)
+	return from, from + len(bytes.TrimRightFunc(inner, unicode.IsSpace))
+}
+
+// appendSpoken appends an N in the order in which it is spoken: N begins with
+// the family's name, and has the prefix, "Dr.", after the given names. Commas
+// stay, though they part several names of one kind: go-vcard, which unescapes
+// a component before it can be parted, cannot tell those from commas in a
+// name.
+func appendSpoken(dst, value []byte, e encoding) []byte {
+	var parts [5][]byte
+	for i, more := 0, true; more && i < len(parts); i++ {
+		parts[i], value, more = cutComponent(value)
+	}
+	begin := len(dst)
+	for _, i := range [...]int{3, 1, 2, 0, 4} {
+		if len(parts[i]) == 0 {
+			continue
+		}
+		before := len(dst)
+		if before > begin {
+			dst = append(dst, ' ')
+		}
+		start := len(dst)
+		dst = e.appendText(dst, parts[i])
+		part := bytes.TrimSpace(dst[start:])
+		if len(part) == 0 {
+			dst = dst[:before]
+			continue
+		}
+		// The part moves down over its own leading space.
+		dst = append(dst[:start], part...)
+	}
+	return dst
+}
+
+// finish makes Fields of what property took in.
+func (r *Reader) finish() *Fields {
+	name := r.fn.piece
+	switch {
+	case !name.empty():
+	case !r.n.empty():
+		name.from = len(r.text)
+		r.text = append(r.text, r.aside[r.n.from:r.n.to]...)
+		name.to = len(r.text)
+	default:
+		name = r.org.piece
+	}
+	r.applyLabels()
+
+	f, all := &r.fields, string(r.text)
+	f.UID, f.Name, f.Org = r.uid.in(all), name.in(all), r.org.in(all)
+	for _, e := range r.entries {
+		l := Labeled{e.label.in(all), e.value.in(all)}
+		if e.kind == kindEmail {
+			f.Emails = append(f.Emails, l)
+		} else {
+			f.Phones = append(f.Phones, l)
+		}
+	}
+	for _, m := range r.members {
+		f.Members = append(f.Members, m.in(all))
+	}
+	return f
+}
