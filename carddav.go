@@ -1,0 +1,41 @@
+// The door to everything else in CardDAV: go-webdav's client on our transport.
+
+package icloud
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/emersion/go-webdav/carddav"
+)
+
+// CardDAV returns go-webdav's client for what this package leaves out, such as
+// filtered queries. Its endpoint is the account's home, which "" names as a path:
+// FindAddressBooks finds the one address book there.
+//
+// Its requests go the way of all others: they carry the password to the same
+// hosts alone, and what is not success is an *AuthError or a *ResponseError here
+// too. Errors that go-webdav words itself may repeat what a server sent. It
+// reads whole answers into memory, and loses a list to one bad card; use
+// [Client.Contacts] and [Client.Sync] for listing.
+func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
+	b, _, err := c.findBook(ctx)
+	if err = c.settle(ctx, err); err != nil {
+		return nil, err
+	}
+	return carddav.NewClient(webdavClient{c}, b.home.String())
+}
+
+// webdavClient is a webdav.HTTPClient.
+type webdavClient struct{ client *Client }
+
+func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	resp, err := w.client.do(req, ordinary)
+	if err == nil && resp.StatusCode/100 != 2 {
+		// go-webdav would put the text of the answer into its error.
+		discard(resp)
+		resp, err = nil, responseError(resp)
+	}
+	return resp, w.client.settle(ctx, err)
+}

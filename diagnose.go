@@ -1,0 +1,117 @@
+// Why a password is refused: evidence in, verdict out. Nothing here asks, waits
+// or remembers, so that the table can be read, and tested, as a table.
+
+package icloud
+
+import "time"
+
+// DefaultLifetime is how long an app-specific password is taken to live if
+// Options.Lifetime does not say otherwise. Integrators report one year; Apple
+// publishes no figure, which is why age alone never makes a verdict Certain.
+const DefaultLifetime = 365 * 24 * time.Hour
+
+const (
+	day = 24 * time.Hour
+
+	// issueSlack is how far a recorded date of issue may be off: dates are
+	// noted a day late, and in other time zones.
+	issueSlack = 2 * day
+
+	// standInSlack takes its place where the first acceptance stands in for
+	// an unknown issue, since passwords are generated before they are used.
+	standInSlack = 30 * day
+
+	// endSlack is how close to the end of its lifetime a password must have
+	// worked for the end to be the likely reason, and how far beyond it a
+	// password must work to prove that it has another lifetime.
+	endSlack = 14 * day
+)
+
+// evidence is what is known of a refused password. Dates are zero if unknown.
+type evidence struct {
+	issued      time.Time
+	first, last time.Time // acceptances
+	changed     time.Time // the account's own password
+	refused     time.Time // since when the password is refused
+	lifetime    time.Duration
+}
+
+// afterZero is after the zeros of all systems, of which FAT's, the first day of
+// 1980, is the latest.
+var afterZero = time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// known returns t, or zero if t cannot be a date of an app-specific password:
+// it lies in the future of now, or is another system's idea of zero.
+func known(t, now time.Time) time.Time {
+	if t.After(now) || t.Before(afterZero) {
+		return time.Time{}
+	}
+	return t.Round(0).UTC()
+}
+
+// worked says whether the password is known to have been accepted.
+func (e evidence) worked() bool { return !e.last.IsZero() }
+
+// end returns the estimated end of the password's life, and how much earlier
+// the true end may be; zero if there is no saying. The first acceptance stands
+// in for an unknown issue: people generate a password when they connect.
+func (e evidence) end() (end time.Time, slack time.Duration) {
+	switch {
+	case e.lifetime <= 0:
+		return time.Time{}, 0
+	case !e.issued.IsZero():
+		return e.issued.Add(e.lifetime), issueSlack
+	case e.worked():
+		return e.first.Add(e.lifetime), standInSlack
+	}
+	return time.Time{}, 0
+}
+
+// outlived says whether the password was accepted well past its end, so that
+// the end was no end.
+func (e evidence) outlived() bool {
+	end, _ := e.end()
+	return !end.IsZero() && !e.last.Before(end.Add(endSlack))
+}
+
+// diagnose names the reason for which the evidence speaks, and how well. It
+// expects dates that have been through known, refused excepted.
+func diagnose(e evidence) (reason error, certainty Certainty) {
+	end, slack := e.end()
+
+	// A change of the account's password revokes what was issued before it
+	// (Apple, 102654). This alone needs no guess.
+	if since := e.since(); !since.IsZero() && e.changed.After(since.Add(day)) && e.changed.After(e.last) {
+		return ErrPasswordRevoked, Certain
+	}
+
+	if !e.worked() {
+		if !end.IsZero() && e.refused.After(end) {
+			return ErrPasswordExpired, Possible
+		}
+		return ErrPasswordRejected, Likely
+	}
+
+	most := Likely
+	if e.issued.IsZero() {
+		most = Possible
+	}
+	switch {
+	case end.IsZero(), e.outlived():
+		return ErrPasswordRevoked, most
+	case !e.refused.After(end.Add(-slack)):
+		return ErrPasswordRevoked, most
+	case e.last.Before(end.Add(-endSlack)):
+		// It was not in use when its time came, and may have gone earlier.
+		return ErrPasswordExpired, Possible
+	}
+	return ErrPasswordExpired, most
+}
+
+// since returns the issue or what stands in for it.
+func (e evidence) since() time.Time {
+	if e.issued.IsZero() {
+		return e.first
+	}
+	return e.issued
+}

@@ -1,0 +1,482 @@
+// The way to the address book: principal, home-set, book (RFC 6764, RFC 5397,
+// RFC 6352 section 7.1.1), and what a moved or forgotten one means.
+
+package icloud
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-icloud/icloud/internal/dav"
+)
+
+// book is the account's address book, as it was found. It is guarded by
+// Client.mu; the URL is never modified.
+type book struct {
+	url, home *url.URL
+	suspect   bool // a 401 there was refuted: it may have moved
+}
+
+// answer is what a question to the endpoint found out beside the acceptance.
+type answer struct {
+	base      *url.URL // what principal is relative to
+	principal string   // href, as written
+	isBook    bool     // the endpoint is an address book itself
+}
+
+var (
+	errNoPrincipal = errors.New("icloud: the server does not say who is signed in (current-user-principal)")
+	errNoNumber    = errors.New("icloud: the server forgot the account's number in the principal, as iCloud does at times; try again later")
+	errNoHome      = errors.New("icloud: the account has no home for address books (addressbook-home-set)")
+	errNoBook      = errors.New("icloud: the account has no address book")
+)
+
+// front is where the question goes: the endpoint as given, on iCloud its root.
+func (c *Client) front() *url.URL {
+	if c.gate.apple {
+		return c.endpoint.ResolveReference(&url.URL{Path: "/"})
+	}
+	return c.endpoint
+}
+
+// wellKnown is where discovery goes on (RFC 6764, section 5).
+func (c *Client) wellKnown() *url.URL {
+	return c.endpoint.ResolveReference(&url.URL{Path: "/.well-known/carddav"})
+}
+
+// signIn asks the endpoint who is signed in. A 401 is asked about once more, and
+// if that is accepted, it was the sign-in.
+func (c *Client) signIn(ctx context.Context, present bool) (*answer, error) {
+	for {
+		l, ans, err := c.admit(ctx, present)
+		if ans != nil || err != nil {
+			return ans, err
+		}
+		ans, started, err := c.inquire(ctx, l)
+		if errors.Is(err, errRefused) {
+			ans, err = c.judge(ctx, l, started, present)
+		}
+		if errors.Is(err, errReplaced) {
+			continue
+		}
+		return ans, err
+	}
+}
+
+// inquire puts the question with the password of l: PROPFIND, Depth 0, for
+// current-user-principal. Only a 207 that names one is acceptance, or one that
+// shows the endpoint to be an address book. errRefused is a 401 that counts.
+//
+// A server whose DAV is elsewhere than at its root is asked at the well-known
+// URL; iCloud's is at its root.
+func (c *Client) inquire(ctx context.Context, l *login) (*answer, uint64, error) {
+	ans, started, err := c.inquireAt(ctx, l, c.front())
+	if err == nil || c.gate.apple || !elsewhere(err) {
+		return ans, started, err
+	}
+	ans, started, second := c.inquireAt(ctx, l, c.wellKnown())
+	if second != nil && elsewhere(second) {
+		second = err
+	}
+	return ans, started, second
+}
+
+// elsewhere says whether an error shows that CardDAV is not spoken at a URL,
+// rather than that it failed there.
+func elsewhere(err error) bool {
+	if re, ok := errors.AsType[*ResponseError](err); ok {
+		return re.StatusCode < 500 && re.StatusCode != http.StatusUnauthorized &&
+			re.StatusCode != http.StatusTooManyRequests || re.StatusCode == http.StatusNotImplemented
+	}
+	return errors.Is(err, errNoPrincipal)
+}
+
+func (c *Client) inquireAt(ctx context.Context, l *login, u *url.URL) (*answer, uint64, error) {
+	req, err := davRequest(ctx, "PROPFIND", u, "0", c.whoAmIBody(u))
+	if err != nil {
+		return nil, 0, err
+	}
+	resp, started, err := c.send(l, req, asking)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && c.counts(resp):
+		discard(resp)
+		return nil, started, errRefused
+	case resp.StatusCode != http.StatusMultiStatus:
+		discard(resp)
+		return nil, started, responseError(resp)
+	}
+	defer resp.Body.Close()
+	ans, err := readAnswer(resp)
+	if err == nil {
+		c.accepted(l, started)
+	}
+	return ans, started, err
+}
+
+// readAnswer reads who is signed in.
+func readAnswer(resp *http.Response) (*answer, error) {
+	ans := &answer{base: resp.Request.URL}
+	status := 0
+	err := rows(resp, func(row *dav.Row) error {
+		switch {
+		case row.Status >= 300:
+			status = row.Status
+		case len(row.Principal) > 0 && !row.Unauthenticated && ans.principal == "":
+			ans.principal = string(row.Principal)
+		}
+		ans.isBook = ans.isBook || row.AddressBook && sameResource(string(row.Href), ans.base)
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case ans.principal != "" || ans.isBook:
+		return ans, nil
+	case status != 0:
+		return nil, &ResponseError{Method: resp.Request.Method, StatusCode: status}
+	}
+	return nil, errNoPrincipal
+}
+
+// findBook returns the address book. It is fresh if it was found just now, and
+// not remembered.
+func (c *Client) findBook(ctx context.Context) (b book, fresh bool, err error) {
+	// A Client that is signed out says so before anything else.
+	if _, _, err := c.admit(ctx, false); err != nil {
+		return book{}, false, err
+	}
+	c.mu.Lock()
+	b = c.book
+	c.mu.Unlock()
+	if b.url != nil && !b.suspect {
+		return b, false, nil
+	}
+	b, err = c.rediscover(ctx, b.url)
+	return b, true, err
+}
+
+// rediscover finds the address book again, unless another call has found
+// another than old meanwhile.
+func (c *Client) rediscover(ctx context.Context, old *url.URL) (book, error) {
+	if err := c.finding.take(ctx); err != nil {
+		return book{}, err
+	}
+	defer c.finding.give()
+	c.mu.Lock()
+	b := c.book
+	c.mu.Unlock()
+	if b.url != nil && b.url != old && !b.suspect {
+		return b, nil
+	}
+	b, err := c.discover(ctx)
+	if err != nil {
+		return book{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.book.url == nil || c.book.url.String() != b.url.String() {
+		c.kept.dirty, c.kept.urgent = true, true
+	}
+	c.book = b
+	return b, nil
+}
+
+// discover asks for the address book: three requests.
+func (c *Client) discover(ctx context.Context) (book, error) {
+	ans, err := c.start(ctx)
+	if err != nil {
+		return book{}, err
+	}
+	if ans.isBook {
+		return book{url: ans.base, home: ans.base.ResolveReference(&url.URL{Path: "."})}, nil
+	}
+	principal, err := c.gate.resolve(ans.base, ans.principal)
+	if err != nil {
+		return book{}, err
+	}
+	// iCloud at times forgets the account's number, answers 403 to whoever
+	// follows, and means nothing by it.
+	for _, u := range []*url.URL{c.front(), c.wellKnown()} {
+		if principal.Path != "/principal/" {
+			break
+		}
+		if ans, err = c.whoAmI(ctx, u); err != nil {
+			return book{}, err
+		}
+		if principal, err = c.gate.resolve(ans.base, ans.principal); err != nil {
+			return book{}, err
+		}
+	}
+	if principal.Path == "/principal/" && c.gate.apple {
+		return book{}, errNoNumber
+	}
+	homes, err := c.findHomes(ctx, principal)
+	if err != nil {
+		return book{}, err
+	}
+	for _, home := range homes {
+		u, err := c.findBookIn(ctx, home)
+		if u != nil || err != nil {
+			return book{url: u, home: home}, err
+		}
+	}
+	return book{}, errNoBook
+}
+
+// start asks where discovery starts: at the endpoint as given, and on iCloud, if
+// that knows nothing, where the question goes.
+func (c *Client) start(ctx context.Context) (*answer, error) {
+	if c.endpoint.Path != c.front().Path {
+		ans, err := c.whoAmI(ctx, c.endpoint)
+		if err == nil || !elsewhere(err) {
+			return ans, err
+		}
+	}
+	return c.signIn(ctx, false)
+}
+
+// whoAmI asks u who is signed in.
+func (c *Client) whoAmI(ctx context.Context, u *url.URL) (*answer, error) {
+	resp, err := c.propfind(ctx, u, "0", c.whoAmIBody(u))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return readAnswer(resp)
+}
+
+// whoAmIBody asks a URL that may be an address book what it is, too.
+func (c *Client) whoAmIBody(u *url.URL) []byte {
+	if u.Path == c.endpoint.Path && u.Path != "/" {
+		return dav.PropfindEndpoint()
+	}
+	return dav.PropfindPrincipal()
+}
+
+// findHomes asks a principal for its homes: on iCloud one, absolute, on the
+// account's partition host.
+func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL, error) {
+	resp, err := c.propfind(ctx, principal, "0", dav.PropfindHomeSet())
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var homes []*url.URL
+	status := 0
+	err = rows(resp, func(row *dav.Row) error {
+		if row.Status >= 300 {
+			status = row.Status
+		}
+		for _, href := range row.HomeSet {
+			home, err := c.gate.resolve(resp.Request.URL, string(href))
+			if err != nil {
+				return err
+			}
+			homes = append(homes, home)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(homes) > 0:
+		return homes, nil
+	case status != 0:
+		return nil, &ResponseError{Method: resp.Request.Method, StatusCode: status}
+	}
+	return nil, errNoHome
+}
+
+// findBookIn returns the first address book that a home lists, or nil if it
+// lists none. iCloud has one, without a name.
+func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error) {
+	resp, err := c.propfind(ctx, home, "1", dav.PropfindBooks())
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var found *url.URL
+	status := 0
+	err = rows(resp, func(row *dav.Row) (err error) {
+		if row.Status >= 300 {
+			status = row.Status
+		}
+		if row.AddressBook && found == nil {
+			found, err = c.gate.resolve(resp.Request.URL, string(row.Href))
+		}
+		return err
+	})
+	if err == nil && found == nil && status != 0 {
+		err = &ResponseError{Method: resp.Request.Method, StatusCode: status}
+	}
+	return found, err
+}
+
+// withBook calls f with the address book. If a remembered one turns out to be
+// gone, it is looked for once more; f gets the new one if there is one, and the
+// error of the old one stands otherwise.
+func (c *Client) withBook(ctx context.Context, f func(u *url.URL) error) error {
+	b, fresh, err := c.findBook(ctx)
+	if err != nil {
+		return err
+	}
+	err = f(b.url)
+	if fresh || !gone(err) {
+		c.suspect(b, err)
+		return err
+	}
+	now, again := c.rediscover(ctx, b.url)
+	switch {
+	case again != nil:
+		return again
+	case now.url.String() == b.url.String():
+		return err
+	}
+	return f(now.url)
+}
+
+// gone says whether an error may mean that a URL is no longer the resource's.
+func gone(err error) bool {
+	re, ok := errors.AsType[*ResponseError](err)
+	if !ok {
+		return false
+	}
+	switch re.StatusCode {
+	case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+		return true
+	}
+	return false
+}
+
+// suspect remembers that the book may have moved, if it answered with a 401 that
+// was refuted: a partition host that an account has left does so for good. The
+// next call looks for it again.
+func (c *Client) suspect(b book, err error) {
+	re, ok := errors.AsType[*ResponseError](err)
+	if !ok || re.StatusCode != http.StatusUnauthorized {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.book.url == b.url {
+		c.book.suspect = true
+	}
+}
+
+// davRequest returns a request with an XML body, or without one.
+func davRequest(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, errBadURL
+	}
+	req.URL = u
+	req.Header.Set("Content-Type", "application/xml; charset=utf-8")
+	if depth != "" {
+		req.Header.Set("Depth", depth)
+	}
+	return req, nil
+}
+
+// propfind sends a PROPFIND. Its answer is a multistatus.
+func (c *Client) propfind(ctx context.Context, u *url.URL, depth string, body []byte) (*http.Response, error) {
+	return c.multistatus(ctx, "PROPFIND", u, depth, body)
+}
+
+// multistatus sends a request whose answer must be a 207.
+func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Response, error) {
+	req, err := davRequest(ctx, method, u, depth, body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.do(req, ordinary)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusMultiStatus {
+		defer discard(resp)
+		return nil, refusal(resp)
+	}
+	return resp, nil
+}
+
+// responseError is the error of an answer's status.
+func responseError(resp *http.Response) error {
+	return &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
+}
+
+// conditionError is a ResponseError whose body named a precondition.
+type conditionError struct {
+	*ResponseError
+	condition dav.Condition
+}
+
+func (e *conditionError) Unwrap() error { return e.ResponseError }
+
+// refusal is responseError with the precondition that the body names.
+func refusal(resp *http.Response) error {
+	re := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
+	if condition := dav.Precondition(resp.Body); condition != dav.NoCondition {
+		return &conditionError{re, condition}
+	}
+	return re
+}
+
+// rows calls f with each row of a small multistatus.
+func rows(resp *http.Response, f func(*dav.Row) error) error {
+	d := dav.NewDecoder(resp.Body)
+	for {
+		row, err := d.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = f(row)
+		} else {
+			err = bodyError(resp.Request, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// bodyError wraps the error with which a multistatus ended. What the decoder
+// says repeats nothing of the answer; what the network says may.
+func bodyError(req *http.Request, err error) error {
+	var syntax *dav.SyntaxError
+	var limit *dav.LimitError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err}
+	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
+		return fmt.Errorf("icloud: %s: the answer cannot be read: %w", req.Method, err)
+	}
+	if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
+		err = errors.Join(ended, err)
+	}
+	return transportError(req.Method, err)
+}
+
+// dirPath returns path with a slash at its end.
+func dirPath(path string) string {
+	if strings.HasSuffix(path, "/") {
+		return path
+	}
+	return path + "/"
+}
+
+// sameResource says whether an href is that of u. A slash at the end makes no
+// difference: servers forget it for collections.
+func sameResource(href string, u *url.URL) bool {
+	v, err := u.Parse(href)
+	return err == nil && dirPath(v.Path) == dirPath(u.Path)
+}

@@ -1,0 +1,289 @@
+// What can go wrong: the sentinels, the verdict on a password with its
+// evidence (AuthError), an answer that was neither success nor a verdict
+// (ResponseError), and a card that could not be got (CardError).
+
+package icloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// The reasons for which a password is refused. iCloud answers each of them
+// with the same empty 401, so they are inferences from what is remembered of
+// the password, never something that the server said; [AuthError] carries
+// them with the evidence and a [Certainty].
+var (
+	// ErrPasswordExpired says that the password worked, or may have worked,
+	// and has outlived its lifetime ([Options.Lifetime]).
+	ErrPasswordExpired = errors.New("icloud: password expired")
+
+	// ErrPasswordRevoked says that the password worked and was removed by
+	// its owner: alone, or with all others when the account's own password
+	// was changed.
+	ErrPasswordRevoked = errors.New("icloud: password revoked")
+
+	// ErrPasswordRejected says that the password has never worked here: it
+	// or the Apple ID is mistyped, or it is the account's own password.
+	ErrPasswordRejected = errors.New("icloud: password rejected")
+)
+
+var (
+	// ErrNotAppSpecific is returned by [ParsePassword] for text that does
+	// not have the form of an app-specific password. Nothing was sent.
+	ErrNotAppSpecific = errors.New("icloud: not the form of an app-specific password")
+
+	// ErrResync is returned by [Client.Sync] when the server no longer
+	// honors the sync token (RFC 6578, section 3.2), or when it is a token
+	// of another address book: start again from "".
+	ErrResync = errors.New("icloud: sync token no longer honored")
+
+	// ErrConflict is returned by [Client.Put] and [Client.Delete] when the
+	// card is not, or no longer, the one that the ETag names (412, RFC 9110,
+	// section 13.1). Nothing was written.
+	ErrConflict = errors.New("icloud: the card has changed")
+)
+
+// Certainty says how well the evidence supports a verdict. Its zero value is
+// the weakest.
+type Certainty int
+
+const (
+	Possible Certainty = iota // the evidence allows it, and little more
+	Likely                    // other causes would have left other traces
+	Certain                   // by Apple's documentation nothing else is possible
+)
+
+// String returns "possible", "likely" or "certain".
+func (c Certainty) String() string {
+	switch c {
+	case Possible:
+		return "possible"
+	case Likely:
+		return "likely"
+	case Certain:
+		return "certain"
+	}
+	return fmt.Sprintf("Certainty(%d)", int(c))
+}
+
+// AuthError says that iCloud has refused the password, why that is so as far
+// as the evidence goes, and whether it is final. It contains neither the
+// password nor the name of the account. An AuthError returned by a [Client]
+// is shared between calls and never changes; do not modify it.
+//
+// Unless Confirmed is set, nothing has been decided: the refusal may be
+// iCloud's passing fault, and telling a customer to reconnect would be
+// premature.
+type AuthError struct {
+	// Err is ErrPasswordExpired, ErrPasswordRevoked or ErrPasswordRejected.
+	Err error
+
+	// Certainty says how well the evidence supports Err.
+	Certainty Certainty
+
+	// Confirmed says that the refusal has outlasted Options.Dwell, or needed
+	// no waiting: the Client is signed out, and asks iCloud no more than
+	// once a day until Client.Reconnect.
+	Confirmed bool
+
+	// Refused is the time since which iCloud has refused the password.
+	Refused time.Time
+
+	// The evidence, each zero if unknown. Expires is an estimate: the issue,
+	// or the first acceptance in its stead, and Options.Lifetime.
+	Issued, Expires, LastAccepted, AccountChanged time.Time
+
+	// elsewhere is set off iCloud, where Apple's pages are no help.
+	elsewhere bool
+}
+
+// Error describes the refusal in one line that is fit for a log.
+func (e *AuthError) Error() string {
+	var b strings.Builder
+	if e.Err != nil {
+		b.WriteString(e.Err.Error())
+	} else {
+		b.WriteString("icloud: password refused")
+	}
+	b.WriteString(" (")
+	b.WriteString(e.Certainty.String())
+	if !e.Confirmed {
+		b.WriteString(", not confirmed")
+	}
+	for _, d := range e.dates() {
+		if !d.time.IsZero() {
+			fmt.Fprintf(&b, ", %s %s", d.words, d.time.UTC().Format(time.DateOnly))
+		}
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// dates lists the evidence as Error words it and LogValue keys it.
+func (e *AuthError) dates() []struct {
+	words, key string
+	time       time.Time
+} {
+	return []struct {
+		words, key string
+		time       time.Time
+	}{
+		{"refused since", "refused", e.Refused},
+		{"issued", "issued", e.Issued},
+		{"estimated to expire", "expires", e.Expires},
+		{"last accepted", "last_accepted", e.LastAccepted},
+		{"account password changed", "account_changed", e.AccountChanged},
+	}
+}
+
+// Unwrap returns e.Err, so that errors.Is finds the reason.
+func (e *AuthError) Unwrap() error { return e.Err }
+
+// Remedy returns what the password's owner should do, in sentences to show
+// to them. It names Apple's page only if it was iCloud that refused.
+func (e *AuthError) Remedy() string {
+	if e.elsewhere {
+		if errors.Is(e.Err, ErrPasswordRejected) {
+			return "The server has never accepted this user name and password. " +
+				"Check both for typing errors, then connect again."
+		}
+		return "The server no longer accepts this password. " +
+			"Get a new one from whoever runs the server, then connect again."
+	}
+	const steps = "Open account.apple.com, choose Sign-In and Security, then App-Specific Passwords, " +
+		"and generate a new one. Up to 25 can be active at a time; remove one that is no longer used if there is no room. "
+	const reconnect = "Then reconnect with the new app-specific password."
+	switch {
+	case errors.Is(e.Err, ErrPasswordExpired):
+		return "The app-specific password is no longer accepted, most probably because of its age. " + steps + reconnect
+	case errors.Is(e.Err, ErrPasswordRevoked):
+		return "The app-specific password was removed, or the Apple Account's own password was changed, " +
+			"which revokes all app-specific passwords at once. " + steps + reconnect
+	case errors.Is(e.Err, ErrPasswordRejected):
+		return "iCloud has never accepted this Apple ID with this password. The usual causes are: " +
+			"the Apple Account's own password was entered instead of an app-specific password; " +
+			"an alias was entered instead of the account's primary e-mail address; " +
+			"one of the two was mistyped; or the password has been removed since, " +
+			"as a change of the account's own password does to all of them. " +
+			"To make a new one: " + steps + reconnect
+	}
+	return "iCloud does not accept the app-specific password. Changing the Apple Account's own password " +
+		"revokes all app-specific passwords. " + steps + reconnect
+}
+
+// LogValue returns the reason, the certainty, whether it is confirmed, and the
+// known dates, as a group.
+func (e *AuthError) LogValue() slog.Value {
+	reason := "refused"
+	switch {
+	case errors.Is(e.Err, ErrPasswordExpired):
+		reason = "expired"
+	case errors.Is(e.Err, ErrPasswordRevoked):
+		reason = "revoked"
+	case errors.Is(e.Err, ErrPasswordRejected):
+		reason = "rejected"
+	}
+	attrs := []slog.Attr{
+		slog.String("reason", reason),
+		slog.String("certainty", e.Certainty.String()),
+		slog.Bool("confirmed", e.Confirmed),
+	}
+	for _, d := range e.dates() {
+		if !d.time.IsZero() {
+			attrs = append(attrs, slog.Time(d.key, d.time))
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// CardError is about one card that a listing or a sync could not get. Its
+// text does not contain the ID, which may be personal data.
+type CardError struct {
+	ID  string // as Contact.ID
+	Err error  // what happened to it, often a *ResponseError
+}
+
+// Error returns the text of e.Err, marked as being about one card.
+func (e *CardError) Error() string {
+	if e.Err == nil {
+		return "icloud: a card could not be got"
+	}
+	return "icloud: a card could not be got: " + strings.TrimPrefix(e.Err.Error(), "icloud: ")
+}
+
+// Unwrap returns e.Err.
+func (e *CardError) Unwrap() error { return e.Err }
+
+// ResponseError is an answer that is neither success nor a verdict on the
+// password: a fault of the server, of something in between, or of the
+// request. It contains nothing of the answer but its status.
+type ResponseError struct {
+	// Method is the request's, for instance "REPORT".
+	Method string
+
+	// StatusCode is the HTTP status of the answer, or of the row of a
+	// multistatus (RFC 4918, section 13).
+	StatusCode int
+
+	// RetryAfter is how long to wait before the next call for this account;
+	// zero if the server named no time. It is at least what the server
+	// asked for, and longer where that is known to be too short.
+	RetryAfter time.Duration
+
+	// Withheld says that the request was not sent, because an earlier answer
+	// (StatusCode) has asked this account to wait, and RetryAfter is left of it.
+	Withheld bool
+}
+
+// Error returns the method, the status and the wait in one line.
+func (e *ResponseError) Error() string {
+	status := fmt.Sprint(e.StatusCode)
+	if text := http.StatusText(e.StatusCode); text != "" {
+		status += " " + text
+	}
+	method := e.Method
+	if method == "" {
+		method = "request"
+	}
+	if e.Withheld {
+		return fmt.Sprintf("icloud: %s not sent: the server has asked to wait, %v left (%s)", method, e.RetryAfter.Round(time.Second), status)
+	}
+	if e.RetryAfter > 0 {
+		return fmt.Sprintf("icloud: %s answered %s, retry after %v", method, status, e.RetryAfter.Round(time.Second))
+	}
+	return fmt.Sprintf("icloud: %s answered %s", method, status)
+}
+
+// hiddenError wraps an error whose text may name hosts, paths or accounts:
+// errors.Is and As reach it, its text is not repeated.
+type hiddenError struct {
+	text string
+	err  error
+	lost bool // the connection was, and with it what became of the request
+}
+
+func (e *hiddenError) Error() string { return e.text }
+func (e *hiddenError) Unwrap() error { return e.err }
+
+// transportError wraps what the network or the context ended a request with.
+func transportError(method string, err error) error {
+	var timeout net.Error
+	what := "the connection failed"
+	switch {
+	case errors.Is(err, context.Canceled):
+		what = context.Canceled.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		what = context.DeadlineExceeded.Error()
+	case errors.As(err, &timeout) && timeout.Timeout():
+		what = "the connection timed out"
+	}
+	dial, ok := errors.AsType[*net.OpError](err)
+	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial"}
+}

@@ -1,0 +1,141 @@
+// Photos: within the card, or on another of iCloud's hosts, as its own cards have
+// them.
+
+package icloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-icloud/icloud/internal/vcf"
+)
+
+// maxPhoto bounds a photo. Apple allows 224 KB.
+const maxPhoto = 1 << 20
+
+var (
+	errPhotoTooLarge = fmt.Errorf("icloud: the photo is larger than %d MiB", maxPhoto>>20)
+	errPhotoUnread   = errors.New("icloud: the photo cannot be decoded")
+)
+
+// Photo returns a contact's photo and its media type, which is sniffed, such as
+// "image/jpeg"; nil without an error if the card has none. It costs a request if
+// the card has the photo's address in place of the photo, as iCloud's own cards
+// do; on [Client.Contacts] it is the caller who decides whether to. The password
+// is sent with it under the same rules as ever. Whatever the answer, it is no
+// evidence about the password. A photo over 1 MiB is an error.
+func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, mediaType string, err error) {
+	if contact == nil {
+		return nil, "", errors.New("icloud: Photo of a nil Contact")
+	}
+	line, ok := vcf.Find(contact.VCard, "PHOTO")
+	value := strings.TrimSpace(string(line.Value))
+	if !ok || value == "" {
+		return nil, "", nil
+	}
+	said := line.Param("MEDIATYPE")
+	if t := strings.ToLower(line.Param("TYPE")); said == "" && t != "" {
+		said = "image/" + strings.TrimPrefix(t, "image/")
+	}
+	scheme, rest, _ := strings.Cut(value, ":")
+	switch scheme = strings.ToLower(scheme); {
+	case scheme == "data":
+		data, said, err = dataURI(rest)
+	case scheme == "http", scheme == "https":
+		data, said, err = c.fetchPhoto(ctx, value)
+		err = c.settle(ctx, err)
+	case strings.EqualFold(line.Param("VALUE"), "uri"):
+		err = errors.New("icloud: the photo's address is of an unknown kind")
+	default:
+		data, err = decodeBase64(value)
+	}
+	if err != nil || len(data) == 0 {
+		return nil, "", err
+	}
+	mediaType = http.DetectContentType(data)
+	if !strings.HasPrefix(mediaType, "image/") {
+		if strings.HasPrefix(mediaType, "text/") {
+			return nil, "", errPhotoUnread // a page that says why there is none
+		}
+		if strings.HasPrefix(said, "image/") {
+			mediaType = said // HEIC, for one, is not sniffed
+		}
+	}
+	return data, mediaType, nil
+}
+
+// fetchPhoto gets a photo from one of iCloud's hosts.
+func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, said string, err error) {
+	u, err := c.gate.resolve(c.endpoint, address)
+	if err != nil {
+		return nil, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, "", errBadURL
+	}
+	resp, err := c.do(req, photo)
+	if err != nil {
+		return nil, "", err
+	}
+	defer discard(resp)
+	if resp.StatusCode != http.StatusOK || isPage(resp) {
+		return nil, "", responseError(resp)
+	}
+	data, err = io.ReadAll(io.LimitReader(resp.Body, maxPhoto+1))
+	switch {
+	case err != nil:
+		return nil, "", bodyError(req, err)
+	case len(data) > maxPhoto:
+		return nil, "", errPhotoTooLarge
+	}
+	return data, resp.Header.Get("Content-Type"), nil
+}
+
+// dataURI decodes what follows "data:" (RFC 2397).
+func dataURI(s string) (data []byte, said string, err error) {
+	head, body, ok := strings.Cut(s, ",")
+	if !ok {
+		return nil, "", errPhotoUnread
+	}
+	said, _, _ = strings.Cut(head, ";")
+	plain, err := url.PathUnescape(body)
+	if err != nil {
+		return nil, "", errPhotoUnread
+	}
+	if strings.HasSuffix(strings.ToLower(head), ";base64") {
+		data, err = decodeBase64(plain)
+		return data, said, err
+	}
+	if len(plain) > maxPhoto {
+		return nil, "", errPhotoTooLarge
+	}
+	return []byte(plain), said, nil
+}
+
+// decodeBase64 decodes base64 as people fold it: white space anywhere, padding or
+// none.
+func decodeBase64(s string) ([]byte, error) {
+	compact := bytes.Map(func(r rune) rune {
+		if r == ' ' || r == '\t' || r == '\r' || r == '\n' || r == '=' {
+			return -1
+		}
+		return r
+	}, []byte(s))
+	if base64.RawStdEncoding.DecodedLen(len(compact)) > maxPhoto {
+		return nil, errPhotoTooLarge
+	}
+	data := make([]byte, base64.RawStdEncoding.DecodedLen(len(compact)))
+	n, err := base64.RawStdEncoding.Decode(data, compact)
+	if err != nil {
+		return nil, errPhotoUnread
+	}
+	return data[:n], nil
+}

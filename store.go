@@ -1,0 +1,527 @@
+// Where memory outlives the process: Store, DirStore, the form in which an
+// account is saved, and when the Client loads and saves it.
+
+package icloud
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Store keeps what Clients learn of their accounts: dates, refusals, URLs that
+// contain the account's number, and a salted hash of the password; never a
+// password, never a contact. It is personal data all the same.
+//
+// Keys are 64 hexadecimal digits, one per account and endpoint. Both methods
+// are called concurrently, by all Clients that share the Store, and must return
+// when ctx ends.
+//
+// Several programs may share the Stores of an account. Before a Client saves, it
+// loads again and adds what others have learned: a later acceptance wins over
+// an earlier refusal, and what is known of one password never touches another,
+// so that a worker with an old refusal cannot undo another's Reconnect. A Store
+// needs no transactions for that: an update that is lost costs one repeated
+// question, never a verdict. Clocks that differ by minutes shift Options.Dwell
+// by as much.
+type Store interface {
+	// Load returns what was last saved under key, or nil and no error if
+	// nothing was. The caller may modify what it returns.
+	Load(ctx context.Context, key string) ([]byte, error)
+
+	// Save keeps data under key, whole or not at all. It does not retain data.
+	Save(ctx context.Context, key string, data []byte) error
+}
+
+// DirStore is a Store in the directory that it names, which is created, with
+// its parents, when something is first saved. The directory is open to its
+// owner alone (0700), as are the files (0600), one for each account; each is
+// replaced by renaming a complete one, so that a crash leaves the old or the new.
+// Several processes may share a DirStore on a local file system.
+type DirStore string
+
+// path returns the file of key, or an error if key could name another file.
+func (d DirStore) path(key string) (string, error) {
+	if d == "" {
+		return "", errors.New("icloud: DirStore has no directory")
+	}
+	if !validKey(key) {
+		return "", errors.New("icloud: DirStore: malformed key")
+	}
+	return filepath.Join(string(d), key), nil
+}
+
+// validKey says whether key is made of letters, digits, hyphens and underscores
+// alone, few enough for a file's name, so that no file system can take it for
+// something else.
+func validKey(key string) bool {
+	if key == "" || len(key) > 200 {
+		return false
+	}
+	for _, c := range []byte(key) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// Load implements [Store].
+func (d DirStore) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	name, err := d.path(key)
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// Save implements [Store].
+func (d DirStore) Save(ctx context.Context, key string, data []byte) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	name, err := d.path(key)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return err
+	}
+	// CreateTemp makes files 0600. The dot keeps a file that a crash leaves
+	// behind from ever being taken for an account's.
+	f, err := os.CreateTemp(string(d), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = f.Write(data)
+	if err == nil {
+		// Without it a crash of the machine may leave a renamed, empty file.
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// storeKey returns the key of an account: nothing that a directory listing could
+// be read for, and the same for every spelling of it.
+func storeKey(endpoint *url.URL, appleID string) string {
+	sum := sha256.Sum256([]byte(endpoint.String() + "\x00" + strings.ToLower(appleID)))
+	return hex.EncodeToString(sum[:])
+}
+
+// saved is what is kept of an account. Its fields keep their meaning for ever;
+// those of a later version of this package are kept as they are.
+type saved struct {
+	Version   int               `json:"v"`
+	Book      string            `json:"book,omitempty"`      // URL
+	Home      string            `json:"home,omitempty"`      // URL
+	Passwords []json.RawMessage `json:"passwords,omitempty"` // entries
+
+	entries []*entry
+	later   fields
+}
+
+// entry is what is kept of one password.
+type entry struct {
+	Salt []byte `json:"salt"` // 16 random bytes
+	Hash []byte `json:"hash"` // HMAC-SHA256 of the password, keyed by Salt
+
+	Issued         time.Time `json:"issued,omitzero"`
+	AccountChanged time.Time `json:"account_changed,omitzero"`
+	FirstAccepted  time.Time `json:"first_accepted,omitzero"`
+	LastAccepted   time.Time `json:"last_accepted,omitzero"`
+	Refused        time.Time `json:"refused,omitzero"`
+	Asked          time.Time `json:"asked,omitzero"`
+	Told           bool      `json:"told,omitempty"`
+	Verdict        *verdict  `json:"verdict,omitempty"`
+
+	later fields
+}
+
+// verdict is an AuthError, for the same one to come back after a restart.
+type verdict struct {
+	Reason         string    `json:"reason"`
+	Certainty      Certainty `json:"certainty"`
+	Confirmed      bool      `json:"confirmed"`
+	Refused        time.Time `json:"refused,omitzero"`
+	Issued         time.Time `json:"issued,omitzero"`
+	Expires        time.Time `json:"expires,omitzero"`
+	LastAccepted   time.Time `json:"last_accepted,omitzero"`
+	AccountChanged time.Time `json:"account_changed,omitzero"`
+}
+
+const (
+	savedVersion = 1
+
+	// keptPasswords bounds what is kept of old ones.
+	keptPasswords = 4
+)
+
+// reasons names the sentinels in what is saved.
+var reasons = map[string]error{
+	"expired":  ErrPasswordExpired,
+	"revoked":  ErrPasswordRevoked,
+	"rejected": ErrPasswordRejected,
+}
+
+// fields are members of a JSON object that this version does not know.
+type fields map[string]json.RawMessage
+
+// unmarshalWith decodes data into known and returns the members it has no
+// field for.
+func unmarshalWith(data []byte, known any) (fields, error) {
+	if err := json.Unmarshal(data, known); err != nil {
+		return nil, err
+	}
+	var all fields
+	if err := json.Unmarshal(data, &all); err != nil || all == nil {
+		return nil, errors.Join(errors.New("not an object"), err)
+	}
+	text, err := json.Marshal(known)
+	if err != nil {
+		return nil, err
+	}
+	var mine fields
+	if err := json.Unmarshal(text, &mine); err != nil {
+		return nil, err
+	}
+	for name := range mine {
+		delete(all, name)
+	}
+	return all, nil
+}
+
+// marshalWith encodes known and adds the members of later.
+func marshalWith(known any, later fields) ([]byte, error) {
+	text, err := json.Marshal(known)
+	if err != nil || len(later) == 0 {
+		return text, err
+	}
+	all := make(fields, len(later))
+	for name, value := range later {
+		all[name] = value
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, err
+	}
+	return json.Marshal(all)
+}
+
+// decodeSaved decodes what a Store has loaded. Empty data means none. The error
+// repeats nothing of it.
+func decodeSaved(data []byte) (*saved, error) {
+	s := &saved{Version: savedVersion}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return s, nil
+	}
+	var err error
+	if s.later, err = unmarshalWith(data, s); err != nil {
+		return nil, err
+	}
+	for _, text := range s.Passwords {
+		e := new(entry)
+		if e.later, err = unmarshalWith(text, e); err != nil {
+			return nil, err
+		}
+		s.entries = append(s.entries, e)
+	}
+	return s, nil
+}
+
+// encode is the inverse of decodeSaved.
+func (s *saved) encode() ([]byte, error) {
+	s.Passwords = nil
+	for _, e := range s.entries {
+		text, err := marshalWith(e, e.later)
+		if err != nil {
+			return nil, err
+		}
+		s.Passwords = append(s.Passwords, text)
+	}
+	return marshalWith(s, s.later)
+}
+
+// entry returns the entry of a password, or nil.
+func (s *saved) entry(p Password) *entry {
+	for _, e := range s.entries {
+		if len(e.Salt) > 0 && hmac.Equal(e.Hash, hashPassword(p, e.Salt)) {
+			return e
+		}
+	}
+	return nil
+}
+
+// put replaces what is kept of a password, and lets go of the oldest ones.
+func (s *saved) put(p Password, m memory) {
+	e := s.entry(p)
+	if e == nil {
+		e = &entry{Salt: make([]byte, 16)}
+		rand.Read(e.Salt) // never fails
+		e.Hash = hashPassword(p, e.Salt)
+		s.entries = append(s.entries, e)
+	}
+	e.remember(m)
+	// It is never let go of itself: an owner who keeps entering wrong ones
+	// makes newer entries.
+	others := slices.DeleteFunc(s.entries, func(other *entry) bool { return other == e })
+	slices.SortStableFunc(others, func(a, b *entry) int { return b.latest().Compare(a.latest()) })
+	s.entries = append([]*entry{e}, others[:min(len(others), keptPasswords-1)]...)
+}
+
+// hashPassword lets an old refusal be told from a new password. App-specific
+// passwords have 75 bits, more than can be guessed.
+func hashPassword(p Password, salt []byte) []byte {
+	mac := hmac.New(sha256.New, salt)
+	mac.Write([]byte(p.Reveal()))
+	return mac.Sum(nil)
+}
+
+// latest returns when something was last learned of the password.
+func (e *entry) latest() time.Time {
+	if e.Asked.After(e.LastAccepted) {
+		return e.Asked
+	}
+	return e.LastAccepted
+}
+
+// remember sets e to m.
+func (e *entry) remember(m memory) {
+	e.Issued, e.AccountChanged = m.issued, m.changed
+	e.FirstAccepted, e.LastAccepted = m.first, m.last
+	e.Refused, e.Asked, e.Told = m.refused, m.asked, m.told
+	e.Verdict = nil
+	if v := m.verdict; v != nil {
+		e.Verdict = &verdict{
+			Certainty: v.Certainty, Confirmed: v.Confirmed, Refused: v.Refused, Issued: v.Issued,
+			Expires: v.Expires, LastAccepted: v.LastAccepted, AccountChanged: v.AccountChanged,
+		}
+		for name, reason := range reasons {
+			if v.Err == reason {
+				e.Verdict.Reason = name
+			}
+		}
+	}
+}
+
+// memory is the inverse of remember.
+func (e *entry) memory(r rules) memory {
+	m := memory{
+		issued: e.Issued, changed: e.AccountChanged, first: e.FirstAccepted, last: e.LastAccepted,
+		refused: e.Refused, asked: e.Asked, told: e.Told,
+	}
+	for _, t := range []*time.Time{&m.issued, &m.changed, &m.first, &m.last, &m.refused, &m.asked} {
+		*t = t.UTC()
+	}
+	v := e.Verdict
+	if v == nil || reasons[v.Reason] == nil || m.refused.IsZero() {
+		// A reason that a later version has found is asked about again.
+		m.refused, m.asked = time.Time{}, time.Time{}
+		return m
+	}
+	m.verdict = &AuthError{
+		Err: reasons[v.Reason], Certainty: min(max(v.Certainty, Possible), Certain), Confirmed: v.Confirmed,
+		Refused: v.Refused.UTC(), Issued: v.Issued.UTC(), Expires: v.Expires.UTC(),
+		LastAccepted: v.LastAccepted.UTC(), AccountChanged: v.AccountChanged.UTC(), elsewhere: r.elsewhere,
+	}
+	return m
+}
+
+// kept is what a Client knows of its Store. It is guarded by Client.mu.
+type kept struct {
+	loaded bool
+	dirty  bool      // something is not saved yet
+	urgent bool      // and should not wait for an hour
+	saved  time.Time // when it last was
+	tell   bool      // SignedOut is saved as told, and yet to be told
+}
+
+// saveEvery is how often a successful call writes at most.
+const saveEvery = time.Hour
+
+// recall loads what the Store has of the account, once. A Client that could not
+// know whether its password is latched must not send it, so a failure to load
+// fails the call.
+func (c *Client) recall(ctx context.Context) error {
+	c.mu.Lock()
+	loaded := c.kept.loaded
+	c.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	if err := c.keeping.take(ctx); err != nil {
+		return err
+	}
+	defer c.keeping.give()
+	c.mu.Lock()
+	loaded = c.kept.loaded
+	c.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	s, err := c.load(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept.loaded = true
+	c.absorb(s, c.login)
+	c.kept.saved = c.login.memory.last
+	// Whoever can write to the Store must not direct the password either.
+	u, err1 := c.gate.resolve(c.endpoint, s.Book)
+	home, err2 := c.gate.resolve(c.endpoint, s.Home)
+	if s.Book != "" && s.Home != "" && err1 == nil && err2 == nil {
+		c.book = book{url: u, home: home}
+	}
+	// A state that an earlier Client has reported is no news.
+	c.reported = c.login.memory.status(c.login.cred, c.rules, now()).State
+	return nil
+}
+
+// load returns what is saved. The caller has its turn in c.keeping.
+func (c *Client) load(ctx context.Context) (*saved, error) {
+	if c.store == nil {
+		return &saved{Version: savedVersion}, nil
+	}
+	data, err := c.store.Load(ctx, c.key)
+	if err != nil {
+		return nil, &hiddenError{text: "icloud: the Store failed to load key " + c.key, err: err}
+	}
+	s, err := decodeSaved(data)
+	if err != nil {
+		return nil, fmt.Errorf("icloud: the Store's data under key %s is corrupt", c.key)
+	}
+	return s, nil
+}
+
+// absorb adds what is saved of a login's password to what is remembered. The
+// caller holds c.mu.
+func (c *Client) absorb(s *saved, l *login) {
+	t := now()
+	if issued := known(l.cred.Issued, t); !issued.IsZero() {
+		l.memory.issued = issued
+	}
+	if changed := known(l.cred.AccountChanged, t); changed.After(l.memory.changed) {
+		l.memory.changed = changed
+	}
+	if e := s.entry(l.cred.Password); e != nil {
+		l.memory.merge(e.memory(c.rules))
+	}
+}
+
+// save loads, merges and saves what is remembered of l, after change has been
+// applied to it. What change makes becomes the Client's memory only once it is
+// saved, or cannot be; the error is the Store's. The caller has its turn in
+// c.keeping. change runs under c.mu.
+func (c *Client) save(ctx context.Context, l *login, change func(*memory)) (memory, error) {
+	s, err := c.load(ctx)
+	c.mu.Lock()
+	if err == nil {
+		c.absorb(s, l)
+	}
+	m := l.memory
+	if change != nil {
+		change(&m)
+	}
+	if c.store == nil || err != nil {
+		c.kept.dirty = true
+		c.kept.urgent = c.kept.urgent || change != nil
+		c.mu.Unlock()
+		return m, err
+	}
+	s.put(l.cred.Password, m)
+	if l != c.login {
+		// A Reconnect was refused: what is known of both is kept.
+		c.absorb(s, c.login)
+		s.put(c.login.cred.Password, c.login.memory)
+	}
+	if c.book.url != nil {
+		s.Book, s.Home = c.book.url.String(), c.book.home.String()
+	}
+	was := c.kept
+	c.kept.dirty, c.kept.urgent = false, false
+	c.mu.Unlock()
+
+	data, err := s.encode()
+	if err == nil {
+		err = c.store.Save(ctx, c.key, data)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.kept.dirty = true
+		c.kept.urgent = c.kept.urgent || was.urgent || change != nil
+		return m, &hiddenError{text: "icloud: the Store failed to save key " + c.key, err: err}
+	}
+	c.kept.saved = now()
+	return m, nil
+}
+
+// settle ends a call: it saves what is due, reports a change of the state, and
+// returns err. That a success could not be saved does not make it a failure; the
+// next call tries again. The caller holds no lock and no turn, since OnStatus may
+// call the Client.
+func (c *Client) settle(ctx context.Context, err error) error {
+	c.saveDue(ctx)
+	c.report(ctx)
+	return err
+}
+
+func (c *Client) saveDue(ctx context.Context) {
+	c.mu.Lock()
+	due := c.store != nil && c.kept.dirty && (c.kept.urgent || over(c.kept.saved, now(), saveEvery))
+	urgent := c.kept.urgent
+	c.mu.Unlock()
+	// One of many concurrent calls is enough to do it, unless it is urgent.
+	if !due || !urgent && !c.keeping.try() || urgent && c.keeping.take(ctx) != nil {
+		return
+	}
+	defer c.keeping.give()
+	c.mu.Lock()
+	due = c.kept.dirty
+	l := c.login
+	c.mu.Unlock()
+	if due {
+		_, _ = c.save(ctx, l, nil)
+	}
+}
+
+// saveNow saves a verdict that could not be saved when it was reached.
+func (c *Client) saveNow(ctx context.Context, l *login) error {
+	if err := c.keeping.take(ctx); err != nil {
+		return err
+	}
+	defer c.keeping.give()
+	_, err := c.save(ctx, l, nil)
+	return err
+}
+
+// now returns the time in the form in which it is remembered.
+func now() time.Time { return time.Now().Round(0).UTC() }

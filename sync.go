@@ -1,0 +1,378 @@
+// Following changes: sync-collection (RFC 6578), or ETags compared where a server
+// has none.
+
+package icloud
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-icloud/icloud/internal/dav"
+)
+
+// Change is a card that was added or changed, or one that was deleted.
+type Change struct {
+	ID      string
+	Contact *Contact // nil: deleted
+}
+
+// Sync reports what has changed since a token: apply is called for each card
+// that was added, changed or deleted, one after another, and next is the token
+// for the next time. since "" reports all cards. A card may be reported without
+// having changed, and a deletion for a card that was never reported.
+//
+// next is worth keeping once the work of apply is. With an error, next is since:
+// some changes may have been applied, and all come again. An error of apply ends
+// Sync and is returned as it is. Cards that could not be got are *CardErrors
+// joined in an error, after all others have been applied. [ErrResync] says that
+// since is no longer honored, or not of this address book: call Sync with "",
+// and delete only then, and only what that run did not report.
+//
+// Where the server has no sync-collection, which iCloud has, the token holds the
+// ID of every card with a hash of its ETag; it is then about 40 bytes a card, and
+// personal data.
+func (c *Client) Sync(ctx context.Context, since string, apply func(Change) error) (next string, err error) {
+	s := &syncing{since: since, apply: apply}
+	s.listing = newListing(c, ctx, func(contact *Contact) error {
+		return s.change(Change{contact.ID, contact})
+	})
+	err = c.withBook(ctx, s.run)
+	if _, ok := errors.AsType[*tokenError](err); ok {
+		err = ErrResync
+	}
+	if s.applied != nil {
+		_ = c.settle(ctx, nil)
+		return since, s.applied
+	}
+	if err = c.settle(ctx, s.failed.with(err)); err != nil {
+		return since, err
+	}
+	return s.next, nil
+}
+
+// syncing is one run of Sync.
+type syncing struct {
+	*listing
+	since, next string
+	apply       func(Change) error
+	applied     error // apply's
+	book        *url.URL
+	bare        bool // asks without address-data
+}
+
+func (s *syncing) change(c Change) error {
+	if err := s.apply(c); err != nil {
+		s.applied = err
+		return errStopped
+	}
+	return nil
+}
+
+func (s *syncing) gone(id string) error { return s.change(Change{ID: id}) }
+
+// run syncs the book at u.
+func (s *syncing) run(u *url.URL) error {
+	s.book = u
+	t, ok := parseToken(s.since)
+	if !ok || s.since != "" && t.book != s.bookHash() {
+		return ErrResync
+	}
+	if t.etags != nil {
+		return s.compare(t.etags)
+	}
+	return s.collect(t.server)
+}
+
+// bookHash names a book in a token. Partition hosts come and go; the account's
+// number in the path stays.
+func (s *syncing) bookHash() string {
+	host := s.book.Host
+	if g := s.client.gate; g.apple {
+		host = g.host
+	}
+	sum := sha256.Sum256([]byte(host + dirPath(s.book.Path)))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// maxPages bounds a server that always has more.
+const maxPages = 10_000
+
+var errEndless = errors.New("icloud: the server's pages of changes do not end")
+
+// tokenError is an answer that refuses a token, perhaps because the book is no
+// longer where it was.
+type tokenError struct{ error }
+
+func (e *tokenError) Unwrap() error { return e.error }
+
+// collect asks for the changes since a token of the server's, page by page.
+func (s *syncing) collect(token string) error {
+	for range maxPages {
+		resp, err := s.report(token, !s.bare)
+		if err != nil {
+			if token == "" && refusedEmpty(err) {
+				return s.compare(nil)
+			}
+			return s.refusal(token, err)
+		}
+		next, more, err := s.page(resp, token == "")
+		switch _, broken := errors.AsType[*dav.SyntaxError](err); {
+		case broken && !s.bare:
+			// One of the cards may have broken the answer.
+			s.bare = true
+			continue
+		case err != nil:
+			return err
+		case next == "" && token == "":
+			// Not a sync-collection, then: all cards, and no way on.
+			return s.compare(nil)
+		case next == "":
+			return ErrResync
+		case !more:
+			s.next = syncToken{book: s.bookHash(), server: next}.String()
+			return nil
+		case next == token:
+			return errEndless
+		}
+		token = next
+		// A card may have changed again since the page before.
+		clear(s.seen)
+	}
+	return errEndless
+}
+
+// report asks for the changes since a token. Any Depth but 0 is an error (RFC
+// 6578, section 3.2).
+func (s *syncing) report(token string, data bool) (*http.Response, error) {
+	return s.client.multistatus(s.ctx, "REPORT", s.book, "0", dav.SyncCollection(token, data))
+}
+
+// page applies the changes of one answer.
+func (s *syncing) page(resp *http.Response, first bool) (next string, more bool, err error) {
+	defer resp.Body.Close()
+	var left []string
+	err = s.rows(resp, func(row *dav.Row) error {
+		if row.Status == http.StatusInsufficientStorage {
+			more = true // RFC 6578, section 3.6
+			return nil
+		}
+		m, err := s.member(resp, row)
+		switch {
+		case err != nil:
+			return err
+		case m.state == memberThere && row.HasData && (len(row.Data) > 0 || row.TooLarge):
+			return s.card(m.href, row)
+		case m.state == memberThere, m.state == memberBare:
+			left = append(left, string(m.written))
+		case m.state == memberRefused:
+			s.refused(m)
+		case m.state == memberGone && !first && s.first(m.href):
+			return s.gone(m.id())
+		}
+		return nil
+	})
+	if err != nil {
+		return "", false, err
+	}
+	next = string(s.decoder.SyncToken())
+	return next, more, s.fetch(s.book, left, getBatch, s.gone)
+}
+
+// refusedEmpty says whether a server that was asked for everything refuses to
+// give it by this report. That is no matter of the token, so ErrResync would
+// have the caller ask the same again.
+func refusedEmpty(err error) bool {
+	re, ok := errors.AsType[*ResponseError](err)
+	return unsupported(err) || ok && refusesToken(re.StatusCode)
+}
+
+// refusesToken says whether servers refuse a token with this status. Which one
+// iCloud uses is not known.
+func refusesToken(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusGone, http.StatusPreconditionFailed:
+		return true
+	}
+	return false
+}
+
+// refusal is the error for a report that was refused.
+func (s *syncing) refusal(token string, err error) error {
+	re, ok := errors.AsType[*ResponseError](err)
+	if !ok || token == "" {
+		return err
+	}
+	if ce, ok := errors.AsType[*conditionError](err); ok && ce.condition == dav.ValidSyncToken || unsupported(err) {
+		return ErrResync
+	}
+	switch {
+	case refusesToken(re.StatusCode), re.StatusCode == http.StatusNotFound:
+		return &tokenError{err}
+	case re.StatusCode == http.StatusInternalServerError && s.breaksServer(token):
+		return ErrResync
+	}
+	return err
+}
+
+// breaksServer says whether it is the token that a server fails on: Xandikos
+// answers 500 to one that it does not know. It fails again with it, and does not
+// without.
+func (s *syncing) breaksServer(token string) bool {
+	resp, err := s.report(token, false)
+	if err == nil {
+		discard(resp)
+		return false
+	}
+	if re, ok := errors.AsType[*ResponseError](err); !ok || re.StatusCode != http.StatusInternalServerError {
+		return false
+	}
+	resp, err = s.report("", false)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	return err == nil
+}
+
+// compare reports how the ETags of the book differ from old.
+func (s *syncing) compare(old map[string]uint64) error {
+	state := make(map[string]uint64)
+	var changed []string
+	err := s.etags(s.book, func(h href, row *dav.Row) error {
+		id, etag := h.id(), etagHash(row.ETag)
+		if was, known := old[id]; !known || was != etag || etag == 0 {
+			changed = append(changed, string(h.written))
+		}
+		state[id] = etag
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = s.fetch(s.book, changed, getBatch, func(id string) error {
+		delete(state, id)
+		if _, known := old[id]; !known {
+			return nil
+		}
+		delete(old, id)
+		return s.gone(id)
+	})
+	if err != nil || len(s.failed) > 0 {
+		// A card that the server refused to name is not a card deleted.
+		return err
+	}
+	for id := range old {
+		if _, there := state[id]; there {
+			continue
+		}
+		if err := s.gone(id); err != nil {
+			return err
+		}
+	}
+	s.next = syncToken{book: s.bookHash(), etags: state}.String()
+	return nil
+}
+
+// etagHash returns what is remembered of an ETag: 0 if there is none, so that its
+// card counts as changed each time.
+func etagHash(etag []byte) uint64 {
+	if len(etag) == 0 {
+		return 0
+	}
+	sum := sha256.Sum256(etag)
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// syncToken is what a token of ours holds: the book, and either the server's
+// token or the ETags.
+type syncToken struct {
+	book   string
+	server string
+	etags  map[string]uint64
+}
+
+const (
+	serverToken = "s"
+	etagToken   = "e"
+)
+
+// String returns the token as the caller keeps it.
+func (t syncToken) String() string {
+	if t.etags == nil {
+		return serverToken + "." + t.book + "." + t.server
+	}
+	ids := slices.Sorted(maps.Keys(t.etags))
+	raw := binary.AppendUvarint(nil, uint64(len(ids)))
+	for _, id := range ids {
+		raw = append(binary.AppendUvarint(raw, uint64(len(id))), id...)
+	}
+	for _, id := range ids {
+		raw = binary.BigEndian.AppendUint64(raw, t.etags[id])
+	}
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression) // fails for other levels alone
+	_, _ = w.Write(raw)                                // b does not fail
+	_ = w.Close()
+	return etagToken + "." + t.book + "." + base64.RawURLEncoding.EncodeToString(b.Bytes())
+}
+
+// maxToken bounds what a token may decompress to: more than any book's.
+const maxToken = 64 << 20
+
+// parseToken is the inverse of String. It is not ok for anything else.
+func parseToken(s string) (t syncToken, ok bool) {
+	if s == "" {
+		return t, true
+	}
+	kind, rest, ok := strings.Cut(s, ".")
+	t.book, rest, _ = strings.Cut(rest, ".")
+	switch {
+	case !ok || t.book == "" || rest == "":
+		return t, false
+	case kind == serverToken:
+		t.server = rest
+		return t, true
+	case kind != etagToken:
+		return t, false
+	}
+	packed, err := base64.RawURLEncoding.DecodeString(rest)
+	if err != nil {
+		return t, false
+	}
+	raw, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxToken))
+	if err != nil {
+		return t, false
+	}
+	n, used := binary.Uvarint(raw)
+	if used <= 0 || n > uint64(len(raw)) {
+		return t, false
+	}
+	raw = raw[used:]
+	ids := make([]string, n)
+	for i := range ids {
+		size, used := binary.Uvarint(raw)
+		if used <= 0 || size > uint64(len(raw)-used) {
+			return t, false
+		}
+		ids[i] = string(raw[used : used+int(size)])
+		raw = raw[used+int(size):]
+	}
+	if len(raw) != 8*len(ids) {
+		return t, false
+	}
+	t.etags = make(map[string]uint64, len(ids))
+	for i, id := range ids {
+		t.etags[id] = binary.BigEndian.Uint64(raw[8*i:])
+	}
+	return t, true
+}

@@ -1,0 +1,214 @@
+// One card at a time: Contact, Put, Delete, and Contact.Edit.
+
+package icloud
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/emersion/go-vcard"
+
+	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/vcf"
+)
+
+// Contact gets one card. A *ResponseError with status 404 says that the address
+// book, which was looked for again, has no card of that ID.
+func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
+	if _, err := memberURL(c.endpoint, id); err != nil {
+		return nil, err
+	}
+	var contact *Contact
+	err := c.withBook(ctx, func(u *url.URL) (err error) {
+		contact, err = c.get(ctx, u, id)
+		return err
+	})
+	if err = c.settle(ctx, err); err != nil {
+		return nil, err
+	}
+	return contact, nil
+}
+
+func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, error) {
+	resp, err := c.member(ctx, http.MethodGet, book, id, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer discard(resp)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, dav.MaxCard+1))
+	switch {
+	case err != nil:
+		return nil, bodyError(resp.Request, err)
+	case len(data) > dav.MaxCard:
+		return nil, &CardError{ID: id, Err: errCardTooLarge}
+	}
+	l := &listing{seed: maphash.MakeSeed()}
+	row := &dav.Row{Data: data, ETag: []byte(strings.TrimSpace(resp.Header.Get("ETag")))}
+	return l.contact(href{written: []byte(id)}, row), nil
+}
+
+// Put writes a card. With etag "" it creates one, and never overwrites: the
+// answer to an ID that is taken is [ErrConflict]. Otherwise it replaces the card
+// if that still has this ETag, and is ErrConflict if not. The server may choose
+// another ETag than the one returned when it next lists the card, and "" means
+// that it named none; ask for the [Client.Contact] then.
+//
+// The ID is the caller's choice for a new card; one that ends in ".vcf" and is
+// otherwise a UUID suits every server. A card whose UID another card has may be
+// refused. A Put is never repeated after the connection was lost: the error then
+// says that the outcome is unknown, and Contact shows what became of it.
+func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (newETag string, err error) {
+	if _, err := memberURL(c.endpoint, id); err != nil {
+		return "", err
+	}
+	if len(card) == 0 {
+		return "", errors.New("icloud: an empty card")
+	}
+	precondition := http.Header{"If-None-Match": {"*"}}
+	if etag != "" {
+		if precondition, err = ifMatch(etag); err != nil {
+			return "", err
+		}
+	}
+	err = c.withBook(ctx, func(u *url.URL) error {
+		resp, err := c.member(ctx, http.MethodPut, u, id, precondition, card)
+		if err != nil {
+			return err
+		}
+		newETag = strings.TrimSpace(resp.Header.Get("ETag"))
+		discard(resp)
+		return nil
+	})
+	if err = c.settle(ctx, err); err != nil {
+		return "", err
+	}
+	return newETag, nil
+}
+
+// Delete deletes a card if it still has this ETag, and is [ErrConflict] if not.
+// An outcome that is unknown is reported as with [Client.Put].
+func (c *Client) Delete(ctx context.Context, id, etag string) error {
+	if _, err := memberURL(c.endpoint, id); err != nil {
+		return err
+	}
+	precondition, err := ifMatch(etag)
+	if err != nil {
+		return err
+	}
+	err = c.withBook(ctx, func(u *url.URL) error {
+		resp, err := c.member(ctx, http.MethodDelete, u, id, precondition, nil)
+		if err == nil {
+			discard(resp)
+		}
+		return err
+	})
+	return c.settle(ctx, err)
+}
+
+// ifMatch returns the precondition that a card still has an ETag. A weak one
+// never matches (RFC 9110, section 13.1.1); one without quotes is sent as some
+// servers write it.
+func ifMatch(etag string) (http.Header, error) {
+	switch {
+	case etag == "":
+		return nil, errors.New("icloud: an ETag is needed, so that nobody else's change is lost")
+	case strings.HasPrefix(etag, "W/"):
+		return nil, errors.New("icloud: a weak ETag cannot be a precondition")
+	case etag == "*" || strings.ContainsFunc(etag, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return nil, errors.New("icloud: not an ETag")
+	}
+	return http.Header{"If-Match": {etag}}, nil
+}
+
+// member sends a request about one card of the book, and returns the answer if
+// it is success.
+func (c *Client) member(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
+	u, err := memberURL(book, id)
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader
+	if method == http.MethodPut {
+		body = bytes.NewReader(card)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, errBadURL
+	}
+	req.URL = u
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if method == http.MethodPut {
+		req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
+	}
+	resp, err := c.do(req, ordinary)
+	if err != nil {
+		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
+			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
+		}
+		return nil, err
+	}
+	status := resp.StatusCode
+	switch {
+	case status == http.StatusOK && !isPage(resp):
+		return resp, nil
+	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
+		return resp, nil
+	}
+	if status == http.StatusMultiStatus {
+		// What was not done may be said inside (RFC 4918, section 9.6.1).
+		err := rows(resp, func(row *dav.Row) error {
+			if row.Status/100 != 2 {
+				status = max(row.Status, 0)
+			}
+			return nil
+		})
+		if err == nil && status == http.StatusMultiStatus && method != http.MethodGet {
+			return resp, nil
+		}
+	}
+	discard(resp)
+	if status == http.StatusPreconditionFailed && header != nil {
+		return nil, ErrConflict
+	}
+	return nil, &ResponseError{Method: method, StatusCode: status}
+}
+
+// Edit returns VCard with these properties replaced, each by the fields given
+// for its name, and every other byte as it is, which no encoder of cards
+// achieves. A name without fields removes the property; new ones are added in the
+// order of their names. The label of an item, a line of its own in Apple's cards,
+// goes with its property. The Contact is not changed. Without fields, the
+// result is VCard.
+//
+// The error says what cannot be written: a card without BEGIN and END, a name or
+// a value that no line can hold.
+func (c *Contact) Edit(fields vcard.Card) ([]byte, error) {
+	if len(fields) == 0 {
+		return bytes.Clone(c.VCard), nil
+	}
+	props := make([]vcf.Property, 0, len(fields))
+	for name, all := range fields {
+		p := vcf.Property{Name: name}
+		for _, f := range all {
+			if f == nil {
+				return nil, errors.New("icloud: the card cannot be edited: a nil field")
+			}
+			p.Fields = append(p.Fields, vcf.Field{Group: f.Group, Params: f.Params, Value: f.Value})
+		}
+		props = append(props, p)
+	}
+	card, err := vcf.Edit(c.VCard, props)
+	if err != nil {
+		return nil, fmt.Errorf("icloud: the card cannot be edited: %w", err)
+	}
+	return card, nil
+}
