@@ -1,0 +1,138 @@
+// One card: reading it, writing and removing it under its conditions.
+
+package icloudtest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// serveCard does what was asked with a card, or with a place where one may
+// be.
+func (s *Server) serveCard(w http.ResponseWriter, r *http.Request, id string) {
+	switch r.Method {
+	case http.MethodPut:
+		s.putCard(w, r, id)
+		return
+	case http.MethodDelete:
+		s.deleteCard(w, r, id)
+		return
+	}
+	s.mu.Lock()
+	c := s.book.get(id)
+	s.mu.Unlock()
+	switch {
+	case c == nil:
+		empty(w, http.StatusNotFound)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		h := w.Header()
+		h.Set("ETag", c.etag) // also of a 304 (RFC 9110, section 15.4.5)
+		if ifNoneMatch := r.Header.Values("If-None-Match"); ifNoneMatch != nil && matches(ifNoneMatch, c) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		h.Set("Content-Type", "text/vcard; charset=utf-8")
+		h.Set("Last-Modified", c.modified.UTC().Format(http.TimeFormat))
+		h.Set("Content-Length", fmt.Sprint(len(c.vcard)))
+		_, _ = io.WriteString(w, c.vcard) // to HEAD net/http sends the length alone
+	default:
+		s.method(w, r, s.cardAt(c))
+	}
+}
+
+// matches says whether a list of ETags names the card's present state, by
+// the strong comparison (RFC 9110, section 8.8.3.2). The card may be nil:
+// there is none.
+func matches(list []string, c *card) bool {
+	if c == nil {
+		return false
+	}
+	for _, line := range list {
+		for tag := range strings.SplitSeq(line, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == c.etag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// permits says whether the preconditions of a write hold (RFC 9110, section
+// 13.1). iCloud honors them (carddavclient lists no fault of it there). The
+// caller holds s.mu, so that nobody writes between the question and the
+// deed.
+func permits(h http.Header, c *card) bool {
+	if list := h.Values("If-Match"); len(list) > 0 && !matches(list, c) {
+		return false
+	}
+	if list := h.Values("If-None-Match"); len(list) > 0 && matches(list, c) {
+		return false
+	}
+	return true
+}
+
+// putCard creates or replaces a card. The name is the client's choice, and
+// the bytes are kept; iCloud may rewrite some of them, in ways that are not
+// known well enough to imitate.
+func (s *Server) putCard(w http.ResponseWriter, r *http.Request, id string) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		empty(w, http.StatusRequestEntityTooLarge)
+		return
+	}
+	s.mu.Lock()
+	old := s.book.get(id)
+	ok := permits(r.Header, old)
+	var c *card
+	if ok && isCard(string(data)) {
+		c = s.book.put(id, string(data))
+	}
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		empty(w, http.StatusPreconditionFailed)
+	case c == nil:
+		// What it takes for no card it refuses with a bare 403, which says
+		// nothing of the password (vdirsyncer#931).
+		empty(w, http.StatusForbidden)
+	default:
+		if !s.OmitETag {
+			w.Header().Set("ETag", c.etag)
+		}
+		if old == nil {
+			empty(w, http.StatusCreated)
+		} else {
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}
+}
+
+// isCard says whether data looks like a vCard from outside. What iCloud
+// checks beyond that is not known. Server.Put does not ask: a test may want
+// to see what becomes of a bad one.
+func isCard(data string) bool {
+	data = strings.ToUpper(strings.TrimSpace(data))
+	return strings.HasPrefix(data, "BEGIN:VCARD") && strings.HasSuffix(data, "END:VCARD")
+}
+
+// deleteCard removes a card. Without a condition it removes any state of
+// it.
+func (s *Server) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
+	s.mu.Lock()
+	c := s.book.get(id)
+	ok := permits(r.Header, c)
+	if ok && c != nil {
+		s.book.delete(id)
+	}
+	s.mu.Unlock()
+	switch {
+	case !ok:
+		empty(w, http.StatusPreconditionFailed)
+	case c == nil:
+		empty(w, http.StatusNotFound)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

@@ -1,0 +1,198 @@
+package icloudtest_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+var etagForm = regexp.MustCompile(`^"C=\d+@U=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"$`)
+
+func TestReadCard(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	card := cardNamed("Zoë & <co>")
+	s.srv.Put("a.vcf", card)
+	url := s.book() + "a.vcf"
+	a := s.want(http.StatusOK, "GET", url, "")
+	equal(t, "body", a.body, card)
+	etag := a.Header.Get("Etag")
+	if !etagForm.MatchString(etag) {
+		t.Errorf("ETag %s, want iCloud's form", etag)
+	}
+	if got := a.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/vcard") {
+		t.Errorf("Content-Type %q", got)
+	}
+	h := s.want(http.StatusOK, "HEAD", url, "")
+	equal(t, "body of HEAD", h.body, "")
+	equal(t, "ETag of HEAD", h.Header.Get("Etag"), etag)
+	equal(t, "length by HEAD", h.ContentLength, int64(len(card)))
+	equal(t, "body of 304", s.want(http.StatusNotModified, "GET", url, "", "If-None-Match", etag).body, "")
+	s.want(http.StatusOK, "GET", url, "", "If-None-Match", `"other"`)
+	s.want(http.StatusNotFound, "GET", s.book()+"b.vcf", "")
+	s.want(http.StatusNotFound, "PROPFIND", s.book()+"b.vcf", askETags)
+	rows := s.rows("PROPFIND", url, askETags, "Depth", "0")
+	equal(t, "ETag by PROPFIND", rows[0].text("getetag"), etag)
+}
+
+// A card is found by any spelling of its URL, and keeps the one it was put by.
+func TestSpelling(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.srv.Put("a%20b%c3%a9'.vcf", cardNamed("x"))
+	for _, id := range []string{"a%20b%c3%a9'.vcf", "a%20b%C3%A9%27.vcf", "%61%20bé'.vcf"} {
+		s.want(http.StatusOK, "GET", s.book()+id, "")
+		s.want(http.StatusNoContent, "PUT", s.book()+id, cardNamed("y"))
+		ms := s.multistatus("REPORT", s.book(), askCards(s.bookPath()+id))
+		if row := ms.Rows[0]; row.id() != "a%20b%c3%a9'.vcf" || row.text("address-data") != cardNamed("y") {
+			t.Errorf("multiget of %s: %+v", id, row)
+		}
+	}
+	s.want(http.StatusCreated, "PUT", s.book()+"new%2eVCF", cardNamed("z"))
+	if got, _, _ := s.sync(""); got["new%2eVCF"] == "" {
+		t.Errorf("changes %v, want the id as the client wrote it", got)
+	}
+}
+
+func TestWriteCard(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	url := s.book() + "a.vcf"
+	etag := func() string {
+		t.Helper()
+		return s.want(http.StatusOK, "GET", url, "").Header.Get("Etag")
+	}
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("a"), "If-Match", `"C=1"`)
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("a"), "If-Match", `*`)
+	s.want(http.StatusNotFound, "DELETE", url, "")
+	s.want(http.StatusPreconditionFailed, "DELETE", url, "", "If-Match", `*`)
+
+	first := s.want(http.StatusCreated, "PUT", url, cardNamed("a"), "If-None-Match", "*").Header.Get("Etag")
+	equal(t, "ETag of the answer", first, etag())
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("b"), "If-None-Match", "*")
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("b"), "If-Match", `"C=1@U=other"`)
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("b"), "If-Match", "W/"+first) // strong comparison
+	equal(t, "ETag after refused writes", etag(), first)
+
+	second := s.want(http.StatusNoContent, "PUT", url, cardNamed("b"), "If-Match", `"x", `+first).Header.Get("Etag")
+	if second == first || second != etag() || !etagForm.MatchString(second) {
+		t.Errorf("ETags %s, then %s; want another", first, second)
+	}
+	s.want(http.StatusNoContent, "PUT", url, cardNamed("c"), "If-Match", "*")
+	s.want(http.StatusPreconditionFailed, "DELETE", url, "", "If-Match", second)
+	third := etag()
+	s.want(http.StatusNoContent, "DELETE", url, "", "If-Match", third)
+	s.want(http.StatusNotFound, "GET", url, "")
+
+	// An ETag never comes back, or a client would take the new card for the old.
+	s.want(http.StatusCreated, "PUT", url, cardNamed("a"))
+	if now := etag(); now == first || now == second || now == third {
+		t.Errorf("ETag %s was another state's", now)
+	}
+	for _, bad := range []string{"", "x", "BEGIN:VCARD\r\n", strings.Replace(cardNamed("x"), "VCARD", "VEVENT", 2)} {
+		s.want(http.StatusForbidden, "PUT", url, bad)
+	}
+	s.want(http.StatusNoContent, "PUT", url, "begin:vcard\nend:vcard")
+	equal(t, "the card", s.want(http.StatusOK, "GET", url, "").body, "begin:vcard\nend:vcard")
+
+	s.srv.OmitETag = true
+	a := s.want(http.StatusNoContent, "PUT", url, cardNamed("d"))
+	equal(t, "ETag with OmitETag", a.Header.Get("Etag"), "")
+}
+
+// What does not arrive whole is not written.
+func TestBrokenUpload(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	url := s.book() + "a.vcf"
+	s.want(http.StatusRequestEntityTooLarge, "PUT", url, "BEGIN:VCARD"+strings.Repeat(" ", 17<<20)+"END:VCARD")
+	broken := io.MultiReader(strings.NewReader(cardNamed("a")), iotest.ErrReader(errors.New("broken")))
+	req, err := http.NewRequestWithContext(t.Context(), "PUT", url, broken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(s.cred.AppleID, s.cred.Password.Reveal())
+	if resp, err := s.via.RoundTrip(req); err == nil {
+		t.Errorf("got %s, want the error of the body", resp.Status)
+		resp.Body.Close()
+	}
+	s.want(http.StatusNotFound, "GET", url, "")
+}
+
+// The methods of Server do what requests do.
+func TestPutDelete(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.srv.Put("a.vcf", cardNamed("a"))
+	s.want(http.StatusPreconditionFailed, "PUT", s.book()+"a.vcf", cardNamed("b"), "If-None-Match", "*")
+	before := s.want(http.StatusOK, "GET", s.book()+"a.vcf", "").Header.Get("Etag")
+	s.srv.Put("a.vcf", cardNamed("b"))
+	a := s.want(http.StatusOK, "GET", s.book()+"a.vcf", "")
+	equal(t, "the card", a.body, cardNamed("b"))
+	if a.Header.Get("Etag") == before {
+		t.Error("the ETag is the same after another Put")
+	}
+	s.want(http.StatusPreconditionFailed, "PUT", s.book()+"a.vcf", cardNamed("c"), "If-Match", before)
+	s.srv.Delete("a.vcf")
+	s.want(http.StatusNotFound, "GET", s.book()+"a.vcf", "")
+
+	for _, id := range []string{"", ".", "..", "a/b", "/a", "a?b", "a#b", "a\nb", "a\x00"} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Put(%q) does not panic", id)
+				}
+			}()
+			s.srv.Put(id, "")
+		}()
+	}
+}
+
+func TestLastModified(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t)
+		time.Sleep(time.Hour)
+		s.srv.Put("a.vcf", cardNamed("a"))
+		time.Sleep(time.Hour)
+		row := s.rows("PROPFIND", s.book(), "", "Depth", "1")[1]
+		equal(t, "getlastmodified", row.text("getlastmodified"), "Sat, 01 Jan 2000 01:00:00 GMT")
+	})
+}
+
+func TestPhoto(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	data := []byte("\xff\xd8 not really")
+	url := s.srv.PutPhoto(data, "image/jpeg")
+	other := s.srv.PutPhoto([]byte("other"), "image/png")
+	if !regexp.MustCompile(`^https://gateway\.icloud\.com/contacts/\d+/ck/card/[\w-]{20,}$`).MatchString(url) {
+		t.Errorf("URL %q, want the form of iCloud's", url)
+	}
+	data[0] = 'X' // ours again
+	a := s.want(http.StatusOK, "GET", url, "")
+	equal(t, "photo", a.body, "\xff\xd8 not really")
+	equal(t, "Content-Type", a.Header.Get("Content-Type"), "image/jpeg")
+	equal(t, "the other", s.want(http.StatusOK, "GET", other, "").body, "other")
+	s.want(http.StatusOK, "GET", strings.Replace(url, ".com/", ".com.cn/", 1), "")
+	s.want(http.StatusNotFound, "GET", url+"x", "")
+	s.want(http.StatusBadRequest, "PUT", url, "x")
+	// The hosts are not each other's.
+	s.want(http.StatusNotFound, "PROPFIND", "https://gateway.icloud.com/", askPrincipal)
+	s.want(http.StatusBadRequest, "GET", strings.Replace(url, "gateway", "contacts", 1), "")
+
+	// And it may be refused although the password is right.
+	s.srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		return r.Host == "gateway.icloud.com" && icloudtest.Unauthorized(w, r)
+	}
+	s.want(http.StatusUnauthorized, "GET", url, "")
+	s.want(http.StatusMultiStatus, "PROPFIND", canonical+"/", askPrincipal)
+}

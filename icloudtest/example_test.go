@@ -1,0 +1,109 @@
+package icloudtest_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// ask sends what a CardDAV client begins with, and prints the status.
+func ask(c *http.Client, url, user, password string) {
+	req, err := http.NewRequest("PROPFIND", url, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req.SetBasicAuth(user, password)
+	resp, err := c.Do(req)
+	if err != nil {
+		fmt.Println("no answer")
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+}
+
+// Any HTTP client can be pointed at the fake under iCloud's names.
+func ExampleServer_Transport() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.Issue()
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	srv.Revoke(cred.Password)
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	ask(c, "https://example.com/", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 207 Multi-Status
+	// 401 Unauthorized
+	// no answer
+}
+
+// Outside of a synctest bubble nobody waits for a year.
+func ExampleServer_IssueAt() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.IssueAt(time.Now().AddDate(0, -13, 0))
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 401 Unauthorized
+}
+
+// A program that cannot be given a Transport reaches the fake on a port.
+func ExampleServer_ServeHTTP() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	web := httptest.NewServer(srv)
+	defer web.Close()
+
+	cred := srv.Issue()
+	ask(http.DefaultClient, web.URL+"/.well-known/carddav", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 207 Multi-Status
+}
+
+// Two requests meet a stray 401, and the third is answered.
+func ExampleTimes() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.Issue()
+	srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+	for range 3 {
+		ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	}
+	// Output:
+	// 401 Unauthorized
+	// 401 Unauthorized
+	// 207 Multi-Status
+}
+
+// One host fails, and the others do not.
+func ExampleServer_intercept() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.Issue()
+	srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		return r.Host == "p07-contacts.icloud.com" && icloudtest.BadGateway(w, r)
+	}
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	ask(c, "https://p07-contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 207 Multi-Status
+	// 502 Bad Gateway
+}
+
+func ExampleTestStore() {
+	fmt.Println(icloudtest.TestStore(newMemory()))
+	// Output:
+	// <nil>
+}
