@@ -1,0 +1,622 @@
+package icloud_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-vcard"
+	"github.com/emersion/go-webdav/carddav"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// The cards of the Examples.
+const (
+	ada = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:ada\r\nN:Lovelace;Ada;;;\r\nFN:Ada Lovelace\r\n" +
+		"item1.EMAIL;type=INTERNET:ada@example.org\r\nitem1.X-ABLabel:_$!<School>!$_\r\n" +
+		"TEL;type=CELL:+44 20 7946 0000\r\nEND:VCARD\r\n"
+	grace = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:grace\r\nN:Hopper;Grace;;;\r\nFN:Grace Hopper\r\nORG:US Navy;\r\n" +
+		"EMAIL;type=INTERNET;type=WORK:grace@example.org\r\nEND:VCARD\r\n"
+	pioneers = "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:pioneers\r\nN:Pioneers;;;;\r\nFN:Pioneers\r\n" +
+		"X-ADDRESSBOOKSERVER-KIND:group\r\nX-ADDRESSBOOKSERVER-MEMBER:urn:uuid:ada\r\n" +
+		"X-ADDRESSBOOKSERVER-MEMBER:urn:uuid:grace\r\nEND:VCARD\r\n"
+)
+
+// exampleServer returns a fake iCloud with two people and a group.
+func exampleServer() *icloudtest.Server {
+	server := icloudtest.NewServer()
+	server.Put("ada.vcf", ada)
+	server.Put("grace.vcf", grace)
+	server.Put("pioneers.vcf", pioneers)
+	return server
+}
+
+// exampleClient returns a Client on it.
+func exampleClient(server *icloudtest.Server) *icloud.Client {
+	client, err := icloud.New(server.Issue(), &icloud.Options{Transport: server.Transport()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return client
+}
+
+func Example() {
+	// A fake iCloud stands in for the real one. Without Options the Client
+	// would go there.
+	server := exampleServer()
+	defer server.Close()
+
+	client, err := icloud.New(server.Issue(), &icloud.Options{Transport: server.Transport()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for contact, err := range client.Contacts(context.Background()) {
+		if ae, ok := errors.AsType[*icloud.AuthError](err); ok && ae.Confirmed {
+			fmt.Println(ae.Remedy()) // to the password's owner
+			return
+		}
+		if err != nil {
+			log.Fatal(err) // not now; nothing was decided, nothing is to be deleted
+		}
+		fmt.Println(contact.Name, contact.Emails)
+	}
+	// Output:
+	// Ada Lovelace [{School ada@example.org}]
+	// Grace Hopper [{work grace@example.org}]
+	// Pioneers []
+}
+
+func ExampleParsePassword() {
+	password, err := icloud.ParsePassword(" ABCD–efgh ijkl-mnop\u200b\n")
+	fmt.Println(password, err)
+	fmt.Println(password.Reveal())
+
+	_, err = icloud.ParsePassword("my own password 1")
+	fmt.Println(err)
+	// Output:
+	// [redacted] <nil>
+	// abcd-efgh-ijkl-mnop
+	// icloud: not the form of an app-specific password
+}
+
+func ExampleUncheckedPassword() {
+	_, err := icloud.New(icloud.Credential{
+		AppleID:  "user",
+		Password: icloud.UncheckedPassword("any text"),
+	}, &icloud.Options{Endpoint: "https://dav.example.org/"})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleNew() {
+	_, err := icloud.New(icloud.Credential{AppleID: "user@example.org"}, nil)
+	fmt.Println(err)
+	// Output: icloud: Credential.Password is empty
+}
+
+// A password that has never worked is refused for good at once, if it is
+// Authenticate that asks, because its owner is there.
+func ExampleClient_Authenticate() {
+	server := exampleServer()
+	defer server.Close()
+
+	wrong, _ := icloud.ParsePassword("aaaa-bbbb-cccc-dddd")
+	client, err := icloud.New(icloud.Credential{AppleID: server.Issue().AppleID, Password: wrong},
+		&icloud.Options{Transport: server.Transport()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = client.Authenticate(context.Background())
+	ae, ok := errors.AsType[*icloud.AuthError](err)
+	fmt.Println(ok, errors.Is(err, icloud.ErrPasswordRejected), ae.Certainty, ae.Confirmed)
+	fmt.Println(client.Status().State)
+	// Output:
+	// true true likely true
+	// signed out
+}
+
+func ExampleClient_Status() {
+	server := exampleServer()
+	defer server.Close()
+
+	// Issued 340 days ago, of the 365 that Options.Lifetime assumes.
+	client, err := icloud.New(server.IssueAt(time.Now().AddDate(0, 0, -340)),
+		&icloud.Options{Transport: server.Transport()})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(client.Status().State)
+	if err := client.Authenticate(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	status := client.Status()
+	fmt.Println(status.State, status.Expires.Sub(status.Issued))
+	// Output:
+	// untested
+	// expiring 8760h0m0s
+}
+
+// A service keeps the memory of all accounts in one Store, shares a Fleet, and
+// learns by OnStatus what to tell a customer. What it keeps of a customer, the
+// sync token above all, survives a Reconnect.
+func Example_service() {
+	server := exampleServer()
+	defer server.Close()
+	dir, err := os.MkdirTemp("", "icloud")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+
+	const customer = "customer 17"
+	var fleet icloud.Fleet // one for all Clients of the process
+	options := &icloud.Options{
+		Store: icloud.DirStore(dir),
+		Fleet: &fleet,
+		Dwell: -1, // so that this Example need not wait for 15 minutes
+		OnStatus: func(_ context.Context, status icloud.Status) {
+			fmt.Println(customer, "is", status.State)
+		},
+		Transport: server.Transport(),
+	}
+	credential := server.Issue()
+	client, err := icloud.New(credential, options)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	ctx := context.Background()
+	token := "" // kept with the customer's contacts
+	sync := func() error {
+		changes := 0
+		next, err := client.Sync(ctx, token, func(icloud.Change) error {
+			changes++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		token = next
+		fmt.Println(changes, "changes")
+		return nil
+	}
+	if err := sync(); err != nil {
+		log.Fatal(err)
+	}
+
+	server.Revoke(credential.Password)
+	if ae, ok := errors.AsType[*icloud.AuthError](sync()); ok && ae.Confirmed {
+		fmt.Println(ae.Err)
+	}
+
+	// The customer comes back with a new password.
+	if err := client.Reconnect(ctx, server.Issue()); err != nil {
+		log.Fatal(err)
+	}
+	server.Delete("grace.vcf")
+	if err := sync(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// customer 17 is active
+	// 3 changes
+	// customer 17 is signed out
+	// icloud: password revoked
+	// customer 17 is active
+	// 1 changes
+}
+
+func ExampleClient_Sync() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	mirror := make(map[string]string)
+	apply := func(change icloud.Change) error {
+		if change.Contact == nil {
+			delete(mirror, change.ID)
+		} else {
+			mirror[change.ID] = change.Contact.Name
+		}
+		return nil
+	}
+	token, err := client.Sync(ctx, "", apply)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(mirror), "cards")
+
+	server.Delete("grace.vcf")
+	server.Put("alan.vcf", strings.ReplaceAll(grace, "Grace Hopper", "Alan Turing"))
+	if token, err = client.Sync(ctx, token, apply); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(mirror["alan.vcf"], mirror["grace.vcf"] == "")
+	// Output:
+	// 3 cards
+	// Alan Turing true
+}
+
+// When a token is no longer honored, nothing says what was deleted since. Mark
+// and sweep finds out: whatever a complete new run does not report is gone.
+func ExampleClient_Sync_resync() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	mirror := map[string]string{"ada.vcf": "Ada Lovelace", "old.vcf": "deleted long ago"}
+	token := "s.0000.a token of another address book"
+
+	_, err := client.Sync(ctx, token, func(icloud.Change) error { return nil })
+	if errors.Is(err, icloud.ErrResync) {
+		seen := make(map[string]bool) // mark
+		token, err = client.Sync(ctx, "", func(change icloud.Change) error {
+			seen[change.ID] = true
+			mirror[change.ID] = change.Contact.Name
+			return nil
+		})
+		if err != nil {
+			log.Fatal(err) // incomplete: sweep nothing
+		}
+		for id := range mirror { // sweep
+			if !seen[id] {
+				delete(mirror, id)
+			}
+		}
+	}
+	fmt.Println(len(mirror), "cards;", mirror["old.vcf"] == "")
+	// Output: 3 cards; true
+}
+
+func ExampleClient_Put() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	card := []byte(strings.ReplaceAll(grace, "grace", "alan"))
+	etag, err := client.Put(ctx, "alan.vcf", card, "") // a new card
+	fmt.Println(etag != "", err)
+
+	_, err = client.Put(ctx, "alan.vcf", card, "") // never an overwrite
+	fmt.Println(err)
+	// Output:
+	// true <nil>
+	// icloud: the card has changed
+}
+
+// A write whose connection is lost may have been done or not. The ETag tells.
+func ExampleClient_Put_outcomeUnknown() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	current, err := client.Contact(ctx, "ada.vcf")
+	if err != nil {
+		log.Fatal(err)
+	}
+	card, err := current.Edit(vcard.Card{"NOTE": {{Value: "Notes by the translator"}}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	server.Intercept = icloudtest.Times(1, icloudtest.Reset)
+	_, err = client.Put(ctx, current.ID, card, current.ETag)
+	fmt.Println(err)
+
+	now, err := client.Contact(ctx, current.ID)
+	switch {
+	case err != nil:
+		log.Fatal(err)
+	case now.ETag == current.ETag:
+		fmt.Println("not done: it can be put again")
+	case bytes.Equal(now.VCard, card):
+		fmt.Println("done")
+	default:
+		fmt.Println("changed by somebody else meanwhile, before or after")
+	}
+	// Output:
+	// icloud: PUT: the connection failed; whether it was done is unknown
+	// not done: it can be put again
+}
+
+func ExampleClient_Delete() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	contact, err := client.Contact(ctx, "ada.vcf")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(client.Delete(ctx, contact.ID, `"of yesterday"`))
+	fmt.Println(client.Delete(ctx, contact.ID, contact.ETag))
+	// Output:
+	// icloud: the card has changed
+	// <nil>
+}
+
+func ExampleContact_Edit() {
+	contact := icloud.Contact{VCard: []byte(ada)}
+	edited, err := contact.Edit(vcard.Card{
+		"EMAIL": {{Group: "item1", Value: "countess@example.org"}},
+		"TEL":   nil, // removed
+		"NOTE":  {{Value: "Analytical Engine"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(strings.ReplaceAll(string(edited), "\r", ""))
+	// Output:
+	// BEGIN:VCARD
+	// VERSION:3.0
+	// UID:ada
+	// N:Lovelace;Ada;;;
+	// FN:Ada Lovelace
+	// item1.EMAIL:countess@example.org
+	// item1.X-ABLabel:_$!<School>!$_
+	// NOTE:Analytical Engine
+	// END:VCARD
+}
+
+func ExampleContact_Card() {
+	contact := icloud.Contact{VCard: []byte(grace)}
+	card, err := contact.Card()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(card.Name().FamilyName, card.Value("VERSION"))
+
+	_, err = (&icloud.Contact{VCard: []byte("BEGIN:VCARD")}).Card()
+	fmt.Println(err)
+	// Output:
+	// Hopper 3.0
+	// icloud: the card cannot be parsed: vcard: no END field found
+}
+
+// Who is in which group, in one listing. Groups are cards of their own that name
+// their members' UIDs.
+func ExampleClient_Contacts_groups() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	names := make(map[string]string) // by UID
+	var groups []*icloud.Contact
+	for contact, err := range client.Contacts(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if contact.Group {
+			groups = append(groups, contact)
+		} else {
+			names[contact.UID] = contact.Name
+		}
+	}
+	for _, group := range groups {
+		for _, uid := range group.Members {
+			if name, ok := names[uid]; ok { // it may be gone
+				fmt.Println(group.Name+":", name)
+			}
+		}
+	}
+	// Output:
+	// Pioneers: Ada Lovelace
+	// Pioneers: Grace Hopper
+}
+
+// One bad card neither ends nor thins a listing: it is named in the error that
+// comes last.
+func ExampleCardError() {
+	server := exampleServer()
+	defer server.Close()
+	server.Put("huge.vcf", "BEGIN:VCARD\r\nNOTE:"+strings.Repeat("x", 5<<20)+"\r\nEND:VCARD\r\n")
+	client := exampleClient(server)
+
+	for contact, err := range client.Contacts(context.Background()) {
+		if ce, ok := errors.AsType[*icloud.CardError](err); ok {
+			fmt.Println(ce.ID, err)
+		} else {
+			fmt.Println(contact.ID)
+		}
+	}
+	// Output:
+	// ada.vcf
+	// grace.vcf
+	// pioneers.vcf
+	// huge.vcf icloud: a card could not be got: it is larger than 4 MiB
+}
+
+func ExampleClient_Photo() {
+	server := exampleServer()
+	defer server.Close()
+	png := []byte("\x89PNG\r\n\x1a\n and so on")
+	url := server.PutPhoto(png, "image/png")
+	server.Put("grace.vcf", strings.Replace(grace, "END:", "PHOTO;VALUE=uri:"+url+"\r\nEND:", 1))
+	client := exampleClient(server)
+
+	for contact, err := range client.Contacts(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		data, mediaType, err := client.Photo(context.Background(), contact)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if data != nil {
+			fmt.Println(contact.Name, mediaType, len(data))
+		}
+	}
+	// Output: Grace Hopper image/png 18
+}
+
+// Whatever this package leaves out is go-webdav's, on the same transport.
+func ExampleClient_CardDAV() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+
+	ctx := context.Background()
+	dav, err := client.CardDAV(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	books, err := dav.FindAddressBooks(ctx, "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	// multiget, because iCloud answers a query with a row that go-webdav
+	// loses the list over.
+	objects, err := dav.MultiGetAddressBook(ctx, books[0].Path, &carddav.AddressBookMultiGet{
+		Paths:       []string{books[0].Path + "ada.vcf"},
+		DataRequest: carddav.AddressDataRequest{AllProp: true},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(objects[0].Card.Value("FN"))
+	// Output: Ada Lovelace
+}
+
+func ExampleClient_Reconnect() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+	server.ChangeAccountPassword() // revokes the Client's
+
+	ctx := context.Background()
+	err := client.Authenticate(ctx)
+	fmt.Println(errors.Is(err, icloud.ErrPasswordRejected), client.Status().State)
+
+	err = client.Reconnect(ctx, server.Issue())
+	fmt.Println(err, client.Status().State)
+	// Output:
+	// true signed out
+	// <nil> active
+}
+
+func ExampleAuthError() {
+	issued := time.Date(2025, 3, 1, 0, 0, 0, 0, time.UTC)
+	err := &icloud.AuthError{
+		Err:          icloud.ErrPasswordExpired,
+		Certainty:    icloud.Likely,
+		Confirmed:    true,
+		Refused:      issued.AddDate(1, 0, 1),
+		Issued:       issued,
+		Expires:      issued.Add(icloud.DefaultLifetime),
+		LastAccepted: issued.AddDate(1, 0, -1),
+	}
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, icloud.ErrPasswordExpired))
+	// Output:
+	// icloud: password expired (likely, refused since 2026-03-02, issued 2025-03-01, estimated to expire 2026-03-01, last accepted 2026-02-28)
+	// true
+}
+
+func ExampleAuthError_Remedy() {
+	err := &icloud.AuthError{Err: icloud.ErrPasswordRevoked}
+	for sentence := range strings.SplitSeq(err.Remedy(), ". ") {
+		fmt.Println(sentence)
+	}
+	// Output:
+	// The app-specific password was removed, or the Apple Account's own password was changed, which revokes all app-specific passwords at once
+	// Open account.apple.com, choose Sign-In and Security, then App-Specific Passwords, and generate a new one
+	// Up to 25 can be active at a time; remove one that is no longer used if there is no room
+	// Then reconnect with the new app-specific password.
+}
+
+func ExampleAuthError_LogValue() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{} // for an Output that stays the same
+			}
+			return a
+		},
+	}))
+	logger.Warn("signed out", "why", &icloud.AuthError{
+		Err:       icloud.ErrPasswordRevoked,
+		Certainty: icloud.Likely,
+		Confirmed: true,
+		Refused:   time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC),
+	})
+	// Output:
+	// level=WARN msg="signed out" why.reason=revoked why.certainty=likely why.confirmed=true why.refused=2026-03-02T12:00:00.000Z
+}
+
+// A ResponseError is not now: nothing was decided. RetryAfter says when, and
+// calls before then cost nothing.
+func ExampleResponseError() {
+	server := exampleServer()
+	defer server.Close()
+	client := exampleClient(server)
+	server.Intercept = icloudtest.Times(1, icloudtest.Status(503, "Retry-After", "30"))
+
+	ctx := context.Background()
+	for range 2 {
+		err := client.Authenticate(ctx)
+		if re, ok := errors.AsType[*icloud.ResponseError](err); ok {
+			fmt.Println(re.StatusCode, re.RetryAfter.Round(time.Second), re.Withheld)
+		}
+	}
+	fmt.Println(server.Requests(), "request")
+	// Output:
+	// 503 30s false
+	// 503 30s true
+	// 1 request
+}
+
+func ExampleFleet() {
+	var fleet icloud.Fleet // shared by the Clients of a process, in Options.Fleet
+	_, incident := fleet.Incident()
+	fmt.Println(incident)
+	// Output: false
+}
+
+func ExampleDirStore() {
+	dir, err := os.MkdirTemp("", "icloud")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	server := exampleServer()
+	defer server.Close()
+	credential := server.Issue()
+
+	// Two Clients, as of two runs of a program: the second one knows where
+	// the address book is.
+	for range 2 {
+		client, err := icloud.New(credential, &icloud.Options{
+			Store:     icloud.DirStore(dir),
+			Transport: server.Transport(),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		before := server.Requests()
+		var names []string
+		for contact, err := range client.Contacts(context.Background()) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			names = append(names, contact.Name)
+		}
+		slices.Sort(names)
+		fmt.Println(len(names), "contacts,", server.Requests()-before, "requests")
+	}
+	// Output:
+	// 3 contacts, 4 requests
+	// 3 contacts, 1 requests
+}

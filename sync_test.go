@@ -1,0 +1,475 @@
+package icloud_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// mirror fails the test unless the caller's copy is what the server has.
+func (c *changes) mirror(t *testing.T, client *icloud.Client) {
+	t.Helper()
+	contacts, err := list(t, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]string)
+	for _, contact := range contacts {
+		want[contact.ID] = string(contact.VCard)
+	}
+	got := make(map[string]string)
+	for id, contact := range c.cards {
+		got[id] = string(contact.VCard)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the copy has %d cards %v, the server %d %v", len(got), slices.Sorted(maps.Keys(got)), len(want), slices.Sorted(maps.Keys(want)))
+	}
+}
+
+// One test for each way in which servers sync.
+func TestSync(t *testing.T) {
+	t.Parallel()
+	without := func(status int, body string) func(*icloudtest.Server) {
+		return func(s *icloudtest.Server) {
+			s.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != "REPORT" || r.Header.Get("Depth") != "0" {
+					return false
+				}
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+				return true
+			}
+		}
+	}
+	servers := map[string]func(*icloudtest.Server){
+		"iCloud":               func(*icloudtest.Server) {},
+		"inline":               func(s *icloudtest.Server) { s.InlineData = true },
+		"pages":                func(s *icloudtest.Server) { s.PageSize = 7 },
+		"inline pages":         func(s *icloudtest.Server) { s.InlineData, s.PageSize = true, 1 },
+		"extra changes":        func(s *icloudtest.Server) { s.ExtraChanges = true },
+		"prefixes":             func(s *icloudtest.Server) { s.Prefixes = true },
+		"empty status":         func(s *icloudtest.Server) { s.EmptyStatus = true },
+		"empty token refused":  func(s *icloudtest.Server) { s.RefuseEmptyToken = true },
+		"empty token: 400":     func(s *icloudtest.Server) { s.RefuseEmptyToken, s.TokenRefusal = true, 400 },
+		"empty token: 403":     func(s *icloudtest.Server) { s.RefuseEmptyToken, s.TokenRefusal = true, 403 },
+		"empty token: 409":     func(s *icloudtest.Server) { s.RefuseEmptyToken, s.TokenRefusal = true, 409 },
+		"empty token: 410":     func(s *icloudtest.Server) { s.RefuseEmptyToken, s.TokenRefusal = true, 410 },
+		"no sync-collection":   without(405, ""),
+		"not implemented":      without(501, ""),
+		"unsupported report":   without(403, `<error xmlns="DAV:"><supported-report/></error>`),
+		"a 207 without tokens": without(207, multistatus()),
+	}
+	for name, setUp := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, client := fake(t, 20)
+			setUp(server)
+			copied := new(changes)
+			token, err := copied.sync(t.Context(), client, "")
+			if err != nil || token == "" {
+				t.Fatalf("got token %q, %v", token, err)
+			}
+			copied.mirror(t, client)
+
+			// Nothing has changed.
+			copied.calls = 0
+			if token, err = copied.sync(t.Context(), client, token); err != nil || copied.calls > 1 || copied.calls == 1 && !server.ExtraChanges {
+				t.Fatalf("got %d changes, %v", copied.calls, err)
+			}
+
+			server.Delete("00003.vcf")
+			server.Put("00004.vcf", card("changed"))
+			server.Put("new.vcf", card("new"))
+			server.Put("brief.vcf", card("brief"))
+			server.Delete("brief.vcf")
+
+			// apply fails in the middle; then again from the same token.
+			failure := errors.New("disk full")
+			copied.fail = func(icloud.Change) error { return failure }
+			if next, err := copied.sync(t.Context(), client, token); err != failure || next != token {
+				t.Fatalf("got token changed %v, error %v", next != token, err)
+			}
+			copied.fail = nil
+			if token, err = copied.sync(t.Context(), client, token); err != nil {
+				t.Fatal(err)
+			}
+			copied.mirror(t, client)
+			if copied.calls > 5 {
+				t.Errorf("got %d changes, want no more than what changed", copied.calls)
+			}
+
+			// The token works in a new Client.
+			server.Delete("00005.vcf")
+			other, err := icloud.New(server.Issue(), &icloud.Options{Transport: server.Transport()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := copied.sync(t.Context(), other, token); err != nil {
+				t.Fatal(err)
+			}
+			copied.mirror(t, other)
+		})
+	}
+}
+
+// A token that is refused, in whatever way, is ErrResync, and never about the
+// password.
+func TestSyncTokenRefused(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []int{0, 400, 403, 409, 410} {
+		for _, fresh := range []bool{false, true} {
+			server, client := fake(t, 3)
+			server.TokenRefusal = refusal
+			token, err := new(changes).sync(t.Context(), client, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.ForgetTokens()
+			if fresh {
+				if client, err = icloud.New(server.Issue(), &icloud.Options{Transport: server.Transport()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			copied := new(changes)
+			next, err := copied.sync(t.Context(), client, token)
+			if err != icloud.ErrResync || next != token || copied.calls != 0 {
+				t.Errorf("%d: got %d changes, %v", refusal, copied.calls, err)
+			}
+			if client.Status().State != icloud.Active {
+				t.Errorf("%d: the state is %v", refusal, client.Status().State)
+			}
+			if _, err := copied.sync(t.Context(), client, ""); err != nil {
+				t.Fatal(err)
+			}
+			copied.mirror(t, client)
+		}
+	}
+}
+
+func TestSyncForeignToken(t *testing.T) {
+	t.Parallel()
+	_, client := fake(t, 3)
+	_, other := fake(t, 3)
+	token, err := new(changes).sync(t.Context(), client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"garbage", "s", "s.", "s..", "e.x.y", ".", "http://sabre.io/ns/sync/1", token[:len(token)/4], "e" + token[1:], strings.Replace(token, "s.", "s.x", 1), "e." + strings.Repeat("A", 1000)} {
+		if next, err := new(changes).sync(t.Context(), client, bad); err != icloud.ErrResync || next != bad {
+			t.Errorf("%q: got %v", bad, err)
+		}
+	}
+	// Another account's, of another number.
+	if _, err := new(changes).sync(t.Context(), other, token); err != icloud.ErrResync {
+		t.Logf("the token of another account: %v", err)
+	}
+}
+
+// What fails in the middle of a sync is an error, with the token as it was, and a
+// second run misses nothing.
+func TestSyncFails(t *testing.T) {
+	t.Parallel()
+	faults := map[string]icloudtest.Fault{
+		"401 of nobody": icloudtest.Status(401),
+		"403":           icloudtest.Status(403),
+		"500":           icloudtest.Status(500),
+		"503":           icloudtest.Status(503),
+		"page":          icloudtest.BadGateway,
+		"reset":         icloudtest.Reset,
+		"cut":           icloudtest.Cut(200),
+	}
+	for name, fault := range faults {
+		for step := range 3 { // the report, the first batch of two, the last
+			t.Run(fmt.Sprintf("%s at %d", name, step), func(t *testing.T) {
+				t.Parallel()
+				server, client := fake(t, 250)
+				if err := client.Authenticate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				for contact, err := range client.Contacts(t.Context()) {
+					if _ = contact; err != nil {
+						t.Fatal(err)
+					}
+					break
+				}
+				server.Intercept = icloudtest.After(step, fault)
+				copied := new(changes)
+				next, err := copied.sync(t.Context(), client, "")
+				if err == nil && name != "403" || err != nil && next != "" {
+					t.Fatalf("got token %q, error %v, %d changes", next, err, copied.calls)
+				}
+				if _, ok := errors.AsType[*icloud.AuthError](err); ok || err == icloud.ErrResync || client.Status().State != icloud.Active {
+					t.Fatalf("got %v, state %v", err, client.Status().State)
+				}
+				server.Intercept = nil
+				if _, err := copied.sync(t.Context(), client, ""); err != nil {
+					t.Fatal(err)
+				}
+				copied.mirror(t, client)
+			})
+		}
+	}
+}
+
+// Batches: one exactly full, and one card more.
+func TestSyncBatches(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]int{0: 1, 1: 2, 200: 2, 201: 3} {
+		server, client := fake(t, n)
+		if _, err := list(t, client); err != nil {
+			t.Fatal(err)
+		}
+		before := server.Requests()
+		copied := new(changes)
+		if _, err := copied.sync(t.Context(), client, ""); err != nil || len(copied.cards) != n {
+			t.Errorf("%d cards: got %d, %v", n, len(copied.cards), err)
+		}
+		if got := server.Requests() - before; got != want {
+			t.Errorf("%d cards: %d requests, want %d", n, got, want)
+		}
+	}
+}
+
+// What a sync costs: two requests for ten changes, whatever the size of the book.
+func TestSyncRequests(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t, 1000)
+	copied := new(changes)
+	token, err := copied.sync(t.Context(), client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		server.Put(fmt.Sprintf("%05d.vcf", i), card("changed"))
+	}
+	before := server.Requests()
+	copied.calls = 0
+	if _, err := copied.sync(t.Context(), client, token); err != nil || copied.calls != 10 || server.Requests()-before != 2 {
+		t.Errorf("got %d changes in %d requests, %v", copied.calls, server.Requests()-before, err)
+	}
+	if len(token) > 100 {
+		t.Errorf("iCloud's token has %d bytes", len(token))
+	}
+}
+
+// The rows of a multiget that are none of its business, and those that are missing.
+func TestSyncMultigetRows(t *testing.T) {
+	t.Parallel()
+	report := strings.Replace(multistatus(
+		etagRow("/book", "x"), // the collection itself, without a slash
+		etagRow("/book/a%20b.vcf", "1"), etagRow("/book/c.vcf", "1"), etagRow("/book/c.vcf", "1"), statusRow("/book/old.vcf", 404),
+	), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1)
+	tests := []struct {
+		name, multiget string
+		ids            string
+		failed         string
+	}{
+		{"as asked", row("/book/a%20b.vcf", card("a")) + row("/book/c.vcf", card("c")), "a%20b.vcf c.vcf", ""},
+		{"decoded", row("/book/a b.vcf", card("a")) + row("/book/%63.vcf", card("c")), "%63.vcf a b.vcf", ""},
+		{"twice", row("/book/c.vcf", card("c")) + row("/book/c.vcf", card("c")) + row("/book/a%20b.vcf", card("a")), "a%20b.vcf c.vcf", ""},
+		{"unrequested", row("/book/z.vcf", card("z")) + statusRow("/book/y.vcf", 500) + row("/book/c.vcf", card("c")) + row("/book/a%20b.vcf", card("a")), "a%20b.vcf c.vcf", ""},
+		{"one never answered", row("/book/c.vcf", card("c")), "c.vcf", "a%20b.vcf"},
+		{"none answered", "", "", "a%20b.vcf"},
+		{"one without a card", etagRow("/book/a%20b.vcf", "1") + row("/book/c.vcf", card("c")), "c.vcf", "a%20b.vcf"},
+		{"one forbidden", statusRow("/book/a%20b.vcf", 403) + row("/book/c.vcf", card("c")), "c.vcf", "a%20b.vcf"},
+		{"one gone", statusRow("/book/a%20b.vcf", 404) + row("/book/c.vcf", card("c")), "c.vcf", ""},
+		{"one empty", row("/book/a%20b.vcf", "") + row("/book/c.vcf", card("c")), "a%20b.vcf c.vcf", ""},
+	}
+	for _, test := range tests {
+		client := onBook(t, func(r *http.Request, body string) *http.Response {
+			if strings.Contains(body, "multiget") {
+				if strings.Contains(body, "<href>/book/</href>") || strings.Contains(body, "<href>/book</href>") || !strings.Contains(body, "<href>/book/a%20b.vcf</href>") ||
+					strings.Index(body, "<prop>") > strings.Index(body, "<href>") {
+					t.Errorf("%s: asked %s", test.name, body)
+				}
+				return answer(207, multistatus(test.multiget))
+			}
+			if strings.Contains(body, "t1") {
+				return answer(207, strings.Replace(multistatus(), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1))
+			}
+			return answer(207, report)
+		})
+		copied := new(changes)
+		next, err := copied.sync(t.Context(), client, "")
+		if got := strings.Join(slices.Sorted(maps.Keys(copied.cards)), " "); got != test.ids {
+			t.Errorf("%s: got %q", test.name, got)
+		}
+		if ce, ok := errors.AsType[*icloud.CardError](err); ok != (test.failed != "") || ok && ce.ID != test.failed || ok && next != "" || !ok && err != nil {
+			t.Errorf("%s: got %v, token %q", test.name, err, next)
+		}
+		if err == nil {
+			if _, err := copied.sync(t.Context(), client, next); err != nil {
+				t.Errorf("%s: again: %v", test.name, err)
+			}
+		}
+	}
+}
+
+// A member that the server refuses to describe has not been deleted.
+func TestSyncCompareRefused(t *testing.T) {
+	t.Parallel()
+	listing := multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1"))
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		switch {
+		case r.Method == "PROPFIND":
+			return answer(207, listing)
+		case strings.Contains(body, "multiget"):
+			return answer(207, multistatus(row("/book/a.vcf", card("a")), row("/book/b.vcf", card("b"))))
+		}
+		return answer(501, "")
+	})
+	copied := new(changes)
+	token, err := copied.sync(t.Context(), client, "")
+	if err != nil || len(copied.cards) != 2 {
+		t.Fatalf("got %d cards, %v", len(copied.cards), err)
+	}
+	for _, refused := range []string{
+		multistatus(etagRow("/book/a.vcf", "1"), statusRow("/book/b.vcf", 403)),
+		multistatus(etagRow("/book/a.vcf", "1"), statusRow("/book/b.vcf", 500)),
+		multistatus(statusRow("/book/", 403)),
+		multistatus(etagRow("/book/a.vcf", "1"))[:200],
+	} {
+		listing = refused
+		next, err := copied.sync(t.Context(), client, token)
+		if err == nil || next != token || len(copied.cards) != 2 {
+			t.Errorf("got %d cards left, %v", len(copied.cards), err)
+		}
+	}
+	listing = multistatus(etagRow("/book/a.vcf", "1"))
+	if _, err := copied.sync(t.Context(), client, token); err != nil || len(copied.cards) != 1 {
+		t.Errorf("got %d cards left, %v", len(copied.cards), err)
+	}
+}
+
+// Where the server has no ETags, every card counts as changed.
+func TestSyncCompareWithoutETags(t *testing.T) {
+	t.Parallel()
+	name := "a"
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		switch {
+		case r.Method == "PROPFIND":
+			return answer(207, multistatus("<response><href>/book/a.vcf</href><propstat><prop><getetag/></prop><status>HTTP/1.1 404 Not Found</status></propstat></response>"))
+		case strings.Contains(body, "multiget"):
+			return answer(207, multistatus(row("/book/a.vcf", card(name))))
+		}
+		return answer(501, "")
+	})
+	copied := new(changes)
+	token := ""
+	for _, name = range []string{"a", "b", "c"} {
+		var err error
+		if token, err = copied.sync(t.Context(), client, token); err != nil || copied.cards["a.vcf"] == nil || copied.cards["a.vcf"].Name != name {
+			t.Fatalf("%s: got %v, %v", name, copied.cards, err)
+		}
+	}
+}
+
+// The ETags' token holds about 40 bytes a card.
+func TestSyncTokenSize(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t, 0)
+	server.RefuseEmptyToken = true
+	const n = 1000
+	for i := range n {
+		server.Put(fmt.Sprintf("%08X-%04X-4%03X-A%03X-%012X.vcf", i*2654435761&0xffffffff, i*40503&0xffff, i&0xfff, i*7&0xfff, i*2654435761*40503&0xffffffffffff), card("x"))
+	}
+	token, err := new(changes).sync(t.Context(), client, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size := len(token) / n; size > 45 {
+		t.Errorf("got %d bytes a card", size)
+	}
+}
+
+// A server that always has more is not asked for ever.
+func TestSyncEndless(t *testing.T) {
+	t.Parallel()
+	client := onBook(t, func(*http.Request, string) *http.Response {
+		return answer(207, strings.Replace(multistatus(statusRow("/book/", 507)), "</multistatus>", "<sync-token>same</sync-token></multistatus>", 1))
+	})
+	if _, err := new(changes).sync(t.Context(), client, ""); err == nil {
+		t.Error("got no error")
+	}
+}
+
+// Xandikos fails on a token that it does not know; a server that fails on
+// everything, or failed once, is another matter.
+func TestSync500(t *testing.T) {
+	t.Parallel()
+	const token = "t1"
+	good := strings.Replace(multistatus(), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1)
+	for name, test := range map[string]struct {
+		fails  func(body string, n int) bool
+		resync bool
+	}{
+		"the token":  {func(body string, _ int) bool { return strings.Contains(body, token) }, true},
+		"everything": {func(string, int) bool { return true }, false},
+		"once":       {func(_ string, n int) bool { return n == 1 }, false},
+	} {
+		n, healthy := 0, true
+		client := onBook(t, func(_ *http.Request, body string) *http.Response {
+			n++
+			if !healthy && test.fails(body, n) {
+				return answer(500, "")
+			}
+			return answer(207, good)
+		})
+		since, err := new(changes).sync(t.Context(), client, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, healthy = 0, false
+		next, err := new(changes).sync(t.Context(), client, since)
+		if _, ok := errors.AsType[*icloud.ResponseError](err); (err == icloud.ErrResync) != test.resync || ok == test.resync || next != since {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// The password dies between two batches of one sync: what came before has been
+// applied, the token stays, and the reason is told.
+func TestSyncRevokedInTheMiddle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := icloudtest.NewServer()
+		defer server.Close()
+		for i := range 250 {
+			server.Put(fmt.Sprintf("%05d.vcf", i), card("x"))
+		}
+		credential := server.Issue()
+		client, err := icloud.New(credential, &icloud.Options{Transport: server.Transport()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		copied := &changes{fail: func(change icloud.Change) error {
+			if change.ID == "00199.vcf" { // the last of the first batch
+				server.Revoke(credential.Password)
+			}
+			return nil
+		}}
+		next, err := copied.sync(t.Context(), client, "")
+		ae, ok := errors.AsType[*icloud.AuthError](err)
+		if !ok || !errors.Is(err, icloud.ErrPasswordRevoked) || ae.Confirmed || next != "" || len(copied.cards) != 200 {
+			t.Fatalf("got %d cards, %v", len(copied.cards), err)
+		}
+		if err := client.Reconnect(t.Context(), server.Issue()); err != nil {
+			t.Fatal(err)
+		}
+		copied.fail = nil
+		if _, err := copied.sync(t.Context(), client, ""); err != nil {
+			t.Fatal(err)
+		}
+		copied.mirror(t, client)
+	})
+}
