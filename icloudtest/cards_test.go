@@ -19,7 +19,7 @@ var etagForm = regexp.MustCompile(`^"C=\d+@U=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-
 func TestReadCard(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	card := cardNamed("Zoë & <co>")
+	card := cardNamed("Zoë & <co>" + strings.Repeat(" ", 5000)) // longer than net/http counts by itself
 	s.srv.Put("a.vcf", card)
 	url := s.book() + "a.vcf"
 	a := s.want(http.StatusOK, "GET", url, "")

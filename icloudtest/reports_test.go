@@ -175,7 +175,10 @@ func TestTokenRefusal(t *testing.T) {
 	_, _, old := s.sync("")
 	s.srv.ForgetTokens()
 	_, _, token := s.sync("")
-	_, _, foreign := start(t).sync("")
+	other := start(t) // in the same state
+	other.srv.Put("a.vcf", cardNamed("a"))
+	other.srv.ForgetTokens()
+	_, _, foreign := other.sync("")
 	for _, status := range []int{0, 400, 403, 409, 410} {
 		s.srv.TokenRefusal = status
 		want := status
@@ -233,6 +236,9 @@ func TestSyncPages(t *testing.T) {
 			}
 			if n > size || more && n != size {
 				t.Errorf("page size %d: %d changes, more %v", size, n, more)
+			}
+			if pages == 0 && more != (size < 6) {
+				t.Errorf("page size %d: more %v after the first page of 6 cards", size, more)
 			}
 			token = ms.Token
 			switch pages {

@@ -107,9 +107,10 @@ func TestAllprop(t *testing.T) {
 			}
 			equal(t, "propstats", len(rows[i].Propstat), 1)
 		}
-		if p, _ := rows[1].get("address-data"); p.XMLName.Local != "" {
-			t.Error("address-data in a PROPFIND")
-		}
+	}
+	const card = `<propfind xmlns="DAV:"><prop><C:address-data xmlns:C="urn:ietf:params:xml:ns:carddav"/></prop></propfind>`
+	if _, status := s.rows("PROPFIND", s.book(), card, "Depth", "1")[1].get("address-data"); status != "HTTP/1.1 404 Not Found" {
+		t.Errorf("address-data by PROPFIND has status %q; only reports have it", status)
 	}
 }
 

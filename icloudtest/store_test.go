@@ -246,6 +246,23 @@ func TestBrokenStores(t *testing.T) {
 				return m.Save(ctx, key, data)
 			}}
 		}},
+		{"refuses a key, and harms another", "another key, after Save under", func() icloud.Store {
+			m, s := newMemory(), strict()
+			return wrapped{
+				load: func(ctx context.Context, key string) ([]byte, error) {
+					if _, err := s.Load(ctx, key); err != nil {
+						return nil, err
+					}
+					return m.Load(ctx, key)
+				},
+				save: func(ctx context.Context, key string, data []byte) error {
+					if err := s.Save(ctx, key, nil); err != nil {
+						return errors.Join(err, m.Save(ctx, path.Base(key), nil))
+					}
+					return m.Save(ctx, key, data)
+				},
+			}
+		}},
 		{"keeps the caller's slice", "modified what it had saved", func() icloud.Store {
 			m := newMemory()
 			return wrapped{Store: m, save: func(ctx context.Context, key string, data []byte) error {

@@ -164,6 +164,14 @@ END:VCARD&#13;
 		rows: []row{{Href: "/a.vcf", ETag: `"1"`, HasData: true, Data: "one"}},
 	},
 	{
+		name: "the first of two propstats",
+		doc: ms(`<response><href>/a</href>` +
+			`<propstat><prop><getetag>"1"</getetag><current-user-principal><href>/p</href></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat>` +
+			`<propstat><prop><getetag>"2"</getetag><current-user-principal><href>/q</href></current-user-principal><C:address-data>card</C:address-data></prop>` +
+			`<status>HTTP/1.1 206 Partial</status></propstat></response>`),
+		rows: []row{{Href: "/a", ETag: `"1"`, Principal: "/p", HasData: true, Data: "card"}},
+	},
+	{
 		name: "empty and missing statuses are proof of what is there only",
 		doc: ms(`<response><href>/a</href><propstat><prop><getetag>"1"</getetag><C:address-data>card</C:address-data></prop><status/></propstat></response>` +
 			`<response><href>/b</href><propstat><prop><getetag>"2"</getetag><C:address-data/></prop></propstat></response>` +
@@ -358,9 +366,9 @@ END:VCARD&#13;
 	},
 	{
 		name: "line ends",
-		doc: member("<C:address-data>1\r\n2\r3\n4\r\r\n5&#13;\n6&#13;&#10;7\r&#10;8&#13;\r\n9<![CDATA[a\r\nb\rc\r]]>\nd\r<!-- -->\ne\r<x/>\nf\r" +
+		doc: member("<C:address-data>1\r\n2\r3\n4\r\r\n5&#13;\n6&#13;&#10;7\r&#10;8&#13;\r\n9\r&#65;\n<![CDATA[a\r\nb\rc\r]]>\nd\r<!-- -->\ne\r<x/>\nf\r" +
 			"</C:address-data>"),
-		rows: []row{{Href: "/a.vcf", HasData: true, Data: "1\n2\n3\n4\n\n5\r\n6\r\n7\n\n8\r\n9a\nb\nc\n\nd\n\ne\n\nf\n"}},
+		rows: []row{{Href: "/a.vcf", HasData: true, Data: "1\n2\n3\n4\n\n5\r\n6\r\n7\n\n8\r\n9\nA\na\nb\nc\n\nd\n\ne\n\nf\n"}},
 	},
 	{
 		name: "comments and instructions anywhere",
@@ -383,6 +391,11 @@ END:VCARD&#13;
 		doc: `<!DOCTYPE multistatus [ <!ENTITY a "]>"><!ENTITY b '<">'> <!-- ' > --> <!ELEMENT b (c|d)> <?x y?> ]><!x>` +
 			member(`<C:address-data>&lt;&#65;</C:address-data>`),
 		rows: []row{{Href: "/a.vcf", HasData: true, Data: "<A"}},
+	},
+	{
+		name: "a DOCTYPE with brackets in quotes",
+		doc:  `<!DOCTYPE multistatus [<!ENTITY a '<'><!ENTITY b "<">]>` + ms(`<response/>`),
+		rows: []row{{}},
 	},
 	{
 		name: "text that nobody reads",
@@ -549,15 +562,21 @@ func (s *stutter) Read(p []byte) (int, error) {
 func TestBufferEdges(t *testing.T) {
 	t.Parallel()
 	const doc = `<response><!-- c --><href>/&amp;b</href><propstat><?p i?><prop><C:address-data x="y">A&#13;
-B&amp;&nbsp;<![CDATA[]]]]><![CDATA[>C]]></C:address-data></prop><status>HTTP/1.1 200 OK</status></propstat></response>`
-	want := row{Href: "/&b", HasData: true, Data: "A\r\nB&&nbsp;]]>C"}
+B&amp;&nbsp;<![CDATA[]]]]><![CDATA[>C]]></C:address-data></prop><status>HTTP/1.1 200 OK</status></propstat></response>` +
+		"<response><propstat><prop><C:address-data>D\r\nE&#13;\nF</C:address-data></prop></propstat></response>" +
+		"<response><propstat><prop><C:address-data>G\r&#13;\n\r</C:address-data></prop></propstat></response>"
+	want := []row{
+		{Href: "/&b", HasData: true, Data: "A\r\nB&&nbsp;]]>C"},
+		{HasData: true, Data: "D\nE\r\nF"},
+		{HasData: true, Data: "G\n\r\n\n"},
+	}
 	for shift := range len(doc) + 2 {
 		filler := strings.Repeat(" ", dav.MaxToken-len(ms(""))-shift)
 		rows, _, err := decodeString(ms(filler + doc))
 		if err != nil {
 			t.Fatalf("shift %d: got error %v", shift, err)
 		}
-		compare(t, fmt.Sprintf("shift %d", shift), rows, []row{want})
+		compare(t, fmt.Sprintf("shift %d", shift), rows, want)
 	}
 }
 
