@@ -203,6 +203,14 @@ func (m *memory) adopt(n memory) {
 	}
 }
 
+// latest returns when the password was last accepted or refused.
+func (m *memory) latest() time.Time {
+	if m.asked.After(m.last) {
+		return m.asked
+	}
+	return m.last
+}
+
 // mayAsk says whether a password with a verdict may be asked about at now. A
 // time in the future is another clock's, and holds nothing.
 func (m *memory) mayAsk(now time.Time) bool {

@@ -400,8 +400,9 @@ func (c *Client) recall(ctx context.Context) error {
 	if s.Book != "" && s.Home != "" && err1 == nil && err2 == nil {
 		c.book = book{url: u, home: home}
 	}
-	// A state that an earlier Client has reported is no news.
-	c.reported = c.login.memory.status(c.login.cred, c.rules, now()).State
+	// A state that an earlier Client has reported is no news; one that time
+	// alone has brought since, Expiring, is.
+	c.reported = c.login.memory.status(c.login.cred, c.rules, c.login.memory.latest()).State
 	return nil
 }
 
@@ -496,7 +497,11 @@ func (c *Client) settle(ctx context.Context, err error) error {
 
 func (c *Client) saveDue(ctx context.Context) {
 	c.mu.Lock()
-	due := c.store != nil && c.kept.dirty && (c.kept.urgent || over(c.kept.saved, now(), saveEvery))
+	t := now()
+	if c.kept.dirty && c.login.memory.status(c.login.cred, c.rules, t).State != c.reported {
+		c.kept.urgent = true // so that the next Client does not report it again
+	}
+	due := c.store != nil && c.kept.dirty && (c.kept.urgent || over(c.kept.saved, t, saveEvery))
 	urgent := c.kept.urgent
 	c.mu.Unlock()
 	// One of many concurrent calls is enough to do it, unless it is urgent.
