@@ -66,7 +66,8 @@ func Edit(card []byte, props []Property) ([]byte, error) {
 	return e.result(), nil
 }
 
-// An editor is at work on one card.
+// An editor is at work on one card. Nothing is written before all is known to be
+// writable.
 type editor struct {
 	card []byte
 	eol  string // the card's own line end
@@ -85,7 +86,9 @@ type job struct {
 	old    []oldLine // what it has
 }
 
-// An oldLine is a line of a property to edit.
+// An oldLine is a line of a property to edit. Its name is kept because names
+// differ in case from program to program, and a new line is to look like the one
+// it replaces.
 type oldLine struct {
 	from, to int    // in the card
 	name     string // as the card writes it

@@ -173,6 +173,7 @@ func TestEdit(t *testing.T) {
 		{"illegible removed", "NOTE;X=\"a:b\nFN:a\n", "FN:a\n", vcard.Card{"NOTE": nil}},
 		{"unchanged", "note;type=x:a\n b\\,c\n", "note;type=x:a\n b\\,c\n", vcard.Card{"NOTE": {{Value: "ab,c", Params: vcard.Params{"TYPE": {"x"}}}}}},
 		{"unchanged, of 2.1", "TEL;HOME:1\n", "TEL;HOME:1\n", vcard.Card{"TEL": {{Params: vcard.Params{"HOME": {"1"}}}}}},
+		{"unchanged, parameter in another case", "NOTE;Type=a:\\b\n", "NOTE;Type=a:\\b\n", vcard.Card{"NOTE": {{Value: `\b`, Params: vcard.Params{"type": {"a"}}}}}},
 		{"unchanged, not to be written", "NOTE:a\rb\xff\n", "NOTE:a\rb\xff\n", vcard.Card{"NOTE": fields("a\rb\xff")}},
 		{"other parameters", "NOTE;X=a:b\n", "NOTE;X=c:b\n", vcard.Card{"NOTE": {{Value: "b", Params: vcard.Params{"X": {"c"}}}}}},
 
@@ -203,6 +204,10 @@ func TestEdit(t *testing.T) {
 		{"labels given for a shared group", "item1.TEL:1\nitem1.X-ABLabel:Boat\n", "item1.TEL:1\nitem1.X-ABLabel:Boat\nitem1.EMAIL:a\n",
 			vcard.Card{"EMAIL": {{Group: "item1", Value: "a"}}, "X-ABLABEL": {{Group: "item1", Value: "Boat"}}}},
 		{"labels given outlive their property", "item1.TEL:1\nitem1.X-ABLabel:Boat\n", "item1.X-ABLabel:Boat\n", vcard.Card{"TEL": nil, "X-ABLABEL": {{Group: "item1", Value: "Boat"}}}},
+		{"country goes without the label that is given", "item1.ADR:a\nitem1.X-ABADR:de\nitem1.X-ABLabel:x\n", "item1.X-ABLabel:x\n",
+			vcard.Card{"ADR": nil, "X-ABLABEL": {{Group: "item1", Value: "x"}}}},
+		{"country joins its address", "item1.ADR:a\nitem1.X-ABLabel:x\n", "item1.ADR:a\nitem1.X-ABLabel:x\nitem1.X-ABADR:de\n",
+			vcard.Card{"X-ABADR": {{Group: "item1", Value: "de"}}}},
 		{"shared group without a label", "item1.TEL:1\n", "item1.TEL:1\nitem1.EMAIL:a\n", vcard.Card{"EMAIL": {{Group: "item1", Value: "a"}}}},
 
 		{"text", "", "NOTE:a\\, b; c\\nd\te: \"f\"\n", vcard.Card{"NOTE": fields("a, b; c\nd\te: \"f\"")}},
@@ -259,6 +264,29 @@ func TestEdit(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestEditUnchanged gives lines back as go-vcard reads them, which is not always what they mean.
+func TestEditUnchanged(t *testing.T) {
+	for _, line := range []string{
+		"X:v", "g.X:v", "X;A=b:v", "X;a=b;A=c:v", "X;B=c;A=b:v", `X;A="b:c;d,e":v`, `X;A="b\"c":v`, `X;A="\u00e4\x41\n":v`,
+		`X;A=b\\c,d\ne:v`, "X;A=:v", "X;A=,:v", "X;A=b=c==:v", "X;HOME;A=b:v", "X;HOME:v", "X;HOME:", "X;;A=b:v", "X;A=b", "X;A=",
+		`X:a\\b\nc\,d\;e\:f\Ng,h;i\`, "X:a\rb", "X:\xff", "X:", "X;=b:v", `X;A=b"c:v`,
+	} {
+		data := card(line, "Y:x")
+		c, err := decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// That nothing is changed must not be because nothing was read.
+		if len(c["X"]) != 1 {
+			t.Errorf("%s: go-vcard reads no X", line)
+		}
+		delete(c, "VERSION")
+		if out, err := vcf.Edit(data, props(c)); err != nil || !bytes.Equal(out, data) {
+			t.Errorf("%s: got %q, %v", line, out, err)
 		}
 	}
 }

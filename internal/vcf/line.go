@@ -5,6 +5,12 @@ import (
 	"slices"
 )
 
+// A content line is a property, however long. It is written as physical lines
+// of about 75 octets, of which all but the first begin with a space:
+//
+//	NOTE:This line is fol
+//	 ded, and the space is not part of the text.
+//
 // This file finds the lines of a card: where a content line begins and ends,
 // what property it is, and whether it belongs to the card itself or to another
 // one inside it. Everything else in the package walks with it.

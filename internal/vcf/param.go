@@ -2,7 +2,15 @@ package vcf
 
 import "bytes"
 
-// This file takes a property's parameters apart.
+// This file takes a property's parameters apart. The same three of them, as
+// vCard 2.1, Apple in 3.0, and 4.0 write them:
+//
+//	TEL;HOME;VOICE;PREF:+1 555 0100
+//	TEL;type=HOME;type=VOICE;type=pref:+1 555 0100
+//	TEL;TYPE="home,voice";PREF=1;VALUE=uri:tel:+1-555-0100
+//
+// Parameters are cut where they stand and are never copied: of most a listing
+// wants nothing.
 
 // splitParams splits what follows a name, beginning with ':' or ';', into
 // parameters and value. It is not ok if there is no value, or if a quotation

@@ -5,7 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// This file turns written values into what a person reads.
+// This file turns written values into what a person reads. A value may have
+// been encoded, in some character set, escaped, and divided into components,
+// all at once in vCard 2.1. The steps are undone in an order that keeps each
+// from seeing what another has produced: an encoded semicolon divides nothing.
 
 // An encoding is what the parameters say about how a value's text is written.
 // The zero value is how all but vCard 2.1 write it.

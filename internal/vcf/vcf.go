@@ -152,6 +152,7 @@ func (r *Reader) reset(card []byte) {
 func (r *Reader) property(k kind, m meta, value []byte) {
 	switch start := len(r.text); k {
 	case kindUID:
+		// Nothing is preferred here: the first is the one that others refer to.
 		if r.uid.empty() {
 			r.uid = r.keep(start, m.appendText(r.text, value))
 		}
@@ -186,6 +187,7 @@ func (r *Reader) property(k kind, m meta, value []byte) {
 		}
 
 	case kindEmail, kindTel:
+		// Every one is kept, in order, so that the first stays the first.
 		text := m.appendText(r.text, value)
 		from, to := trim(text, start)
 		if k == kindTel && to-from >= 4 && is(text[from:from+4], "TEL:") {
@@ -203,11 +205,14 @@ func (r *Reader) property(k kind, m meta, value []byte) {
 		}
 
 	case kindKind:
+		// A card that says so anywhere is a group. Taken for a person it would
+		// be shown among them.
 		if is(bytes.TrimSpace(value), "GROUP") {
 			r.fields.Group = true
 		}
 
 	case kindMember:
+		// What is left of the URI is the UID that iCloud's cards have.
 		text := m.appendText(r.text, value)
 		if t := text[start:]; len(t) >= 9 && is(t[:9], "URN:UUID:") {
 			start += 9
@@ -281,6 +286,8 @@ func (r *Reader) finish() *Fields {
 	}
 	r.applyLabels()
 
+	// One conversion for all strings: this is the only memory that an ordinary
+	// card costs once the Reader has read a few.
 	f, all := &r.fields, string(r.text)
 	f.UID, f.Name, f.Org = r.uid.in(all), name.in(all), r.org.in(all)
 	for _, e := range r.entries {

@@ -28,6 +28,8 @@ func (e *editor) render(name string, f Field) ([]byte, error) {
 }
 
 // contentLine returns a content line that is not folded yet and has no end.
+// Everything in it is checked, because a line break that gets through would let
+// whoever wrote a value write properties of their own.
 func contentLine(name string, f Field) ([]byte, error) {
 	var dst []byte
 	if f.Group != "" {
@@ -49,7 +51,8 @@ func contentLine(name string, f Field) ([]byte, error) {
 	return appendEscaped(dst, f.Value, escapesComma(strings.ToUpper(name), f.Params)), nil
 }
 
-// appendParams appends parameters in the order of their names.
+// appendParams appends parameters in the order of their names, since a map has
+// none, and the same edit is to give the same bytes each time.
 func appendParams(dst []byte, params map[string][]string) ([]byte, error) {
 	last := ""
 	for _, key := range slices.SortedFunc(maps.Keys(params), func(a, b string) int {
