@@ -36,7 +36,8 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 		return nil, "", errors.New("icloud: Photo of a nil Contact")
 	}
 	line, ok := vcf.Find(contact.VCard, "PHOTO")
-	value := strings.TrimSpace(string(line.Value))
+	// Some servers escape the colons of addresses.
+	value := strings.TrimSpace(strings.ReplaceAll(string(line.Value), `\:`, ":"))
 	if !ok || value == "" {
 		return nil, "", nil
 	}

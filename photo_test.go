@@ -70,6 +70,10 @@ func TestPhotoURI(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 0)
 	contact := withPhoto(fold("PHOTO;X-ABCROP-RECTANGLE=ABClipRect_1&0&14&381&381&x==;VALUE=uri:"+server.PutPhoto(jpeg, "image/jpeg")) + "\r\n")
+	escaped := withPhoto("PHOTO;VALUE=uri:" + strings.ReplaceAll(server.PutPhoto(jpeg, "image/jpeg"), ":", `\:`) + "\r\n")
+	if data, _, err := client.Photo(t.Context(), escaped); !bytes.Equal(data, jpeg) || err != nil {
+		t.Errorf("an address with escaped colons: got %d bytes, %v", len(data), err)
+	}
 	data, mediaType, err := client.Photo(t.Context(), contact)
 	if !bytes.Equal(data, jpeg) || mediaType != "image/jpeg" || err != nil {
 		t.Fatalf("got %d bytes, %q, %v", len(data), mediaType, err)
