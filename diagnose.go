@@ -76,20 +76,20 @@ func (e evidence) outlived() bool {
 
 // diagnose names the reason for which the evidence speaks, and how well. It
 // expects dates that have been through known, refused excepted.
-func diagnose(e evidence) (reason error, certainty Certainty) {
+func diagnose(e evidence) (certainty Certainty, reason error) {
 	end, slack := e.end()
 
 	// A change of the account's password revokes what was issued before it
 	// (Apple, 102654). This alone needs no guess.
 	if since := e.since(); !since.IsZero() && e.changed.After(since.Add(day)) && e.changed.After(e.last) {
-		return ErrPasswordRevoked, Certain
+		return Certain, ErrPasswordRevoked
 	}
 
 	if !e.worked() {
 		if !end.IsZero() && e.refused.After(end) {
-			return ErrPasswordExpired, Possible
+			return Possible, ErrPasswordExpired
 		}
-		return ErrPasswordRejected, Likely
+		return Likely, ErrPasswordRejected
 	}
 
 	most := Likely
@@ -98,14 +98,14 @@ func diagnose(e evidence) (reason error, certainty Certainty) {
 	}
 	switch {
 	case end.IsZero(), e.outlived():
-		return ErrPasswordRevoked, most
+		return most, ErrPasswordRevoked
 	case !e.refused.After(end.Add(-slack)):
-		return ErrPasswordRevoked, most
+		return most, ErrPasswordRevoked
 	case e.last.Before(end.Add(-endSlack)):
 		// It was not in use when its time came, and may have gone earlier.
-		return ErrPasswordExpired, Possible
+		return Possible, ErrPasswordExpired
 	}
-	return ErrPasswordExpired, most
+	return most, ErrPasswordExpired
 }
 
 // since returns the issue or what stands in for it.

@@ -169,7 +169,7 @@ func (m *memory) refuse(cred Credential, r rules, now time.Time, present, incide
 		return
 	}
 	e := m.evidence(cred, r, now)
-	reason, certainty := diagnose(e)
+	certainty, reason := diagnose(e)
 	final := certainty == Certain
 	if !final && !incident {
 		final = r.dwell <= 0 || now.Sub(m.refused) >= r.dwell || present && !e.worked()
