@@ -1,0 +1,11 @@
+// Package interop has clients that others wrote meet the fake iCloud: vdirsyncer
+// in Python, tsdav in JavaScript, go-webdav in Go. Each finds the address book,
+// lists it, creates a card, changes one and deletes one; what became of the book
+// is then read with package icloud.
+//
+// A fake that only its own client can talk to would prove nothing about either.
+// Where a program is absent its test is skipped with the reason; with
+// ICLOUD_TEST_REQUIRE_SERVERS set, as in .ci/run, it fails. tsdav is had by
+//
+//	npm install --prefix internal/interop
+package interop
