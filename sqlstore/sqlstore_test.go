@@ -1,0 +1,437 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+	"github.com/go-icloud/icloud/sqlstore"
+)
+
+// key is of the form that a Client's keys have.
+var key = strings.Repeat("0123456789abcdef", 4)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	if err := icloudtest.TestStore(new(fake).store(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Each method is one statement, whatever the dialect, and takes its values as
+// arguments.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	for _, d := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL, sqlstore.SQLite} {
+		f := new(fake)
+		store := sqlstore.New(f.open(t), d)
+		if err := store.Save(t.Context(), key, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Load(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := f.words(), "INSERT SELECT"; got != want {
+			t.Fatalf("dialect %d: got %s, want %s", d, got, want)
+		}
+		save, load := f.statements[0], f.statements[1]
+		if len(save.args) != 2 || save.args[0].Value != key {
+			t.Errorf("dialect %d: Save: got arguments %v", d, save.args)
+		} else if data, ok := save.args[1].Value.([]byte); !ok || data == nil {
+			t.Errorf("dialect %d: Save of nil: got %v, want no bytes, not NULL", d, save.args[1].Value)
+		}
+		if len(load.args) != 1 || load.args[0].Value != key {
+			t.Errorf("dialect %d: Load: got arguments %v", d, load.args)
+		}
+	}
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	errDenied := errors.New("denied")
+	for name, test := range map[string]struct {
+		missing bool
+		fail    func(f *fake, s statement) error
+		want    string // statements
+		err     error
+	}{
+		"there": {want: "SELECT"},
+		"there, and the privilege to create is not": {
+			want: "SELECT",
+			fail: func(_ *fake, s statement) error {
+				if s.is("CREATE") {
+					return errDenied
+				}
+				return nil
+			},
+		},
+		"missing": {missing: true, want: "SELECT CREATE SELECT"},
+		"missing, and another creates it first": {
+			// PostgreSQL then fails over its own catalog.
+			missing: true, want: "SELECT CREATE SELECT",
+			fail: func(f *fake, s statement) error {
+				if s.is("CREATE") {
+					f.missing = false
+					return errors.New("duplicate key value violates unique constraint")
+				}
+				return nil
+			},
+		},
+		"missing, and the privilege to create is too": {
+			missing: true, want: "SELECT CREATE SELECT", err: errDenied,
+			fail: func(_ *fake, s statement) error {
+				if s.is("CREATE") {
+					return errDenied
+				}
+				return nil
+			},
+		},
+		"a table of that name is another's": {
+			// CREATE IF NOT EXISTS is content with it.
+			want: "SELECT CREATE SELECT", err: errDenied,
+			fail: func(_ *fake, s statement) error {
+				if s.is("SELECT") {
+					return errDenied
+				}
+				return nil
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fake{missing: test.missing}
+			if test.fail != nil {
+				f.fail = func(_ context.Context, s statement) error { return test.fail(f, s) }
+			}
+			if err := f.store(t).Create(t.Context()); !errors.Is(err, test.err) {
+				t.Errorf("got error %v, want %v", err, test.err)
+			}
+			if got := f.words(); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// What Create executes is what Schema says, and no more.
+func TestCreateExecutesSchema(t *testing.T) {
+	t.Parallel()
+	for _, d := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL, sqlstore.SQLite} {
+		f := &fake{missing: true}
+		if err := sqlstore.New(f.open(t), d).Create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		schema := d.Schema()
+		if got := f.statements[1].text; got != schema {
+			t.Errorf("dialect %d: got %q, want %q", d, got, schema)
+		}
+		if n := strings.Count(schema, ";"); n != 1 || !strings.HasSuffix(schema, ";\n") {
+			t.Errorf("dialect %d: got %d semicolons in %q, want one at the end", d, n, schema)
+		}
+	}
+	for _, d := range []sqlstore.Dialect{0, -1, 99} {
+		if got := d.Schema(); got != "" {
+			t.Errorf("dialect %d: got %q, want nothing", d, got)
+		}
+	}
+}
+
+// calls are the three methods.
+var calls = map[string]func(context.Context, *sqlstore.Store) error{
+	"create": func(ctx context.Context, s *sqlstore.Store) error { return s.Create(ctx) },
+	"load":   func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Load(ctx, key); return err },
+	"save":   func(ctx context.Context, s *sqlstore.Store) error { return s.Save(ctx, key, []byte("data")) },
+}
+
+func TestUnusable(t *testing.T) {
+	t.Parallel()
+	f := new(fake)
+	for _, test := range []struct {
+		store *sqlstore.Store
+		want  string
+	}{
+		{nil, "icloud/sqlstore: New was given no database"},
+		{new(sqlstore.Store), "icloud/sqlstore: New was given no database"},
+		{sqlstore.New(nil, sqlstore.MySQL), "icloud/sqlstore: New was given no database"},
+		{sqlstore.New(f.open(t), 0), "icloud/sqlstore: New was given no Dialect"},
+		{sqlstore.New(f.open(t), 4), "icloud/sqlstore: New was given no Dialect"},
+		{sqlstore.New(f.open(t), -1), "icloud/sqlstore: New was given no Dialect"},
+	} {
+		for name, call := range calls {
+			if err := call(t.Context(), test.store); err == nil || err.Error() != test.want {
+				t.Errorf("%s: got error %v, want %s", name, err, test.want)
+			}
+		}
+	}
+	if got := f.words(); got != "" {
+		t.Errorf("got %s, want no statement", got)
+	}
+}
+
+func TestMalformedKeys(t *testing.T) {
+	t.Parallel()
+	f := new(fake)
+	store := f.store(t)
+	for _, bad := range []string{
+		"", " ", key[:63], key + "0", key[:63] + " ", " " + key[:63], key[:63] + "g", strings.ToUpper(key),
+		key[:63] + "\x00", key[:62] + "é", "' OR '1'='1", strings.Repeat("_", 64), strings.Repeat("%", 64),
+	} {
+		const want = "icloud/sqlstore: malformed key"
+		if _, err := store.Load(t.Context(), bad); err == nil || err.Error() != want {
+			t.Errorf("Load of %q: got error %v, want %s", bad, err, want)
+		}
+		if err := store.Save(t.Context(), bad, nil); err == nil || err.Error() != want {
+			t.Errorf("Save of %q: got error %v, want %s", bad, err, want)
+		}
+	}
+	if got := f.words(); got != "" {
+		t.Errorf("got %s, want no statement", got)
+	}
+}
+
+// stateError is like the errors of pgx and of lib/pq.
+type stateError struct{ code string }
+
+func (e *stateError) Error() string    { return "ERROR: user ada@example.com, secret" }
+func (e *stateError) SQLState() string { return e.code }
+
+// What drivers say may name the user, the host and what was saved: it is there
+// to be unwrapped, not to be printed.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("dial tcp db.example.com: user ada@example.com, secret"), "the database failed"},
+		{&stateError{"42501"}, "the database answered SQLSTATE 42501"},
+		{fmt.Errorf("wrapped, secret: %w", &stateError{"53300"}), "the database answered SQLSTATE 53300"},
+		{&stateError{"42P01"}, "there is no table icloud_store; Create makes it"},
+		{errors.New("Error 1146 (42S02): Table 'secret.icloud_store' doesn't exist"), "there is no table icloud_store; Create makes it"},
+		{errors.New("Error 1142 (42000): INSERT command denied to user 'secret'"), "the database answered SQLSTATE 42000"},
+		{errors.New("Error 1142: from a server without SQLSTATE, secret"), "the database failed"},
+		{errNoTable, "there is no table icloud_store; Create makes it"},
+		{errors.New("database is locked (5) (SQLITE_BUSY), secret"), "the database is locked"},
+		{context.DeadlineExceeded, "the database failed"}, // the driver's own, not the caller's
+	} {
+		for op, call := range calls {
+			f := &fake{fail: func(context.Context, statement) error { return test.err }}
+			err := call(t.Context(), f.store(t))
+			if !errors.Is(err, test.err) {
+				t.Errorf("%s, %v: got %v, which does not wrap it", op, test.err, err)
+				continue
+			}
+			if got, want := err.Error(), "icloud/sqlstore: "+op+": "+test.want; got != want {
+				t.Errorf("%s, %v: got %q, want %q", op, test.err, got, want)
+			}
+			if e, ok := errors.AsType[*stateError](test.err); ok {
+				if got, ok := errors.AsType[*stateError](err); !ok || got != e {
+					t.Errorf("%s: got %v, want errors.As to find the driver's error", op, err)
+				}
+			}
+		}
+	}
+}
+
+// A statement that lost to another is repeated, until it is done or there is no
+// sense in it any more.
+func TestRepeats(t *testing.T) {
+	t.Parallel()
+	conflicts := []error{
+		&stateError{"40001"}, &stateError{"40P01"},
+		errors.New("Error 1213 (40001): Deadlock found when trying to get lock"),
+	}
+	// fails fails n times, in turn with each conflict.
+	fails := func(f *fake, n int) {
+		f.fail = func(_ context.Context, s statement) error {
+			if n--; n >= 0 {
+				return conflicts[n%len(conflicts)]
+			}
+			return nil
+		}
+	}
+	for op, call := range calls {
+		f := new(fake)
+		store := f.store(t)
+		fails(f, 5)
+		if err := call(t.Context(), store); err != nil {
+			t.Errorf("%s: %v", op, err)
+		}
+		if n := len(f.statements); n != 6 {
+			t.Errorf("%s, with 5 conflicts: got %d statements, want 6", op, n)
+		}
+	}
+	if f := new(fake); true {
+		store := f.store(t)
+		fails(f, 1<<30)
+		err := store.Save(t.Context(), key, nil)
+		if n := len(f.statements); n < 50 || n > 100 || err == nil || !strings.HasSuffix(err.Error(), "SQLSTATE 40001") && !strings.HasSuffix(err.Error(), "SQLSTATE 40P01") {
+			t.Errorf("conflicts without end: got %d statements, %v", n, err)
+		}
+	}
+	if f := new(fake); true {
+		store := f.store(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.fail = func(context.Context, statement) error {
+			if len(f.statements) == 3 {
+				cancel()
+			}
+			return conflicts[0]
+		}
+		if err := store.Save(ctx, key, nil); !errors.Is(err, context.Canceled) || len(f.statements) != 3 {
+			t.Errorf("conflicts until cancelled: got %d statements, %v; want 3, %v", len(f.statements), err, context.Canceled)
+		}
+	}
+	// What is no conflict is not repeated: who knows how long it took to fail.
+	for _, err := range []error{errors.New("40001"), &stateError{"57014"}, &stateError{""}} {
+		f := &fake{fail: func(context.Context, statement) error { return err }}
+		if got := f.store(t).Save(t.Context(), key, nil); !errors.Is(got, err) || len(f.statements) != 1 {
+			t.Errorf("%v: got %d statements, %v; want one", err, len(f.statements), got)
+		}
+	}
+}
+
+// Drivers end a statement with the context in various ways: with its error, with
+// one of their own.
+func TestContextEnds(t *testing.T) {
+	t.Parallel()
+	own := errors.New("canceling statement due to user request, secret")
+	for op, call := range calls {
+		for _, driverErr := range []error{own, nil} {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{fail: func(ctx context.Context, _ statement) error {
+					<-ctx.Done()
+					if driverErr != nil {
+						return driverErr
+					}
+					return ctx.Err()
+				}}
+				store := f.store(t)
+				start := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				err := call(ctx, store)
+				if !errors.Is(err, context.DeadlineExceeded) || driverErr != nil && !errors.Is(err, driverErr) {
+					t.Errorf("%s: got %v, want %v that wraps %v", op, err, context.DeadlineExceeded, driverErr)
+				} else if want := "icloud/sqlstore: " + op + ": context deadline exceeded"; err.Error() != want {
+					t.Errorf("%s: got %q, want %q", op, err, want)
+				}
+				if d := time.Since(start); d != time.Minute {
+					t.Errorf("%s: took %v, want a minute", op, d)
+				}
+			})
+		}
+		// A context that has ended sends nothing.
+		f := new(fake)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := call(ctx, f.store(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled before: got %v, want %v", op, err, context.Canceled)
+		}
+		if got := f.words(); got != "" {
+			t.Errorf("%s, cancelled before: got %s, want no statement", op, got)
+		}
+	}
+}
+
+// Waiting for a connection ends with the context too.
+func TestContextEndsInPool(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		db := f.open(t)
+		db.SetMaxOpenConns(1)
+		busy, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer busy.Close()
+		for op, call := range calls {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			if err := call(ctx, sqlstore.New(db, sqlstore.SQLite)); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: got %v, want %v", op, err, context.DeadlineExceeded)
+			}
+			cancel()
+		}
+	})
+}
+
+// A Client on a Store whose table is missing says so by its own error, which
+// hides the Store's, and sends nothing.
+func TestClientWithoutTable(t *testing.T) {
+	t.Parallel()
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	f := &fake{missing: true}
+	client, err := icloud.New(srv.Issue(), &icloud.Options{Store: f.store(t), Transport: srv.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.Authenticate(t.Context())
+	if !errors.Is(err, errNoTable) || srv.Requests() != 0 {
+		t.Errorf("got %v and %d requests, want %v and none", err, srv.Requests(), errNoTable)
+	}
+	text := ""
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		text += e.Error() + "\n"
+	}
+	if want := "icloud/sqlstore: load: there is no table icloud_store"; !strings.Contains(text, want) {
+		t.Errorf("got %s, want %s among it", text, want)
+	}
+}
+
+// The package is for any driver, so it can have none.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("got files %v, %v", files, err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imported := range file.Imports {
+			path, err := strconv.Unquote(imported.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			domain, _, _ := strings.Cut(path, "/")
+			if strings.Contains(domain, ".") && !strings.HasPrefix(path+"/", "github.com/go-icloud/icloud/") {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+}
+
+// For a tool that keeps schemas, the table's definition is a text.
+func ExampleDialect_Schema() {
+	fmt.Print(sqlstore.PostgreSQL.Schema())
+	// Output:
+	// CREATE TABLE IF NOT EXISTS icloud_store (
+	// 	account    char(64) PRIMARY KEY,
+	// 	data       bytea NOT NULL,
+	// 	updated_at timestamptz NOT NULL
+	// );
+}
+
+// A Store of a database that was not opened says so at the first call.
+func ExampleNew() {
+	var db *sql.DB
+	store := sqlstore.New(db, sqlstore.PostgreSQL)
+	fmt.Println(store.Create(context.Background()))
+	// Output:
+	// icloud/sqlstore: New was given no database
+}
