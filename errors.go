@@ -172,7 +172,7 @@ func (e *AuthError) Remedy() string {
 			"an alias was entered instead of the account's primary e-mail address; " +
 			"one of the two was mistyped; or the password has been removed since, " +
 			"as a change of the account's own password does to all of them. " +
-			"To make a new one: " + steps + reconnect
+			"If in doubt, make a new one. " + steps + reconnect
 	}
 	return "iCloud does not accept the app-specific password. Changing the Apple Account's own password " +
 		"revokes all app-specific passwords. " + steps + reconnect

@@ -1,0 +1,307 @@
+// Which account: flags, environment, a file, or a question on the terminal; and
+// the Client for it.
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/go-icloud/icloud"
+)
+
+// account is what the flags say about an account; connect adds the rest.
+type account struct {
+	endpoint     string
+	passwordFile string
+	issued       date
+	lifetime     days
+	dwell        time.Duration
+	state        string
+
+	name string // the Apple ID, once connected
+}
+
+// flags defines the flags that all commands with an account share. None of them
+// takes the password or the Apple ID: arguments end up in the lists of processes
+// and in the histories of shells.
+func (a *account) flags(f *flag.FlagSet) {
+	f.StringVar(&a.endpoint, "endpoint", "", "`URL` of another CardDAV server")
+	f.StringVar(&a.passwordFile, "password-file", "", "`FILE` whose first line is the password")
+	f.Var(&a.issued, "issued", "`DATE` when the password was made, as 2026-01-31")
+	f.Var(&a.lifetime, "lifetime", "`DAYS` that it lives, as 365d, or none; by default\n\ta year on iCloud")
+	f.DurationVar(&a.dwell, "dwell", 15*time.Minute, "`TIME` that a refusal must last to be final, 0 for\n\tnone; by default 15m")
+	f.StringVar(&a.state, "state", "", "folder `DIR` in which to remember what is learned")
+}
+
+// connect returns a Client for the account. It sends nothing. What it cannot do
+// is the caller's to put right, and no failure of the server.
+func (a *account) connect(ctx context.Context, p *program, onStatus func(context.Context, icloud.Status)) (*icloud.Client, error) {
+	// A flag is typed now, and a variable was set some time ago: the flag wins.
+	a.endpoint = cmp.Or(a.endpoint, p.getenv("ICLOUD_ENDPOINT"))
+	if said := p.getenv("ICLOUD_APP_PASSWORD_ISSUED"); said != "" && a.issued.IsZero() {
+		if err := a.issued.Set(said); err != nil {
+			return nil, misuse("ICLOUD_APP_PASSWORD_ISSUED: " + err.Error())
+		}
+	}
+	if a.name = p.getenv("ICLOUD_APPLE_ID"); a.name == "" {
+		name, err := p.ask(ctx, "Apple ID: ", false)
+		if err != nil {
+			return nil, missing(err, "no account: set ICLOUD_APPLE_ID")
+		}
+		a.name = name
+	}
+	// The password comes last, so that nobody types it in vain.
+	text, err := a.password(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	// Other servers have passwords of any form, and it is their business which.
+	password := icloud.UncheckedPassword(text)
+	if onICloud(a.endpoint) {
+		// It may well be the account's own password, which must not be sent.
+		if password, err = icloud.ParsePassword(text); err != nil {
+			return nil, misuse("that is not the form of an app-specific password, xxxx-xxxx-xxxx-xxxx; it was not sent")
+		}
+	}
+	opts := &icloud.Options{
+		Endpoint:  a.endpoint,
+		Lifetime:  time.Duration(a.lifetime),
+		Dwell:     a.dwell,
+		OnStatus:  onStatus,
+		Transport: p.transport,
+	}
+	if a.dwell <= 0 {
+		opts.Dwell = -1 // 0 is the package's word for its default
+	}
+	// Without a folder, what is learned ends with the process. That is the default,
+	// because a program that only lists should not leave personal data behind.
+	if a.state != "" {
+		opts.Store = icloud.DirStore(a.state)
+	}
+	client, err := icloud.New(icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, opts)
+	if err != nil {
+		// The package speaks to programmers; here the same things have other names.
+		words := strings.NewReplacer("icloud: ", "", "Options.Endpoint", "the endpoint",
+			"Credential.AppleID", "the Apple ID", "Credential.Password", "the password")
+		return nil, misuse(words.Replace(err.Error()))
+	}
+	return client, nil
+}
+
+// open is connect for a command whose caller waits for the answer: the password
+// is asked about first, so that one that has never worked is dead at once
+// instead of in fifteen minutes.
+func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) {
+	client, err := a.connect(ctx, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	return client, client.Authenticate(ctx)
+}
+
+// password finds the password's text. What was asked for by name comes before
+// what happens to be in the environment.
+func (a *account) password(ctx context.Context, p *program) (string, error) {
+	text := p.getenv("ICLOUD_APP_PASSWORD")
+	file := p.getenv("ICLOUD_APP_PASSWORD_FILE")
+	// An empty variable is one that is not set: shells make no difference in
+	// "ICLOUD_APP_PASSWORD= icloud-contacts list".
+	switch {
+	case a.passwordFile != "":
+		return firstLine(a.passwordFile)
+	case text != "":
+		return text, nil
+	case file != "":
+		return firstLine(file)
+	}
+	text, err := p.ask(ctx, "App-specific password (not shown): ", true)
+	if err != nil {
+		return "", missing(err, "no password: set ICLOUD_APP_PASSWORD or ICLOUD_APP_PASSWORD_FILE, or use -password-file")
+	}
+	return text, nil
+}
+
+// firstLine reads a password from a file, in which notes may follow it.
+func firstLine(name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", misuse("the password file: " + err.Error())
+	}
+	defer file.Close()
+	// Nobody's password is that long, but a device such as /dev/zero is.
+	data, err := io.ReadAll(io.LimitReader(file, 1<<16))
+	if err != nil {
+		return "", misuse("the password file: " + err.Error())
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin with it
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	if line = bytes.TrimRight(line, "\r"); len(line) == 0 {
+		return "", misuse("the password file has no first line")
+	}
+	return string(line), nil
+}
+
+// onICloud says whether an endpoint is iCloud's, where passwords have a form.
+// icloud.New decides about the endpoint itself.
+func onICloud(endpoint string) bool {
+	if endpoint == "" {
+		return true
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return true // the cautious side
+	}
+	// The dot in front makes icloud.com itself one of them, and keeps
+	// noticloud.com out.
+	host := "." + strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	return strings.HasSuffix(host, ".icloud.com") || strings.HasSuffix(host, ".icloud.com.cn")
+}
+
+// key names the account in a state folder, apart from the keys of package icloud.
+func (a *account) key(what string) string {
+	sum := sha256.Sum256([]byte("icloud-contacts " + what + "\x00" + a.endpoint + "\x00" + strings.ToLower(a.name)))
+	return hex.EncodeToString(sum[:])
+}
+
+// errNoTerminal says that there is nobody to ask.
+var errNoTerminal = errors.New("no terminal")
+
+// missing turns "nobody to ask" into what to do about it.
+func missing(err error, advice string) error {
+	if errors.Is(err, errNoTerminal) {
+		return misuse(advice)
+	}
+	return err
+}
+
+// ask asks a question on the terminal. The answer to a secret is not shown.
+func (p *program) ask(ctx context.Context, question string, secret bool) (string, error) {
+	// The question goes to the standard error, since the standard output may well be
+	// the file that is being written; the answer comes from the standard input, and
+	// only if that is a terminal: a pipe's first line is not meant as a password.
+	file, isFile := p.in.(*os.File)
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
+		return "", errNoTerminal
+	}
+	fd := int(file.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return "", errNoTerminal
+	}
+	fmt.Fprint(p.err, question)
+	type answer struct {
+		text string
+		err  error
+	}
+	// The read cannot be interrupted. It has a goroutine, which ends with the process,
+	// and a channel with room for an answer that nobody waits for any more.
+	answers := make(chan answer, 1)
+	go func() {
+		if secret {
+			text, err := term.ReadPassword(fd)
+			answers <- answer{string(text), err}
+			return
+		}
+		text, err := readLine(file)
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		if secret {
+			fmt.Fprintln(p.err) // the echo of return is not shown either
+		}
+		switch {
+		case a.err != nil && !errors.Is(a.err, io.EOF):
+			return "", fmt.Errorf("the terminal: %w", a.err)
+		case strings.TrimSpace(a.text) == "":
+			return "", misuse("nothing was entered")
+		}
+		return a.text, nil
+	case <-ctx.Done():
+		// The read goes on, and would leave a terminal without echo behind.
+		_ = term.Restore(fd, before)
+		fmt.Fprintln(p.err)
+		return "", ctx.Err()
+	}
+}
+
+// readLine reads a line and not a byte more: the next one is the password's.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := r.Read(b)
+		switch {
+		case n > 0 && b[0] == '\n':
+			return strings.TrimRight(string(line), "\r"), nil
+		case n > 0 && len(line) < 1<<12:
+			line = append(line, b[0])
+		}
+		if err != nil {
+			return string(line), err
+		}
+	}
+}
+
+// date is a flag: a day, or a moment.
+type date struct{ time.Time }
+
+// Set implements flag.Value.
+func (d *date) Set(s string) error {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		t, err := time.Parse(layout, strings.TrimSpace(s))
+		if err == nil {
+			d.Time = t
+			return nil
+		}
+	}
+	return errors.New("not a date such as 2026-01-31")
+}
+
+// String implements flag.Value.
+func (d *date) String() string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.Format(time.DateOnly)
+}
+
+// days is a flag: a duration that may be counted in days, or none (negative).
+type days time.Duration
+
+// Set implements flag.Value. time.ParseDuration knows no days, because some have
+// 23 hours; lifetimes of passwords are not known as exactly as that.
+func (d *days) Set(s string) error {
+	if s == "none" {
+		*d = -1
+		return nil
+	}
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		count, err := strconv.Atoi(n)
+		if err == nil && 0 < count && count < 100_000 {
+			*d = days(count) * days(24*time.Hour)
+			return nil
+		}
+	} else if t, err := time.ParseDuration(s); err == nil && t > 0 {
+		*d = days(t)
+		return nil
+	}
+	return errors.New("not a number of days such as 365d, nor none")
+}
+
+// String implements flag.Value.
+func (d *days) String() string { return time.Duration(*d).String() }

@@ -1,0 +1,256 @@
+// list: the contacts in a table that fits the terminal, or as JSON.
+
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/rivo/uniseg"
+
+	"github.com/go-icloud/icloud"
+)
+
+// listCommand authenticates first, although a listing would find out as well: its
+// user is there to hear that a password has never been right, where a listing
+// alone would have to wait for a quarter of an hour to be sure.
+var listCommand = &command{
+	name:    "list",
+	args:    "[TEXT...]",
+	summary: "the contacts in a table, or as JSON",
+	about: `
+Lists the contacts by name: all of them, or those that contain each TEXT in the
+name, the organization, an e-mail address or a phone number, in upper or lower
+case. If the list is not complete, it says so and the exit status is not 0.`,
+	example: `
+  icloud-contacts list
+  icloud-contacts list ada example.com
+  icloud-contacts list -json | jq -r '.emails[]?.value'
+  icloud-contacts list -endpoint http://127.0.0.1:5232/ -password-file secret`,
+	setup: func(f *flag.FlagSet) action {
+		l := new(list)
+		f.BoolVar(&l.json, "json", false, "one JSON object a line, in the server's order")
+		l.account.flags(f)
+		return l.run
+	},
+}
+
+// list is one run of the command.
+type list struct {
+	account account
+	json    bool
+}
+
+// run lists. JSON is written while the contacts arrive, a table when all have.
+func (l *list) run(ctx context.Context, p *program, words []string) (err error) {
+	client, err := l.account.open(ctx, p)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(p.out)
+	// What was got is shown, whatever happens then; the exit status tells.
+	defer func() { err = errors.Join(err, out.Flush()) }()
+	var t table
+	for contact, err := range client.Contacts(ctx) {
+		switch {
+		case err != nil:
+			if !l.json {
+				t.write(out, p)
+			}
+			return fmt.Errorf("the list is not complete: %w", err)
+		case !matches(contact, words):
+			continue
+		case !l.json:
+			t.add(contact)
+			continue
+		}
+		line, err := jsonLine(newRecord(contact))
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(line); err != nil {
+			return err
+		}
+	}
+	if !l.json {
+		t.write(out, p)
+	}
+	return nil
+}
+
+// matches says whether each word is in the contact somewhere. A phone number also
+// matches by its digits alone: nobody remembers where its spaces are.
+func matches(c *icloud.Contact, words []string) bool {
+	texts := []string{strings.ToLower(c.Name), strings.ToLower(c.Org)}
+	for _, e := range c.Emails {
+		texts = append(texts, strings.ToLower(e.Value))
+	}
+	for _, n := range c.Phones {
+		texts = append(texts, strings.ToLower(n.Value), digits(n.Value))
+	}
+	for _, word := range words {
+		word := strings.ToLower(word)
+		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, word) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// digits returns what one dials.
+func digits(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsDigit(r) || r == '+' {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// record is a contact in JSON. Its names are for other programs, and stay.
+type record struct {
+	ID      string        `json:"id"`
+	UID     string        `json:"uid,omitempty"`
+	Name    string        `json:"name"`
+	Org     string        `json:"org,omitempty"`
+	Emails  []recordValue `json:"emails,omitempty"`
+	Phones  []recordValue `json:"phones,omitempty"`
+	Group   bool          `json:"group,omitempty"`
+	Members []string      `json:"members,omitempty"` // UIDs
+	Photo   *recordPhoto  `json:"photo,omitempty"`
+}
+
+// recordValue is an address or a number, with its label as a person reads it.
+type recordValue struct {
+	Label string `json:"label,omitempty"`
+	Value string `json:"value"`
+}
+
+// recordPhoto is there in exports alone.
+type recordPhoto struct {
+	Type string `json:"type"`
+	Data []byte `json:"data"` // base64
+}
+
+// newRecord copies what icloud.Contact has parsed; the card itself stays out, since
+// "export" has it for those who want everything.
+func newRecord(c *icloud.Contact) *record {
+	values := func(all []icloud.Labeled) (v []recordValue) {
+		for _, l := range all {
+			v = append(v, recordValue(l))
+		}
+		return v
+	}
+	return &record{
+		ID: c.ID, UID: c.UID, Name: c.Name, Org: c.Org, Emails: values(c.Emails), Phones: values(c.Phones),
+		Group: c.Group, Members: c.Members,
+	}
+}
+
+// table is what list shows of each contact. It is kept until all rows are known,
+// for the order and the widths; that is far less than the cards.
+type table struct{ rows []row }
+
+// row is name, e-mail, phone: the most useful first, the last column is the first
+// to go.
+type row [3]string
+
+// header counts in the columns' widths like any row.
+var header = row{"NAME", "EMAIL", "PHONE"}
+
+// add takes what the table shows of a contact, made harmless.
+func (t *table) add(c *icloud.Contact) {
+	r := row{visible(cmp.Or(c.Name, "(no name)")), first(c.Emails), first(c.Phones)}
+	if c.Group {
+		r[1] = fmt.Sprintf("group of %d", len(c.Members))
+	}
+	t.rows = append(t.rows, r)
+}
+
+// first returns the first value, and how many more there are.
+func first(all []icloud.Labeled) string {
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return visible(all[0].Value)
+	}
+	return fmt.Sprintf("%s (+%d)", visible(all[0].Value), len(all)-1)
+}
+
+// unlimited is the width of a pipe: what is cut there is lost for the next
+// program.
+const unlimited = 1 << 20
+
+// write writes the table; errors of a bufio.Writer come again when it is flushed.
+func (t *table) write(w *bufio.Writer, p *program) {
+	// The server's order is no order at all. Lower case is not the alphabet of any
+	// language, but it keeps "de la Cruz" near "Delgado" without a table of Unicode's.
+	slices.SortStableFunc(t.rows, func(a, b row) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a[0]), strings.ToLower(b[0])), strings.Compare(a[1], b[1]))
+	})
+	widths := t.widths(p.width(p.out, unlimited))
+	t.line(w, widths, header, func(s string) string { return p.paint(p.out, bold, s) })
+	for _, r := range t.rows {
+		t.line(w, widths, r, func(s string) string { return s })
+	}
+}
+
+// line writes one row. Paint goes around the whole of it, after the widths are
+// settled: escape sequences have no width, and nobody else knows that.
+func (t *table) line(w io.Writer, widths []int, r row, paint func(string) string) {
+	var b strings.Builder
+	for i, n := range widths {
+		if i > 0 {
+			b.WriteString("  ")
+		}
+		b.WriteString(fit(r[i], n))
+	}
+	fmt.Fprintln(w, paint(strings.TrimRight(b.String(), " ")))
+}
+
+// narrow is where the column of phone numbers goes: a number that is cut is
+// worth nothing, and an address that is cut to make room for it little.
+const narrow = 60
+
+// widths returns the columns' widths, so that a line takes at most total columns:
+// the widest gives way first.
+func (t *table) widths(total int) []int {
+	columns := len(header)
+	if total < narrow {
+		columns--
+	}
+	widths := make([]int, columns)
+	sum := 2 * (columns - 1)
+	for i := range widths {
+		widths[i] = uniseg.StringWidth(header[i])
+		for _, r := range t.rows {
+			widths[i] = max(widths[i], uniseg.StringWidth(r[i]))
+		}
+		sum += widths[i]
+	}
+	for sum > total {
+		// Numbers keep their place while a name or an address can still give.
+		widest := 0
+		if widths[1] > widths[0] {
+			widest = 1
+		}
+		if widths[widest] <= 12 && columns > 2 && widths[2] > widths[widest] {
+			widest = 2
+		}
+		if widths[widest] <= 4 {
+			break // no terminal is as narrow as that
+		}
+		widths[widest]--
+		sum--
+	}
+	return widths
+}

@@ -1,0 +1,605 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/emersion/go-vcard"
+	"github.com/rivo/uniseg"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// home is a program whose network leads to a fake under iCloud's own names, where
+// passwords have a form and a lifetime. Scripts cannot have that.
+type home struct {
+	*program
+	srv      *icloudtest.Server
+	cred     icloud.Credential
+	out, err *safeBuffer
+	env      map[string]string
+}
+
+func newHome(t *testing.T) *home {
+	t.Helper()
+	srv := icloudtest.NewServer()
+	t.Cleanup(srv.Close)
+	cred := srv.Issue()
+	h := &home{srv: srv, cred: cred, out: new(safeBuffer), err: new(safeBuffer), env: map[string]string{
+		"ICLOUD_APPLE_ID":     cred.AppleID,
+		"ICLOUD_APP_PASSWORD": cred.Password.Reveal(),
+	}}
+	h.program = &program{in: strings.NewReader(""), out: h.out, err: h.err, transport: srv.Transport(),
+		getenv: func(name string) string { return h.env[name] }}
+	return h
+}
+
+// safeBuffer is what a running program writes to while a test reads it.
+type safeBuffer struct {
+	mu  sync.Mutex
+	b   bytes.Buffer
+	err error
+}
+
+// fail lets all that is written from now on fail.
+func (s *safeBuffer) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.b.Write(p)
+}
+
+// take returns what was written since the last time.
+func (s *safeBuffer) take() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.b.Reset()
+	return s.b.String()
+}
+
+// Each command's help fits a terminal, explains every flag and has examples.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	for _, c := range commands {
+		if got := h.run(t.Context(), []string{"help", c.name}); got != ok {
+			t.Errorf("help %s: exit status %d", c.name, got)
+		}
+		text := h.out.take()
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("help %s: %d columns: %s", c.name, n, line)
+			}
+		}
+		f := flag.NewFlagSet("", flag.ContinueOnError)
+		c.setup(f)
+		f.VisitAll(func(g *flag.Flag) {
+			if g.Usage == "" || !strings.Contains(text, "\n  -"+g.Name) {
+				t.Errorf("help %s does not explain -%s", c.name, g.Name)
+			}
+		})
+		if !strings.Contains(text, "\nExamples:\n  icloud-contacts "+c.name) {
+			t.Errorf("help %s has no example: %s", c.name, text)
+		}
+	}
+}
+
+// Flags may follow arguments.
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args, rest []string
+		json       bool
+		o          string
+	}{
+		{nil, nil, false, ""},
+		{[]string{"-json", "ada"}, []string{"ada"}, true, ""},
+		{[]string{"ada", "-json", "ben", "-o", "x"}, []string{"ada", "ben"}, true, "x"},
+		{[]string{"ada", "--", "-json", "--"}, []string{"ada", "-json", "--"}, false, ""},
+		{[]string{"-o", "x", "-"}, []string{"-"}, false, "x"},
+	} {
+		f := flag.NewFlagSet("", flag.ContinueOnError)
+		json, o := f.Bool("json", false, ""), f.String("o", "", "")
+		rest, err := parse(f, test.args)
+		if err != nil || !slices.Equal(rest, test.rest) || *json != test.json || *o != test.o {
+			t.Errorf("%q: got %q, %t, %q, %v", test.args, rest, *json, *o, err)
+		}
+	}
+}
+
+// What an error means for a script.
+func TestReport(t *testing.T) {
+	t.Parallel()
+	refused := &icloud.AuthError{Err: icloud.ErrPasswordRevoked}
+	confirmed := &icloud.AuthError{Err: icloud.ErrPasswordRevoked, Confirmed: true}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		err    error
+		ctx    context.Context
+		status int
+		lines  int
+	}{
+		{nil, t.Context(), 0, 0},
+		{errors.New("x"), t.Context(), 1, 1},
+		{refused, t.Context(), 1, 1},
+		{confirmed, t.Context(), 2, 1},
+		{fmt.Errorf("the list: %w", confirmed), t.Context(), 2, 1},
+		{errors.Join(confirmed, errors.New("and the store")), t.Context(), 2, 1},
+		{told{confirmed}, t.Context(), 2, 0},
+		{told{refused}, t.Context(), 1, 0},
+		{misuse("x"), t.Context(), 64, 1},
+		{fmt.Errorf("x: %w", context.Canceled), over, 130, 0},
+		{errors.New("x"), over, 1, 1},
+		// Somebody else's context is not our interruption.
+		{context.Canceled, t.Context(), 1, 1},
+		{errors.Join(slices.Repeat([]error{errors.New("card")}, 1000)...), t.Context(), 1, 1},
+	} {
+		h := newHome(t)
+		if got := h.report(test.ctx, test.err); got != test.status {
+			t.Errorf("%v: exit status %d, want %d", test.err, got, test.status)
+		}
+		text := h.err.take()
+		if got := strings.Count(text, "\n"); got != test.lines || len(text) > 200 {
+			t.Errorf("%v: got %q, want %d lines", test.err, text, test.lines)
+		}
+		if strings.Contains(text, "icloud-contacts: icloud:") {
+			t.Errorf("the prefix is there twice: %q", text)
+		}
+	}
+}
+
+// Whatever goes wrong, nothing that is printed says who, or with what.
+func TestNoSecrets(t *testing.T) {
+	t.Parallel()
+	commands := [][]string{
+		{"check"}, {"check", "-json"}, {"list"}, {"list", "-json"}, {"export"}, {"export", "-photos"}, {"watch", "-once"},
+		{"check", "-state", "STATE"}, {"watch", "-once", "-state", "STATE"},
+	}
+	faults := map[string]func(h *home){
+		"none":          func(*home) {},
+		"400":           func(h *home) { h.srv.Intercept = icloudtest.Status(400) },
+		"500":           func(h *home) { h.srv.Intercept = icloudtest.Status(500) },
+		"502":           func(h *home) { h.srv.Intercept = icloudtest.BadGateway },
+		"portal":        func(h *home) { h.srv.Intercept = icloudtest.CaptivePortal },
+		"reset":         func(h *home) { h.srv.Intercept = icloudtest.Reset },
+		"later reset":   func(h *home) { h.srv.Intercept = icloudtest.After(2, icloudtest.Reset) },
+		"cut":           func(h *home) { h.srv.Intercept = icloudtest.Cut(150) },
+		"throttled":     func(h *home) { h.srv.Throttle(time.Hour) },
+		"missing dsid":  func(h *home) { h.srv.Intercept = icloudtest.MissingDSID },
+		"stray 401":     func(h *home) { h.srv.Intercept = icloudtest.Times(1, icloudtest.Unauthorized) },
+		"revoked":       func(h *home) { h.srv.Revoke(h.cred.Password) },
+		"no network":    func(h *home) { h.transport = deaf{} },
+		"own password":  func(h *home) { h.env["ICLOUD_APP_PASSWORD"] = "hunter2-secret" },
+		"mistyped":      func(h *home) { h.env["ICLOUD_APP_PASSWORD"] = "aaaa-bbbb-cccc-dddd" },
+		"endpoint":      func(h *home) { h.env["ICLOUD_ENDPOINT"] = "https://icloud.example/secret-path" },
+		"bad endpoint":  func(h *home) { h.env["ICLOUD_ENDPOINT"] = "https://u:secret-path@icloud.com" },
+		"state in file": func(h *home) { _ = os.WriteFile(h.env["STATE"], nil, 0o600) },
+	}
+	for name, break_ := range faults {
+		for _, args := range commands {
+			h := newHome(t)
+			h.srv.Put("id-is-secret.vcf", vcf("UID:1\nFN:Ada"))
+			h.env["STATE"] = filepath.Join(t.TempDir(), "state")
+			break_(h)
+			args := slices.Clone(args)
+			if i := slices.Index(args, "STATE"); i >= 0 {
+				args[i] = h.env["STATE"]
+			}
+			status := h.run(t.Context(), args)
+			out, text := h.out.take(), h.err.take()
+			for _, secret := range []string{h.cred.AppleID, h.cred.Password.Reveal(), "hunter2", "aaaa-bbbb", "secret-path", "/principal", "carddavhome", "goroutine "} {
+				if strings.Contains(out+text, secret) {
+					t.Errorf("%s, %q: %q is printed: %s%s", name, args, secret, out, text)
+				}
+			}
+			if strings.Contains(text, "id-is-secret") {
+				t.Errorf("%s, %q: the ID is printed: %s", name, args, text)
+			}
+			if (status != ok) != (text != "") && args[0] != "check" || strings.Count(text, "\n") > 1 {
+				t.Errorf("%s, %q: exit status %d with errors %q, want one line or none", name, args, status, text)
+			}
+		}
+	}
+}
+
+// deaf is a network whose errors name hosts.
+type deaf struct{}
+
+func (deaf) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("dial %s/secret-path: no route", r.URL)
+}
+
+// On iCloud the remedy is Apple's page, and the verdict knows the lifetime.
+func TestCheckOnICloud(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	old := h.srv.IssueAt(time.Now().AddDate(0, 0, -366))
+	h.env["ICLOUD_APP_PASSWORD"] = old.Password.Reveal()
+	h.env["ICLOUD_APP_PASSWORD_ISSUED"] = old.Issued.Format(time.RFC3339)
+	if got := h.run(t.Context(), []string{"check"}); got != dead {
+		t.Errorf("exit status %d, want %d", got, dead)
+	}
+	text := h.out.take()
+	for _, want := range []string{"refused: expired, possible\n", "account.apple.com", "generated      " + old.Issued.UTC().Format(time.DateOnly)} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %s, want %q in it", text, want)
+		}
+	}
+	if errs := h.err.take(); errs != "" {
+		t.Errorf("errors: %s", errs)
+	}
+}
+
+// A year of watching, until the password has expired: what is printed when, and
+// that no interruption and no verdict comes a moment too early.
+func TestWatchForAYear(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		h.env["ICLOUD_APP_PASSWORD_ISSUED"] = h.cred.Issued.Format(time.RFC3339)
+		h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada"))
+		status := make(chan int, 1)
+		go func() { status <- h.run(t.Context(), []string{"watch", "-state", dir, "-interval", "24h"}) }()
+		expect := func(what string, want ...string) {
+			t.Helper()
+			synctest.Wait()
+			got := h.out.take()
+			if strings.Count(got, "\n") != len(want) {
+				t.Errorf("%s: got %q, want %d lines", what, got, len(want))
+			}
+			for _, w := range want {
+				if !strings.Contains(got, w+"\n") {
+					t.Errorf("%s: got %q, want %q in it", what, got, w)
+				}
+			}
+			if errs := h.err.take(); errs != "" {
+				t.Errorf("%s: errors: %s", what, errs)
+			}
+		}
+		expect("start", "password   active, until about 2000-12-31", "following  1 contacts")
+		h.srv.Put("ben.vcf", vcf("UID:2\nFN:Ben"))
+		time.Sleep(24 * time.Hour)
+		expect("a change", "added      Ben")
+		time.Sleep(333 * 24 * time.Hour)
+		expect("nothing for months")
+		time.Sleep(3 * 24 * time.Hour)
+		expect("warning", "password   expiring, until about 2000-12-31")
+		time.Sleep(time.Until(h.cred.Issued.Add(icloud.DefaultLifetime + time.Hour)))
+		expect("the end", "password   doubted: password expired (likely, not confirmed, refused since 2000-12-31, "+
+			"issued 2000-01-01, estimated to expire 2000-12-31, last accepted 2000-12-30)")
+		select {
+		case got := <-status:
+			t.Fatalf("it has ended with status %d before the refusal has lasted", got)
+		default:
+		}
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if got := h.out.take(); !strings.Contains(got, "password   signed out: password expired (likely, refused") {
+			t.Errorf("got %q", got)
+		}
+		if got := <-status; got != dead {
+			t.Errorf("exit status %d, want %d", got, dead)
+		}
+		if got := h.err.take(); !strings.HasPrefix(got, "icloud-contacts: password expired (likely") {
+			t.Errorf("errors: %q", got)
+		}
+	})
+}
+
+// Whoever is told to wait waits, and says so once.
+func TestWatchRetryAfter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		status := make(chan int, 1)
+		go func() { status <- h.run(ctx, []string{"watch", "-interval", "1s"}) }()
+		synctest.Wait()
+		h.srv.Throttle(time.Hour)
+		before := h.srv.Requests()
+		time.Sleep(55 * time.Minute)
+		if got := h.srv.Requests() - before; got > 20 {
+			t.Errorf("%d requests while throttled for an hour, want few", got)
+		}
+		if got := h.err.take(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "503") {
+			t.Errorf("errors: %q, want one line", got)
+		}
+		h.out.take()
+		time.Sleep(40 * time.Minute)
+		h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := h.out.take(); !strings.Contains(got, "added      Ada") {
+			t.Errorf("after the wait: %q", got)
+		}
+		// Interrupted in its sleep, it ends at once.
+		cancel()
+		synctest.Wait()
+		if got := <-status; got != ok {
+			t.Errorf("exit status %d, want %d", got, ok)
+		}
+	})
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		want time.Duration
+	}{
+		{nil, time.Minute},
+		{errors.New("x"), time.Minute},
+		{&icloud.ResponseError{RetryAfter: time.Second}, time.Minute},
+		{&icloud.ResponseError{RetryAfter: time.Hour}, time.Hour},
+		{fmt.Errorf("x: %w", &icloud.ResponseError{RetryAfter: time.Hour}), time.Hour},
+	} {
+		if got := pause(test.err, time.Minute); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
+		}
+	}
+}
+
+// What watch can neither show nor keep it would report for ever: it ends, at once.
+func TestWatchEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, test := range map[string]struct {
+		state  string
+		break_ func(h *home, state string)
+	}{
+		"no folder at the start": {filepath.Join(dir, "file", "state"), func(*home, string) {}},
+		"no folder any more": {filepath.Join(dir, "folder"), func(_ *home, state string) {
+			if err := errors.Join(os.RemoveAll(state), os.WriteFile(state, nil, 0o600)); err != nil {
+				t.Error(err)
+			}
+		}},
+		"no output any more": {filepath.Join(dir, "other"), func(h *home, _ string) { h.out.fail(errors.New("disk full")) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				h := newHome(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				status := make(chan int, 1)
+				go func() { status <- h.run(ctx, []string{"watch", "-interval", "1m", "-state", test.state}) }()
+				synctest.Wait()
+				test.break_(h, test.state)
+				h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada"))
+				time.Sleep(10 * time.Minute)
+				cancel()
+				if got := <-status; got != failed {
+					t.Errorf("exit status %d, want %d", got, failed)
+				}
+				if got := h.err.take(); strings.Count(got, "\n") != 1 {
+					t.Errorf("errors: %q", got)
+				}
+			})
+		})
+	}
+}
+
+// Photos that are kept outside of the cards come into them, whole.
+func TestExportPhotos(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	picture := append([]byte("\xff\xd8\xff\xe0"), bytes.Repeat([]byte("picture"), 100)...)
+	h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada\nPHOTO;X-ABCROP-RECTANGLE=ABClipRect_1&0&14&381&381&x;VALUE=uri:"+h.srv.PutPhoto(picture, "image/jpeg")))
+	h.srv.Put("ben.vcf", vcf("UID:2\nFN:Ben\nPHOTO;ENCODING=b;TYPE=PNG:"+dot))
+	h.srv.Put("cyd.vcf", vcf("UID:3\nFN:Cyd\nPHOTO;VALUE=uri:https://gateway.icloud.com/contacts/1/gone"))
+	h.srv.Put("dan.vcf", vcf("UID:4\nFN:Dan\nPHOTO;VALUE=uri:https://photos.example/dan.jpg"))
+	h.srv.Put("eve.vcf", vcf("UID:5\nFN:Eve"))
+
+	if got := h.run(t.Context(), []string{"export", "-photos"}); got != ok {
+		t.Fatalf("exit status %d: %s", got, h.err.take())
+	}
+	if got := h.err.take(); got != "icloud-contacts: photos that could not be had: 2\n" {
+		t.Errorf("errors: %q", got)
+	}
+	text := h.out.take()
+	cards := make(map[string]vcard.Card)
+	for dec := vcard.NewDecoder(strings.NewReader(text)); ; {
+		card, err := dec.Decode()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cards[card.Value("FN")] = card
+	}
+	if len(cards) != 5 {
+		t.Errorf("got %d cards, want 5", len(cards))
+	}
+	first := text[:strings.Index(text, "END:VCARD")+11]
+	c := icloud.Contact{VCard: []byte(first)}
+	client, err := icloud.New(h.cred, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, mediaType, err := client.Photo(t.Context(), &c)
+	if err != nil || !bytes.Equal(data, picture) || mediaType != "image/jpeg" {
+		t.Errorf("the photo: %d bytes, %s, %v; want %d of JPEG", len(data), mediaType, err, len(picture))
+	}
+	if got := cards["Ada"].Get("PHOTO").Params.Get("X-ABCROP-RECTANGLE"); got == "" {
+		t.Error("Apple's crop rectangle is lost")
+	}
+	if got := cards["Ben"].Value("PHOTO"); got != dot {
+		t.Errorf("a photo within its card has become %q", got)
+	}
+	if got := cards["Cyd"].Value("PHOTO"); got != "https://gateway.icloud.com/contacts/1/gone" {
+		t.Errorf("the address of a lost photo has become %q", got)
+	}
+	for line := range strings.Lines(first) {
+		if len(line) > 77 {
+			t.Errorf("a line of %d bytes; 75 and CRLF are allowed", len(line))
+		}
+	}
+
+	// In JSON too; and without -photos, none is asked for.
+	if got := h.run(t.Context(), []string{"export", "-photos", "-format", "json"}); got != ok {
+		t.Errorf("exit status %d", got)
+	}
+	if got := h.out.take(); strings.Count(got, `"photo":{"type":"image/`) != 2 {
+		t.Errorf("got %s, want two photos", got)
+	}
+	h.err.take()
+	asked := 0
+	h.srv.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Host == "gateway.icloud.com" {
+			asked++
+		}
+		return false
+	}
+	h.run(t.Context(), []string{"export"})
+	if got := h.out.take(); asked != 0 || !strings.Contains(got, "gateway.icloud.com") {
+		t.Errorf("%d photos asked for", asked)
+	}
+
+	// A fault that passes is a failure: the next export may have the photo.
+	h.srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		return r.Host == "gateway.icloud.com" && icloudtest.Status(503)(w, r)
+	}
+	name := filepath.Join(t.TempDir(), "all.vcf")
+	if got := h.run(t.Context(), []string{"export", "-photos", "-o", name}); got != failed {
+		t.Errorf("exit status %d, want %d", got, failed)
+	}
+	if _, err := os.Stat(name); err == nil {
+		t.Error("a file is left")
+	}
+}
+
+// An interruption leaves no file either.
+func TestExportInterrupted(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	fill(h.srv, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	h.srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != "REPORT" {
+			return false
+		}
+		cancel()
+		return icloudtest.Stall(w, r)
+	}
+	dir := t.TempDir()
+	if got := h.run(ctx, []string{"export", "-o", filepath.Join(dir, "all.vcf")}); got != interrupted {
+		t.Errorf("exit status %d, want %d", got, interrupted)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestVisible(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                       "",
+		"Zoë 祖冲之 👩\u200d🔬":       "Zoë 祖冲之 👩\u200d🔬",
+		"a\r\nb\tc\nd\u2028e":    "a b c d e",
+		"\x1b[2J\x00\x7f":        "\ufffd[2J\ufffd\ufffd",
+		"\u009b31m":              "\ufffd31m",
+		"\x9b31m":                "\ufffd31m",
+		"\u202eabc\u2066":        "\ufffdabc\ufffd",
+		"\rover":                 "\ufffdover",
+		"Persian \u200c is kept": "Persian \u200c is kept",
+	} {
+		if got := visible(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+		line, err := jsonLine(map[string]string{"x": in})
+		if err != nil || bytes.ContainsFunc(line, func(r rune) bool { return r != '\n' && visible(string(r)) != string(r) }) {
+			t.Errorf("%q: as JSON %q, %v", in, line, err)
+		}
+	}
+	var b bytes.Buffer
+	if n, err := (screen{&b}).Write([]byte("N:\x1b[2J\r\nFN:x\r\n")); err != nil || n != 14 || b.String() != "N:\ufffd[2J\nFN:x\n" {
+		t.Errorf("screen: %q, %d, %v", b.String(), n, err)
+	}
+}
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"ada", 5, "ada  "},
+		{"ada", 3, "ada"},
+		{"lovelace", 5, "love…"},
+		{"祖冲之", 6, "祖冲之"},
+		{"祖冲之", 5, "祖冲…"},
+		{"祖冲之", 4, "祖… "},
+		{"e\u0301e\u0301e\u0301", 2, "e\u0301…"},
+		{"👩\u200d🔬👩\u200d🔬", 3, "👩\u200d🔬…"},
+		{"", 2, "  "},
+	} {
+		got := fit(test.in, test.n)
+		if got != test.want || uniseg.StringWidth(got) != test.n {
+			t.Errorf("fit(%q, %d): got %q", test.in, test.n, got)
+		}
+	}
+	for _, width := range []int{10, 20, 40, 59, 60, 80, unlimited} {
+		tab := table{rows: []row{{"a long name of somebody", "an-even-longer@address.of.somebody.example", "+44 20 7946 0843"}}}
+		sum := -2
+		for _, n := range tab.widths(width) {
+			sum += n + 2
+		}
+		if sum > width {
+			t.Errorf("a table for %d columns takes %d", width, sum)
+		}
+	}
+	for line := range strings.Lines(wrap("some words, and averyverylongone, are wrapped", "    ", 16)) {
+		if n := len(strings.TrimSpace(line)); len(line) > 17 && n != len("averyverylongone,") {
+			t.Errorf("a line of %d columns: %q", len(line), line)
+		}
+	}
+}
+
+// The fake obeys and explains; it never panics over what is typed.
+func TestFakeObeys(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	k := &fake{p: h.program, srv: h.srv, cred: h.cred}
+	k.read(strings.NewReader(strings.Join([]string{
+		"", "  ", "add", "add \x1b[2J/../?#", "add .", "add ..", "add Ada\rBen", "remove nobody", "remove /", "expire", "expire -1s", "expire 1e9h",
+		"expire 5s", "throttle x", "throttle 1s", "throttle 0s", "revoke now", "revoke", "issue", "forget", "\x1b[2J",
+	}, "\n")))
+	for range 60 { // more than the account may have at a time
+		k.read(strings.NewReader("issue\n"))
+	}
+	errs := h.err.take()
+	if strings.Contains(errs, "\x1b") || !strings.Contains(errs, "not understood") {
+		t.Errorf("errors: %q", errs)
+	}
+	if got := strings.Count(h.out.take(), "export ICLOUD_APP_PASSWORD="); got != 62 {
+		t.Errorf("%d passwords, want 62", got)
+	}
+}

@@ -1,0 +1,186 @@
+// The terminal: how wide it is, whether it shows colors, and what must never
+// reach it.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+	"golang.org/x/term"
+)
+
+// terminal returns the descriptor behind w, if a person looks at it.
+func terminal(w any) (fd int, ok bool) {
+	if o, wrapped := w.(output); wrapped {
+		w = o.Writer
+	}
+	file, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	return int(file.Fd()), true
+}
+
+// isTerminal says whether a person looks at w, or types into it.
+func isTerminal(w any) bool {
+	_, ok := terminal(w)
+	return ok
+}
+
+// width returns how many columns w has: what COLUMNS says (POSIX, XBD 8.3), or the
+// terminal, or otherwise, where there is no terminal.
+func (p *program) width(w io.Writer, otherwise int) int {
+	if n, err := strconv.Atoi(p.getenv("COLUMNS")); err == nil && n > 0 {
+		return n
+	}
+	if fd, ok := terminal(w); ok {
+		if n, _, err := term.GetSize(fd); err == nil && n > 0 {
+			return n
+		}
+		// Not even the kernel knows then.
+		return 80 // a terminal that does not know, a serial line for instance
+	}
+	return otherwise
+}
+
+// Colors are the terminal's own eight, which its owner has chosen to be readable.
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+// paint returns text in a color, "" being none, if w shows colors and its reader wants them
+// (no-color.org).
+func (p *program) paint(w io.Writer, color, text string) string {
+	if name := p.getenv("TERM"); color == "" || !isTerminal(w) || p.getenv("NO_COLOR") != "" || name == "" || name == "dumb" {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}
+
+// visible returns s without anything that could command a terminal: a contact's
+// name is written by strangers, and an escape sequence in it could move the
+// cursor, hide a line or answer for the user. Line breaks become spaces; other
+// control characters, the C1 ones and bytes that are no UTF-8 among them, and
+// the invisible ones that reverse the direction of what follows become U+FFFD.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t' || r == '\u2028' || r == '\u2029':
+			return ' '
+		case unicode.IsControl(r), commandsDirection(r):
+			return utf8.RuneError
+		}
+		return r // bytes that are no UTF-8 arrive as U+FFFD
+	}, strings.ToValidUTF8(strings.ReplaceAll(s, "\r\n", " "), "\ufffd"))
+}
+
+// commandsDirection says whether r is one of Unicode's embeddings, overrides and
+// isolates (UAX 9). The marks U+200E and U+200F act on nothing but themselves,
+// and the joiners between emoji are needed.
+func commandsDirection(r rune) bool {
+	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
+}
+
+// screen passes bytes on to a terminal as visible does, but with the line breaks:
+// for what is made for files.
+type screen struct{ io.Writer }
+
+// Write implements io.Writer. A character that two writes share is lost as
+// U+FFFD; a bufio.Writer in front makes such places rare, and it is only for the
+// eye.
+func (s screen) Write(b []byte) (int, error) {
+	lines := strings.Split(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = visible(line)
+	}
+	if _, err := io.WriteString(s.Writer, strings.Join(lines, "\n")); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// fit returns s in exactly n columns: cut with an ellipsis, or padded. Columns are
+// the terminal's: a Chinese character takes two, an accent none.
+func fit(s string, n int) string {
+	// Grapheme clusters, not runes: cut between a letter and its accent, or between
+	// the people of a family that is one emoji, and something else is shown.
+	w := uniseg.StringWidth(s)
+	if w > n {
+		var b strings.Builder
+		w = 0
+		for state := -1; s != ""; {
+			var cluster string
+			var columns int
+			cluster, s, columns, state = uniseg.FirstGraphemeClusterInString(s, state)
+			// One column is the ellipsis's.
+			if w+columns > n-1 {
+				break
+			}
+			b.WriteString(cluster)
+			w += columns
+		}
+		b.WriteString("…")
+		s = b.String()
+		w++
+	}
+	return s + strings.Repeat(" ", max(n-w, 0))
+}
+
+// wrap breaks text between words into lines of at most width columns, indented.
+func wrap(text, indent string, width int) string {
+	var b strings.Builder
+	column := 0
+	for word := range strings.FieldsSeq(text) {
+		w := uniseg.StringWidth(word)
+		switch {
+		case column == 0:
+			b.WriteString(indent)
+			column = len(indent)
+		case column+1+w > width:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += w
+	}
+	if column > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// jsonLine returns v as JSON in one line. What encoding/json leaves alone and a
+// terminal obeys is escaped too; a reader of JSON sees no difference.
+func jsonLine(v any) ([]byte, error) {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	// This goes to programs and eyes, not into a page.
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	var line []byte
+	for _, r := range b.String() {
+		// All of these can only be inside of strings, where JSON allows the escape.
+		if r != '\n' && unicode.IsControl(r) || commandsDirection(r) {
+			line = fmt.Appendf(line, "\\u%04x", r)
+			continue
+		}
+		line = utf8.AppendRune(line, r)
+	}
+	return line, nil
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/rivo/uniseg"
+
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// console is a command on a terminal of its own: on all three descriptors, so that
+// its escape sequences, its width and its echo are what a person would have.
+type console struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	pty *os.File
+
+	mu   sync.Mutex
+	seen bytes.Buffer
+	done chan struct{}
+}
+
+// onTerminal starts the command on a terminal of so many columns.
+func onTerminal(t *testing.T, columns uint16, env []string, args ...string) *console {
+	t.Helper()
+	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no terminals here: ", err)
+	}
+	t.Cleanup(func() { pty.Close() })
+	control := func(request uintptr, arg unsafe.Pointer) {
+		t.Helper()
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, pty.Fd(), request, uintptr(arg)); errno != 0 {
+			t.Fatal("ioctl: ", errno)
+		}
+	}
+	var unlock int32
+	var number uint32
+	control(syscall.TIOCSPTLCK, unsafe.Pointer(&unlock))
+	control(syscall.TIOCGPTN, unsafe.Pointer(&number))
+	size := [4]uint16{24, columns}
+	control(syscall.TIOCSWINSZ, unsafe.Pointer(&size))
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &console{t: t, pty: pty, done: make(chan struct{})}
+	c.cmd = &exec.Cmd{
+		Path: self, Args: append([]string{"icloud-contacts"}, args...), Env: append([]string{"TERM=xterm", "GORACE=" + noWait}, env...),
+		Stdin: tty, Stdout: tty, Stderr: tty,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(c.done)
+		for b := make([]byte, 4096); ; {
+			n, err := pty.Read(b)
+			c.mu.Lock()
+			c.seen.Write(b[:n])
+			c.mu.Unlock()
+			if err != nil {
+				return // EIO: the other end is closed
+			}
+		}
+	}()
+	return c
+}
+
+func (c *console) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.String()
+}
+
+// await waits until the terminal shows text.
+func (c *console) await(text string) {
+	c.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(c.text(), text); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("%q never came: %q", text, c.text())
+		}
+	}
+}
+
+// echoes says whether the terminal shows what is typed.
+func (c *console) echoes() bool {
+	var state syscall.Termios
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, c.pty.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&state))); errno != 0 {
+		c.t.Fatal("ioctl: ", errno)
+	}
+	return state.Lflag&syscall.ECHO != 0
+}
+
+func (c *console) type_(text string) {
+	c.t.Helper()
+	if _, err := c.pty.WriteString(text); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// end waits for the end and returns the exit status and all that was shown.
+func (c *console) end() (int, string) {
+	_ = c.cmd.Wait() // its error is the status
+	select {
+	case <-c.done:
+	case <-time.After(time.Second):
+	}
+	return c.cmd.ProcessState.ExitCode(), c.text()
+}
+
+// served is a fake on a port, and the environment for it.
+func served(t *testing.T) (*icloudtest.Server, []string) {
+	t.Helper()
+	srv := icloudtest.NewServer()
+	web := httptest.NewServer(srv)
+	t.Cleanup(func() { web.Close(); srv.Close() })
+	fill(srv, 0)
+	cred := srv.Issue()
+	return srv, []string{"ICLOUD_ENDPOINT=" + web.URL, "ICLOUD_APPLE_ID=" + cred.AppleID, "ICLOUD_APP_PASSWORD=" + cred.Password.Reveal()}
+}
+
+var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[mKhl]|\x1b\[\?25[hl]`)
+
+// Nothing is wider than the terminal, and all that a name can do is be a name.
+func TestTerminalList(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	srv.Put("evil.vcf", vcf("UID:e\nFN:\x1b[2J\x1b]0;pwned\x07\u009b31mMallory"))
+	for _, columns := range []uint16{40, 60, 80, 200} {
+		for _, args := range [][]string{{"list"}, {"demo"}, {"check"}, {"watch", "-once"}} {
+			status, text := onTerminal(t, columns, env, args...).end()
+			if status != ok {
+				t.Errorf("%q: exit status %d: %s", args, status, text)
+			}
+			for line := range strings.Lines(text) {
+				line = strings.TrimRight(escapes.ReplaceAllString(line, ""), "\r\n")
+				if n := uniseg.StringWidth(line); n > int(columns) && n > 46 {
+					t.Errorf("%q on %d columns has a line of %d: %s", args, columns, n, line)
+				}
+			}
+			if rest := escapes.ReplaceAllString(text, ""); strings.ContainsAny(rest, "\x1b\x07\u009b") {
+				t.Errorf("%q: a name has reached the terminal raw: %q", args, rest)
+			}
+		}
+	}
+}
+
+// A file's bytes go to a file; on a terminal they are looked at.
+func TestTerminalExport(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	srv.Put("evil.vcf", vcf("UID:e\nFN:\x1b[2JMallory"))
+	if status, text := onTerminal(t, 80, env, "export").end(); status != ok || strings.Contains(text, "\x1b") || !strings.Contains(text, "Mallory") {
+		t.Errorf("exit status %d, %q", status, text)
+	}
+}
+
+// Colors where they are wanted.
+func TestTerminalColor(t *testing.T) {
+	t.Parallel()
+	_, env := served(t)
+	for _, test := range []struct {
+		env  string
+		want bool
+	}{{"X=", true}, {"NO_COLOR=", true}, {"NO_COLOR=1", false}, {"TERM=dumb", false}, {"TERM=", false}} {
+		for _, args := range [][]string{{"list"}, {"check"}, {"demo"}} {
+			status, text := onTerminal(t, 80, append(env, test.env), args...).end()
+			if got := strings.Contains(text, "\x1b["); status != ok || got != test.want {
+				t.Errorf("%s, %q: exit status %d, colors: %t, want %t", test.env, args, status, got, test.want)
+			}
+		}
+	}
+}
+
+// A person who waits sees a bar; it is gone at the end, and fits.
+func TestTerminalProgress(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	fill(srv, 2000)
+	for _, columns := range []uint16{40, 80} {
+		for _, args := range [][]string{{}, {"-photos"}} {
+			file := filepath.Join(t.TempDir(), "all.vcf")
+			status, text := onTerminal(t, columns, env, append([]string{"export", "-o", file}, args...)...).end()
+			if status != ok || !strings.Contains(text, "contacts") || len(args) > 0 != strings.Contains(text, "photos") {
+				t.Errorf("exit status %d, %q", status, text)
+			}
+			for _, frame := range strings.FieldsFunc(escapes.ReplaceAllString(text, ""), func(r rune) bool { return r == '\r' || r == '\n' }) {
+				if n := uniseg.StringWidth(frame); n > int(columns) {
+					t.Errorf("%d columns on %d: %q", n, columns, frame)
+				}
+			}
+			if !strings.HasSuffix(escapes.ReplaceAllString(text, ""), "\r") {
+				t.Errorf("the bar stays: %q", text[max(0, len(text)-100):])
+			}
+			if data, err := os.ReadFile(file); err != nil || bytes.Count(data, []byte("BEGIN:VCARD")) != 2007 {
+				t.Errorf("the file: %v, %d bytes", err, len(data))
+			}
+		}
+	}
+}
+
+// Asked for, the password is not shown, and the terminal is as it was.
+func TestTerminalPrompt(t *testing.T) {
+	t.Parallel()
+	_, env := served(t)
+	name, password := strings.TrimPrefix(env[1], "ICLOUD_APPLE_ID="), strings.TrimPrefix(env[2], "ICLOUD_APP_PASSWORD=")
+	c := onTerminal(t, 80, env[:1], "list", "ada")
+	c.await("Apple ID: ")
+	if !c.echoes() {
+		t.Error("the Apple ID is not shown")
+	}
+	c.type_(name + "\r")
+	c.await("(not shown): ")
+	for range 2000 { // the question is printed before the echo is switched off
+		if !c.echoes() {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.type_(password + "\r")
+	status, text := c.end()
+	if status != ok || !strings.Contains(text, "Ada Lovelace") || strings.Contains(text, password) {
+		t.Errorf("exit status %d: %s", status, text)
+	}
+	if !c.echoes() {
+		t.Error("the terminal is left without echo")
+	}
+}
+
+// Interrupted in the middle of the question, too.
+func TestTerminalPromptInterrupted(t *testing.T) {
+	t.Parallel()
+	_, env := served(t)
+	c := onTerminal(t, 80, env[:2], "list")
+	c.await("(not shown): ")
+	for range 2000 {
+		if !c.echoes() {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.type_("abc\x03")
+	status, text := c.end()
+	if status != interrupted || strings.Contains(text, "abc") {
+		t.Errorf("exit status %d, want %d: %q", status, interrupted, text)
+	}
+	if !c.echoes() {
+		t.Error("the terminal is left without echo")
+	}
+	// Nothing entered is a mistake of the caller's.
+	c = onTerminal(t, 80, env[:2], "list")
+	c.await("(not shown): ")
+	c.type_("\r")
+	if status, text := c.end(); status != misused {
+		t.Errorf("exit status %d, want %d: %q", status, misused, text)
+	}
+}
+
+// A dead password is one line for a log, and for a person what to do.
+func TestTerminalRemedy(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	srv.RevokeAll()
+	status, text := onTerminal(t, 40, env, "list").end()
+	if status != dead || !strings.Contains(text, "connect again") {
+		t.Errorf("exit status %d: %s", status, text)
+	}
+}
