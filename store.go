@@ -26,9 +26,11 @@ import (
 // contain the account's number, and a salted hash of the password; never a
 // password, never a contact. It is personal data all the same.
 //
-// Keys are 64 hexadecimal digits, one per account and endpoint. Both methods
-// are called concurrently, by all Clients that share the Store, and must return
-// when ctx ends.
+// Keys are 64 hexadecimal digits, one per account and endpoint: the SHA-256 of the
+// endpoint's URL ("https://contacts.icloud.com/" by default), a zero byte, and the
+// Apple ID in lower case; delete what is under it to forget a customer. Both
+// methods are called concurrently, by all Clients that share the Store, and must
+// return when ctx ends.
 //
 // Several programs may share the Stores of an account. Before a Client saves, it
 // loads again and adds what others have learned: a later acceptance wins over
@@ -64,15 +66,15 @@ func (d DirStore) path(key string) (string, error) {
 	return filepath.Join(string(d), key), nil
 }
 
-// validKey says whether key is made of letters, digits, hyphens and underscores
-// alone, few enough for a file's name, so that no file system can take it for
-// something else.
+// validKey says whether key is made of lower-case letters, digits, hyphens and
+// underscores alone, few enough for a file's name, so that no file system can take
+// it for something else, or for another key.
 func validKey(key string) bool {
 	if key == "" || len(key) > 200 {
 		return false
 	}
 	for _, c := range []byte(key) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
 			return false
 		}
 	}
