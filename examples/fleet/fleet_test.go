@@ -1,0 +1,671 @@
+// The whole of it: two workers, which are processes, and 500 accounts at a fake
+// iCloud, to which everything happens that happens to a service.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+const (
+	postgresVariable = "ICLOUD_TEST_POSTGRES"
+	programVariable  = "FLEET_TEST_PROGRAM" // set: this process is no test, but the program
+	accounts         = 500
+	patience         = 4 * time.Minute // for one thing to happen, before the test gives up
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// fake is one account at iCloud.
+type fake struct {
+	*icloudtest.Server
+	cred  icloud.Credential // that its owner has entered last
+	cards map[string]string // vCards by ID
+
+	// mu is held by each request, and by whoever makes something happen.
+	mu sync.RWMutex
+	// young stands for a password until that expires: see age.
+	young icloud.Password
+	// fate is the error that the owner is to be told, and requests the count of
+	// requests when it came over the password.
+	fate     error
+	requests int
+	// lost is the ID of a card that a multiget does not answer for.
+	lost string
+}
+
+func newFake(i int) *fake {
+	f := &fake{Server: icloudtest.NewServer(), cards: make(map[string]string)}
+	for n := range 1 + i%4 {
+		f.put(fmt.Sprintf("%d-%d.vcf", i, n), fmt.Sprintf("Person %d of %d", n, i))
+	}
+	return f
+}
+
+func (f *fake) put(id, name string) {
+	card := "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:" + id + "\r\nN:" + name + ";;;;\r\nFN:" + name + "\r\nEND:VCARD\r\n"
+	f.cards[id] = card
+	f.Put(id, card)
+}
+
+func (f *fake) delete(id string) {
+	delete(f.cards, id)
+	f.Server.Delete(id)
+}
+
+// age issues a password that expires on die. The fake goes by the true time, which
+// this test cannot turn. So the password is past its end from the start, and as
+// long as it is to live, its requests go through with another one.
+func (f *fake) age() {
+	f.cred, f.young = f.IssueAt(time.Now().Add(-icloud.DefaultLifetime)), f.Issue().Password
+}
+
+// die ends the password, by age or by revocation.
+func (f *fake) die() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fate, f.requests = icloud.ErrPasswordRevoked, f.Requests()
+	if f.young != (icloud.Password{}) {
+		f.fate, f.young = icloud.ErrPasswordExpired, icloud.Password{}
+		return
+	}
+	f.Revoke(f.cred.Password)
+}
+
+// meet makes the next requests meet a fault.
+func (f *fake) meet(fault icloudtest.Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Intercept = fault
+}
+
+// front is all fakes behind one port. It can hold them all up.
+type front struct {
+	fakes map[string]*fake // by Apple ID
+	mu    sync.Mutex
+	held  chan struct{} // closed to let requests through; nil if they are not held up
+}
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	held := f.held
+	f.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-r.Context().Done(): // whoever asked has been killed
+			return
+		}
+	}
+	user, _, _ := r.BasicAuth()
+	account := f.fakes[user]
+	if account == nil {
+		http.NotFound(w, r)
+		return
+	}
+	account.mu.RLock()
+	defer account.mu.RUnlock()
+	if account.young != (icloud.Password{}) {
+		r.SetBasicAuth(user, account.young.Reveal())
+	}
+	if account.lost != "" && r.Method == "REPORT" {
+		if err := lose(r, account.lost); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	account.ServeHTTP(w, r)
+}
+
+// href is one in a request's body.
+var href = regexp.MustCompile(`<([a-zA-Z]+:)?href[^>]*>[^<]*</([a-zA-Z]+:)?href>`)
+
+// lose takes a card out of a request.
+func lose(r *http.Request, id string) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	body = href.ReplaceAllFunc(body, func(href []byte) []byte {
+		if bytes.Contains(href, []byte("/"+id+"<")) {
+			return nil
+		}
+		return href
+	})
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return nil
+}
+
+func (f *front) hold() (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	held := make(chan struct{})
+	f.held = held
+	return sync.OnceFunc(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.held = nil
+		close(held)
+	})
+}
+
+func TestFleet(t *testing.T) {
+	server := os.Getenv(postgresVariable)
+	if server == "" {
+		t.Skip(postgresVariable + " does not name a PostgreSQL server, on which a database could be made")
+	}
+	ctx := t.Context()
+	database := newDatabase(t, server)
+	key := make([]byte, 32)
+	rand.Read(key)
+	t.Setenv("DATABASE_URL", database)
+	t.Setenv("FLEET_KEY", base64.StdEncoding.EncodeToString(key))
+
+	// 500 accounts, behind one port of this machine.
+	all := make([]*fake, accounts)
+	front := &front{fakes: make(map[string]*fake)}
+	for i := range all {
+		all[i] = newFake(i)
+		defer all[i].Close()
+		if fate(i) == expired {
+			all[i].age()
+		} else {
+			all[i].cred = all[i].Issue()
+		}
+		front.fakes[all[i].cred.AppleID] = all[i]
+	}
+	icloudServer := httptest.NewServer(front)
+	defer icloudServer.Close()
+
+	// This process is the web form. The dwell is over when a doubted password may
+	// be asked about again, which is after a minute.
+	endpoint := icloudServer.URL + "/"
+	f, err := open(ctx, settings{endpoint: endpoint, workers: 4, every: time.Hour, sweep: time.Hour, retry: time.Second, dwell: 45 * time.Second, timeout: time.Minute},
+		database, os.Getenv("FLEET_KEY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	if err := f.migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	see := &look{t, f.pool}
+	began := time.Now()
+	progress := func(text string) { t.Logf("%3.0f s: %s", time.Since(began).Seconds(), text) }
+
+	work := func(name string) *worker {
+		return start(t, name, "work", "-name", name, "-endpoint", endpoint, "-workers", "16", "-every", "1h", "-sweep", "1s",
+			"-retry", "2s", "-dwell", "45s", "-timeout", "15s")
+	}
+	first, second := work("first"), work("second")
+	connectAll(t, f, all)
+	progress("all are connected")
+	see.until("every account has been synced", `SELECT count(*) = $1 FROM accounts WHERE synced IS NOT NULL`, accounts)
+	see.sameContacts(all)
+	progress("all are synced")
+
+	// Passwords die. Nobody is told before it is certain.
+	var dead, alive []*fake
+	for i, a := range all {
+		if fate(i) == expired || fate(i) == revoked {
+			a.die()
+			dead = append(dead, a)
+		} else {
+			alive = append(alive, a)
+		}
+	}
+	see.due(dead)
+	see.until("every dead password is in doubt", `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND state = 'doubted'`, ids(dead), len(dead))
+	progress(fmt.Sprintf("%d dead passwords are in doubt", len(dead)))
+
+	// The others change their contacts, and meet every trouble that passes.
+	tokens := see.tokens()
+	var slow, partial []*fake
+	for i, a := range all {
+		switch fate(i) {
+		case expired, revoked:
+			continue
+		case throttled:
+			// Twice: the worker that is killed may take one of them with it.
+			a.meet(icloudtest.Times(2, icloudtest.Status(http.StatusServiceUnavailable, "Retry-After", "3")))
+			slow = append(slow, a)
+		case forgotten:
+			a.ForgetTokens()
+		case stray:
+			a.meet(icloudtest.Times(1, icloudtest.Unauthorized))
+		case doubted:
+			a.meet(icloudtest.Times(2, icloudtest.Unauthorized))
+		case broken:
+			a.meet(icloudtest.Times(1, icloudtest.Cut(100)))
+		case partly:
+			a.mu.Lock()
+			a.lost = fmt.Sprintf("%d-new.vcf", i)
+			a.mu.Unlock()
+			partial = append(partial, a)
+		}
+		a.delete(fmt.Sprintf("%d-0.vcf", i))
+		a.put(fmt.Sprintf("%d-1.vcf", i), "Somebody else")
+		a.put(fmt.Sprintf("%d-new.vcf", i), "New")
+	}
+
+	// A worker is killed, with jobs in its hands.
+	release := front.hold()
+	defer release()
+	see.due(alive)
+	see.until("the first worker has jobs in its hands",
+		`SELECT count(*) > 3 FROM river_job WHERE kind = 'sync' AND state = 'running' AND attempted_by[array_upper(attempted_by, 1)] = 'first'`)
+	first.kill()
+	release()
+	progress("a worker is killed")
+
+	see.until("the jobs of the worker that was killed are rescued",
+		`SELECT count(*) > 3 FROM river_job WHERE array_to_string(errors, ' ') LIKE '%rescued%'`)
+	progress("its jobs are rescued")
+
+	see.until("what could be got of a book is kept, with the old token", `SELECT count(*) = $2 FROM accounts a JOIN contacts c ON c.account = a.id
+		WHERE a.apple_id = ANY ($1) AND c.name = 'Somebody else' AND a.token = ANY ($3)`, ids(partial), len(partial), tokens)
+	for _, a := range partial {
+		a.mu.Lock()
+		a.lost = ""
+		a.mu.Unlock()
+	}
+	see.until("no job is left", `SELECT count(*) = 0 FROM river_job WHERE kind = 'sync' AND finalized_at IS NULL`)
+	progress("no job is left")
+	see.sameContacts(all)
+	see.told(dead)
+
+	throttledJobs := see.one(`SELECT count(DISTINCT a.id) FROM river_job j JOIN accounts a ON a.id = (j.args ->> 'account')::bigint
+		WHERE a.apple_id = ANY ($1) AND (j.metadata ->> 'snoozes')::int > 0`, ids(slow))
+	if throttledJobs != int64(len(slow)) {
+		t.Errorf("%d of %d throttled accounts had their job snoozed, want all", throttledJobs, len(slow))
+	}
+	if n := see.one(`SELECT count(*) FROM accounts WHERE apple_id = ANY ($1) AND state NOT IN ('active', 'expiring')`, ids(alive)); n != 0 {
+		t.Errorf("%d healthy accounts are not shown as such", n)
+	}
+
+	// A job for a dead password neither asks nor tells again.
+	if _, err := f.pool.Exec(ctx, `UPDATE accounts SET state = 'active', due = now() WHERE apple_id = ANY ($1)`, ids(dead)); err != nil {
+		t.Fatal(err)
+	}
+	see.until("the dead have been looked at again", `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND state = 'signed out'`, ids(dead), len(dead))
+	see.told(dead)
+	progress("the dead were told once")
+
+	// Half of the owners make a new password. Meanwhile their contacts changed.
+	var back []*fake
+	for i, a := range all {
+		if fate(i) == revoked {
+			a.cred, a.fate = a.Issue(), nil
+			a.delete(fmt.Sprintf("%d-0.vcf", i))
+			a.put(fmt.Sprintf("%d-new.vcf", i), "New")
+			back = append(back, a)
+		}
+	}
+	connectAll(t, f, back)
+	see.until("the reconnected accounts have been synced", `SELECT count(*) = 0 FROM river_job WHERE kind = 'sync' AND finalized_at IS NULL`)
+	see.sameContacts(all)
+	if n := see.one(`SELECT count(*) FROM notices`); n != int64(len(dead)) {
+		t.Errorf("there are %d notices after the reconnection, want the %d from before", n, len(dead))
+	}
+	progress("half of them are back")
+
+	for _, a := range all {
+		if !password.MatchString(a.cred.Password.Reveal()) || !appleID.MatchString(a.cred.AppleID) {
+			t.Fatal("the fake has another form of secrets than this test looks for")
+		}
+	}
+	second.stop()
+	progress("the other worker has ended")
+	silent(t, first)
+	silent(t, second)
+}
+
+// TestSealer needs no database.
+func TestSealer(t *testing.T) {
+	t.Parallel()
+	sealer := func(b byte) *sealer {
+		s, err := newSealer(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	cred := icloud.Credential{AppleID: "a@example.com", Password: icloud.UncheckedPassword("abcd-efgh-ijkl-mnop")}
+	sealed := sealer(1).seal(cred)
+	if bytes.Contains(sealed, []byte("abcd")) || bytes.Equal(sealed, sealer(1).seal(cred)) {
+		t.Errorf("got %q, want nothing to be read, or to be recognized", sealed)
+	}
+	if p, err := sealer(1).open(sealed, cred.AppleID); err != nil || p.Reveal() != cred.Password.Reveal() {
+		t.Errorf("got %v, want the password back", err)
+	}
+	if _, err := sealer(2).open(sealed, cred.AppleID); err == nil {
+		t.Error("another key opens it")
+	}
+	if _, err := sealer(1).open(sealed, "b@example.com"); err == nil {
+		t.Error("it opens for another account")
+	}
+	for _, key := range []string{"", "short", base64.StdEncoding.EncodeToString(make([]byte, 16))} {
+		if _, err := newSealer(key); err == nil {
+			t.Errorf("%q is taken for a key", key)
+		}
+	}
+}
+
+// What happens to an account, by its number: some of each, and nothing to most.
+const (
+	nothing = iota
+	expired
+	revoked
+	throttled // 503, once
+	forgotten // its token
+	stray     // one 401 for nothing, which a second question refutes
+	doubted   // two, which the next minute refutes
+	broken    // an answer that breaks off
+	partly    // a card that cannot be got for a while
+)
+
+func fate(i int) int {
+	switch {
+	case i%200 == 7:
+		return doubted
+	case i%50 < doubted:
+		return i % 50
+	case i%50 == 48:
+		return partly
+	case i%50 == 49:
+		return broken
+	}
+	return nothing
+}
+
+// connectAll enters the passwords of accounts, a few at a time.
+func connectAll(t *testing.T, f *fleet, all []*fake) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var failed atomic.Bool
+	for part := range slices.Chunk(all, (len(all)+3)/4) {
+		wg.Go(func() {
+			for _, a := range part {
+				if err := f.connect(t.Context(), a.cred); err != nil {
+					failed.Store(true)
+					t.Errorf("an account cannot connect: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if failed.Load() {
+		t.FailNow()
+	}
+}
+
+func ids(all []*fake) (ids []string) {
+	for _, a := range all {
+		ids = append(ids, a.cred.AppleID)
+	}
+	return ids
+}
+
+// newDatabase makes a database for one test on a server, and returns its DSN.
+func newDatabase(t *testing.T, server string) string {
+	t.Helper()
+	dsn, err := url.Parse(server)
+	if err != nil || dsn.Scheme == "" {
+		t.Fatalf("%s is not a URL", postgresVariable)
+	}
+	conn, err := pgx.Connect(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "fleet_" + strings.ToLower(rand.Text())
+	if _, err := conn.Exec(t.Context(), `CREATE DATABASE `+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := conn.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+		_ = conn.Close(ctx)
+	})
+	dsn.Path = "/" + name
+	return dsn.String()
+}
+
+// worker is another process, which runs the program.
+type worker struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	ended   chan error
+	outputs []string // names of files
+}
+
+func start(t *testing.T, name string, args ...string) *worker {
+	t.Helper()
+	w := &worker{t: t, cmd: exec.Command(os.Args[0], args...), ended: make(chan error, 1)}
+	w.cmd.Env = append(os.Environ(), programVariable+"=1")
+	var files [2]*os.File
+	for i, kind := range []string{"out", "err"} {
+		file, err := os.Create(filepath.Join(t.TempDir(), name+"."+kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		files[i] = file
+		w.outputs = append(w.outputs, file.Name())
+	}
+	w.cmd.Stdout, w.cmd.Stderr = files[0], files[1]
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { w.ended <- w.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = w.cmd.Process.Kill()
+		if log, err := os.ReadFile(w.outputs[1]); err == nil && t.Failed() {
+			t.Logf("the last words of the %s worker:\n%s", name, log[max(0, len(log)-4000):])
+		}
+	})
+	return w
+}
+
+func (w *worker) kill() {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		w.t.Fatal(err)
+	}
+	<-w.ended
+}
+
+func (w *worker) stop() {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		w.t.Fatal(err)
+	}
+	select {
+	case err := <-w.ended:
+		if err != nil {
+			w.t.Errorf("a worker that is asked to end says %v", err)
+		}
+	case <-time.After(patience):
+		w.t.Error("a worker that is asked to end does not")
+	}
+}
+
+// What is personal, or secret, as the fakes have it.
+var (
+	appleID  = regexp.MustCompile(`@example\.com`)
+	password = regexp.MustCompile(`[a-z]{4}-[a-z]{4}-[a-z]{4}-[a-z]{4}`)
+	path     = regexp.MustCompile(`/carddavhome|/principal`)
+	card     = regexp.MustCompile(`\.vcf|Somebody else`)
+)
+
+// silent checks that a worker has said what happened, but not to whom.
+func silent(t *testing.T, w *worker) {
+	t.Helper()
+	for _, name := range w.outputs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) == 0 && w.cmd.ProcessState.Success() {
+			t.Errorf("%s is empty", filepath.Base(name))
+		}
+		for what, secret := range map[string]*regexp.Regexp{"an Apple ID": appleID, "a password": password, "a path": path, "a card": card} {
+			if secret.Match(text) {
+				t.Errorf("%s names %s", filepath.Base(name), what)
+			}
+		}
+	}
+}
+
+// look looks into the database.
+type look struct {
+	t    *testing.T
+	pool *pgxpool.Pool
+}
+
+func (l *look) one(query string, args ...any) (n int64) {
+	l.t.Helper()
+	if err := l.pool.QueryRow(l.t.Context(), query, args...).Scan(&n); err != nil {
+		l.t.Fatal(err)
+	}
+	return n
+}
+
+// until waits for a query to say yes.
+func (l *look) until(what, query string, args ...any) {
+	l.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		var yes bool
+		if err := l.pool.QueryRow(l.t.Context(), query, args...).Scan(&yes); err != nil {
+			l.t.Fatal(err)
+		}
+		if yes {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("it does not come true that %s", what)
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
+
+// due makes accounts due to be synced.
+func (l *look) due(all []*fake) {
+	l.t.Helper()
+	if _, err := l.pool.Exec(l.t.Context(), `UPDATE accounts SET due = now() WHERE apple_id = ANY ($1)`, ids(all)); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// tokens returns the sync tokens of all accounts. It checks that no password is to
+// be read beside them.
+func (l *look) tokens() (tokens []string) {
+	l.t.Helper()
+	rows, err := l.pool.Query(l.t.Context(), `SELECT token, password FROM accounts`)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var token string
+	var password []byte
+	if _, err := pgx.ForEachRow(rows, []any{&token, &password}, func() error {
+		tokens = append(tokens, token)
+		if _, err := icloud.ParsePassword(string(password)); err == nil {
+			l.t.Error("a password is not sealed")
+		}
+		return nil
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	return tokens
+}
+
+// sameContacts checks that the database has what iCloud has, byte for byte.
+func (l *look) sameContacts(all []*fake) {
+	l.t.Helper()
+	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, c.id, c.vcard FROM contacts c JOIN accounts a ON a.id = c.account`)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	got := make(map[string]map[string]string)
+	var appleID, id string
+	var card []byte
+	if _, err := pgx.ForEachRow(rows, []any{&appleID, &id, &card}, func() error {
+		if got[appleID] == nil {
+			got[appleID] = make(map[string]string)
+		}
+		got[appleID][id] = string(card)
+		return nil
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	for i, a := range all {
+		if !maps.Equal(got[a.cred.AppleID], a.cards) {
+			l.t.Errorf("account %d, to which %d happens: got %q, want %q", i, fate(i), got[a.cred.AppleID], a.cards)
+		}
+	}
+}
+
+// told checks that the owners of the dead passwords were told, once each and the
+// truth, that nobody else was, and how often iCloud was asked.
+func (l *look) told(dead []*fake) {
+	l.t.Helper()
+	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.reason, n.remedy FROM notices n JOIN accounts a ON a.id = n.account`)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	got := make(map[string][]string)
+	var appleID, reason, remedy string
+	if _, err := pgx.ForEachRow(rows, []any{&appleID, &reason, &remedy}, func() error {
+		got[appleID] = append(got[appleID], reason)
+		if remedy == "" {
+			l.t.Errorf("a notice has no remedy")
+		}
+		return nil
+	}); err != nil {
+		l.t.Fatal(err)
+	}
+	if len(got) != len(dead) {
+		l.t.Errorf("%d owners were told, want %d", len(got), len(dead))
+	}
+	for _, a := range dead {
+		if reasons := got[a.cred.AppleID]; !slices.Equal(reasons, []string{a.fate.Error()}) {
+			l.t.Errorf("an owner was told %q, want %q once", reasons, a.fate)
+		}
+		if n := a.Requests() - a.requests; n < 2 || n > 4 {
+			l.t.Errorf("%d requests with a password after its death, want 2 to 4", n)
+		}
+	}
+}
