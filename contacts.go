@@ -76,6 +76,7 @@ var (
 	errCardTooLarge  = fmt.Errorf("icloud: it is larger than %d MiB", dav.MaxCard>>20)
 	errCardMissing   = errors.New("icloud: the server listed it, but did not send it")
 	errCardUnread    = errors.New("icloud: the server's answer with it cannot be read")
+	errMoreFailed    = errors.New("icloud: more cards could not be got than are named here")
 	errCardAmbiguous = errors.New("icloud: the server listed two cards by the same name")
 )
 
@@ -283,6 +284,13 @@ const (
 // 207 is an error.
 func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	at, method := resp.Request.URL, resp.Request.Method
+	if len(row.Href) == 0 && !row.HasData {
+		// About nothing, then, unless it is a refusal.
+		if row.Status >= 300 {
+			return member{}, &ResponseError{Method: method, StatusCode: row.Status}
+		}
+		return member{state: memberNone}, nil
+	}
 	h, err := memberHref(l.client.gate, at, row.Href)
 	if err != nil {
 		l.fail(idOf(row.Href), err)
@@ -340,8 +348,16 @@ func (l *listing) card(h href, row *dav.Row) error {
 	return l.emit(l.contact(h, row))
 }
 
+// maxFailed bounds what is kept of an answer that is nothing but failures.
+const maxFailed = 10_000
+
 func (l *listing) fail(id string, err error) {
-	l.failed = append(l.failed, &CardError{ID: id, Err: err})
+	switch {
+	case len(l.failed) < maxFailed:
+		l.failed = append(l.failed, &CardError{ID: id, Err: err})
+	case len(l.failed) == maxFailed:
+		l.failed = append(l.failed, errMoreFailed)
+	}
 }
 
 // first says whether a member has not been met before, and notes that it has.

@@ -288,7 +288,9 @@ func TestContactsRows(t *testing.T) {
 		{"relative", row("x.vcf", card("x")), "x.vcf", "", 0},
 		{"raw question mark", row("/book/a?b.vcf", card("x")), "a?b.vcf", "", 0},
 		{"escaped", row("/book/a%20b%2Fc.vcf", card("x")), "a%20b%2Fc.vcf", "", 0},
-		{"no href", "<response><propstat><prop/><status>HTTP/1.1 200 OK</status></propstat></response>", "", "", -1},
+		{"no href", "<response><propstat><prop/><status>HTTP/1.1 200 OK</status></propstat></response>", "", "", 0},
+		{"no href, refused", "<response><status>HTTP/1.1 403 Forbidden</status></response>", "", "", 403},
+		{"no href, but a card", strings.Replace(row("", card("x")), "<href></href>", "", 1), "", "", -1},
 		{"too large", row("/book/x.vcf", strings.Repeat("x", 4<<20+1)), "", "x.vcf", 0},
 		{"unreadable status", "<response><href>/book/x.vcf</href><status>what</status></response>", "", "x.vcf", 0},
 	}
