@@ -118,10 +118,14 @@ type listing struct {
 	ctx    context.Context
 	emit   func(*Contact) error
 
-	// seen has the hash of each card's ID, and that of its path: all that is
-	// remembered of a card once it has been handed out.
-	seen map[uint64]uint64
+	// seen has the hash of each card's ID: all that is remembered of a card
+	// once it has been handed out. Where its path is not the book's and the ID,
+	// odd has the hash of the path besides.
+	seen hashSet
+	odd  map[uint64]uint64
 	seed maphash.Seed
+	dir  string   // of the book, decoded
+	at   *url.URL // whose dir it is
 
 	failed  cardErrors
 	decoder *dav.Decoder
@@ -130,7 +134,7 @@ type listing struct {
 }
 
 func newListing(c *Client, ctx context.Context, emit func(*Contact) error) *listing {
-	return &listing{client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed(), seen: make(map[uint64]uint64)}
+	return &listing{client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed()}
 }
 
 // cardErrors are the CardErrors of a listing.
@@ -199,7 +203,7 @@ func (l *listing) query(u *url.URL) error {
 func (l *listing) rest(u *url.URL, n int) error {
 	var left []string
 	err := l.etags(u, func(h href, _ *dav.Row) error {
-		if _, met := l.seen[l.hashes(h).id]; !met {
+		if !l.seen.has(l.idHash(h)) {
 			left = append(left, string(h.written))
 		}
 		return nil
@@ -284,6 +288,9 @@ const (
 // 207 is an error.
 func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	at, method := resp.Request.URL, resp.Request.Method
+	if l.at != at {
+		l.at, l.dir = at, dirPath(at.Path)
+	}
 	if len(row.Href) == 0 && !row.HasData {
 		// About nothing, then, unless it is a refusal.
 		if row.Status >= 300 {
@@ -364,23 +371,30 @@ func (l *listing) fail(id string, err error) {
 // Two members with one ID cannot be told apart by Sync or Put: the second one is
 // an error.
 func (l *listing) first(h href) bool {
-	hashes := l.hashes(h)
-	before, again := l.seen[hashes.id]
-	if !again {
-		l.seen[hashes.id] = hashes.path
+	id := l.idHash(h)
+	child := string(h.path[:bytes.LastIndexByte(h.path, '/')+1]) == l.dir
+	path := uint64(0) // the child's
+	if !child {
+		path = maphash.Bytes(l.seed, h.path) | 1
+	}
+	if l.seen.add(id) {
+		if !child {
+			if l.odd == nil {
+				l.odd = make(map[uint64]uint64)
+			}
+			l.odd[id] = path
+		}
 		return true
 	}
-	if before != hashes.path {
+	if l.odd[id] != path {
 		l.fail(h.id(), errCardAmbiguous)
 	}
 	return false
 }
 
-// hashes are of the decoded href, in which all spellings are one.
-func (l *listing) hashes(h href) (hashes struct{ id, path uint64 }) {
-	hashes.path = maphash.Bytes(l.seed, h.path)
-	hashes.id = maphash.Bytes(l.seed, h.path[bytes.LastIndexByte(h.path, '/')+1:])
-	return hashes
+// idHash is of the decoded ID, in which all spellings are one.
+func (l *listing) idHash(h href) uint64 {
+	return maphash.Bytes(l.seed, h.path[bytes.LastIndexByte(h.path, '/')+1:])
 }
 
 // contact makes the Contact of a row: what it keeps is copied here, once.

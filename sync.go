@@ -147,7 +147,8 @@ func (s *syncing) collect(token string) error {
 		}
 		token = next
 		// A card may have changed again since the page before.
-		clear(s.seen)
+		s.seen.clear()
+		clear(s.odd)
 	}
 	return errEndless
 }
