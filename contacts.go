@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/emersion/go-vcard"
 
@@ -101,6 +102,7 @@ func (c *Client) Contacts(ctx context.Context) iter.Seq2[*Contact, error] {
 			}
 			return nil
 		})
+		defer l.end()
 		err := c.withBook(ctx, l.query)
 		if err == errStopped {
 			_ = c.settle(ctx, nil)
@@ -134,8 +136,26 @@ type listing struct {
 }
 
 func newListing(c *Client, ctx context.Context, emit func(*Contact) error) *listing {
-	return &listing{client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed()}
+	return &listing{client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed(), decoder: newDecoder(nil)}
 }
+
+// decoders are kept for the next answer, since most answers are shorter than the
+// buffer that they are read with.
+var decoders = sync.Pool{New: func() any { return dav.NewDecoder(nil) }}
+
+func newDecoder(r io.Reader) *dav.Decoder {
+	d := decoders.Get().(*dav.Decoder)
+	d.Reset(r)
+	return d
+}
+
+func keepDecoder(d *dav.Decoder) {
+	d.Reset(nil) // it must not hold on to an answer's connection
+	decoders.Put(d)
+}
+
+// end gives back what a listing has borrowed. All that it handed out is copied.
+func (l *listing) end() { keepDecoder(l.decoder) }
 
 // cardErrors are the CardErrors of a listing.
 type cardErrors []error
@@ -246,11 +266,7 @@ func unsupported(err error) bool {
 
 // rows calls f with each row of an answer.
 func (l *listing) rows(resp *http.Response, f func(*dav.Row) error) error {
-	if l.decoder == nil {
-		l.decoder = dav.NewDecoder(resp.Body)
-	} else {
-		l.decoder.Reset(resp.Body)
-	}
+	l.decoder.Reset(resp.Body)
 	for {
 		row, err := l.decoder.Next()
 		if err == io.EOF {
@@ -403,6 +419,10 @@ func (l *listing) contact(h href, row *dav.Row) *Contact {
 	id := nameOf(h.written)
 	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
 	names := string(l.scratch)
+	// In this form the compiler does not clear what is overwritten at once.
+	data := row.Data
+	card := make([]byte, len(data))
+	copy(card, data)
 	contact := &Contact{
 		ID:    names[:len(id)],
 		ETag:  names[len(id):],
@@ -410,9 +430,8 @@ func (l *listing) contact(h href, row *dav.Row) *Contact {
 		Name:  f.Name,
 		Org:   f.Org,
 		Group: f.Group,
-		VCard: make([]byte, len(row.Data)),
+		VCard: card,
 	}
-	copy(contact.VCard, row.Data)
 	if n := len(f.Emails); n+len(f.Phones) > 0 {
 		// One array for both. Each ends at its capacity, so that appending to
 		// one cannot reach into the other.

@@ -436,7 +436,8 @@ func refusal(resp *http.Response) error {
 
 // rows calls f with each row of a small multistatus.
 func rows(resp *http.Response, f func(*dav.Row) error) error {
-	d := dav.NewDecoder(resp.Body)
+	d := newDecoder(resp.Body)
+	defer keepDecoder(d)
 	for {
 		row, err := d.Next()
 		if err == io.EOF {

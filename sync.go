@@ -47,6 +47,7 @@ func (c *Client) Sync(ctx context.Context, since string, apply func(Change) erro
 	s.listing = newListing(c, ctx, func(contact *Contact) error {
 		return s.change(Change{contact.ID, contact})
 	})
+	defer s.end()
 	err = c.withBook(ctx, s.run)
 	if _, ok := errors.AsType[*tokenError](err); ok {
 		err = ErrResync

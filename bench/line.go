@@ -1,0 +1,131 @@
+// A slow line to a fast server: every byte takes half a round trip, and waits
+// for those before it to pass.
+
+package main
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A line is a proxy for TCP. It has no slow start and loses nothing, so that it
+// flatters whoever opens many connections or waits for many answers.
+type line struct {
+	roundTrip time.Duration
+	bits      int // a second, each way
+	target    string
+	listener  net.Listener
+
+	opened      atomic.Int64 // connections
+	connections sync.WaitGroup
+	up, down    lane
+}
+
+// newLine opens a line to target.
+func newLine(target string, roundTrip time.Duration, bits int) (*line, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	l := &line{roundTrip: roundTrip, bits: bits, target: target, listener: listener}
+	l.connections.Go(l.accept)
+	return l, nil
+}
+
+func (l *line) addr() string { return l.listener.Addr().String() }
+
+// close takes no more connections, and waits for those that there are to end.
+func (l *line) close() {
+	_ = l.listener.Close()
+	l.connections.Wait()
+}
+
+func (l *line) accept() {
+	for {
+		conn, err := l.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		l.opened.Add(1)
+		l.connections.Go(func() { l.carry(conn) })
+	}
+}
+
+// carry is one connection.
+func (l *line) carry(near net.Conn) {
+	defer near.Close()
+	// The handshake of TCP is a round trip, which the loopback has just done
+	// in no time.
+	time.Sleep(l.roundTrip)
+	far, err := net.Dial("tcp", l.target)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	var both sync.WaitGroup
+	both.Go(func() { l.copy(far, near, &l.up) })
+	both.Go(func() { l.copy(near, far, &l.down) })
+	both.Wait()
+}
+
+// A packet is what has passed the line, and when it arrives.
+type packet struct {
+	data []byte
+	due  time.Time
+}
+
+// copy carries bytes one way until either side ends.
+func (l *line) copy(to, from net.Conn, way *lane) {
+	// Enough for what is under way at once, and not so much that the line
+	// would be a buffer in which an answer can hide.
+	packets := make(chan packet, 1+l.bits/8/packetSize/4)
+	go func() {
+		defer close(packets)
+		for {
+			buf := make([]byte, packetSize)
+			n, err := from.Read(buf)
+			if n > 0 {
+				sent := way.pass(time.Now(), time.Duration(n)*8*time.Second/time.Duration(l.bits))
+				packets <- packet{buf[:n], sent.Add(l.roundTrip / 2)}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	var failed error
+	for p := range packets { // to the end, or the other goroutine would wait for ever
+		if failed != nil {
+			continue
+		}
+		time.Sleep(time.Until(p.due))
+		if _, failed = to.Write(p.data); failed != nil {
+			_ = from.Close()
+		}
+	}
+	if c, ok := to.(*net.TCPConn); ok {
+		_ = c.CloseWrite() // the other way may still have something to say
+	}
+}
+
+// packetSize is small, so that what is under way is spread over time.
+const packetSize = 1400
+
+// A lane is one direction of the line, which all connections share.
+type lane struct {
+	mu   sync.Mutex
+	free time.Time
+}
+
+// pass returns when something has passed that takes so long and comes now.
+func (l *lane) pass(now time.Time, long time.Duration) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.free.Before(now) {
+		l.free = now
+	}
+	l.free = l.free.Add(long)
+	return l.free
+}

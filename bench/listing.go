@@ -1,0 +1,163 @@
+// Time, allocations and memory of a listing.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A listingTask is one client and one book.
+type listingTask struct {
+	access
+	Client string
+	Cards  int
+	Gzip   bool
+	Budget time.Duration // how long to go on, for three listings at least if they are not slow; negative: one listing
+}
+
+// A figure is what a listing costs.
+type figure struct {
+	Wall, CPU time.Duration // the median, and of all cores
+	Allocs    float64       // per listing
+	Bytes     float64       // allocated, per listing
+	Peak      int64         // resident memory in bytes after one listing, 0 if unknown
+	Listings  int           // how many there were, the first one included
+	Wire      int64         // bytes of the answer's body
+}
+
+// measureListing is the process of a case. Its peak memory is that of the first
+// listing, because the garbage of those before adds to the next one's.
+func measureListing(t listingTask) (f figure, err error) {
+	ctx := context.Background()
+	way, err := t.transport(t.Addr, t.Gzip)
+	if err != nil {
+		return f, err
+	}
+	list, err := t.lister(ctx, t.Client, way)
+	if err != nil {
+		return f, err
+	}
+	// The number is checked each time: a listing that loses cards is fast.
+	once := func() error {
+		n, err := list(ctx)
+		if err == nil && n >= 0 && n != t.Cards {
+			err = fmt.Errorf("%d contacts, not %d", n, t.Cards)
+		}
+		return err
+	}
+	first, err := measure(once, func(walls []time.Duration) bool { return len(walls) == 1 })
+	if err != nil {
+		return f, err
+	}
+	first.Peak = peakMemory()
+	if first.Wall > slow || t.Budget < 0 {
+		return first, nil
+	}
+	end := time.Now().Add(t.Budget)
+	f, err = measure(once, func(walls []time.Duration) bool {
+		return time.Now().After(end) && (len(walls) >= 3 || first.Wall > t.Budget)
+	})
+	f.Peak = first.Peak
+	f.Listings++
+	return f, err
+}
+
+// slow is how long a listing takes of which one has to be enough. That it found
+// the client and the server unprepared, nobody would notice.
+const slow = 10 * time.Second
+
+// measure calls once until it is enough. What the calls cost together is divided by
+// their number; of their times the median is taken, because a machine's hiccup
+// should not be the client's.
+func measure(once func() error, enough func(walls []time.Duration) bool) (f figure, err error) {
+	var walls []time.Duration
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	used := processorTime()
+	for !enough(walls) || len(walls) == 0 {
+		began := time.Now()
+		if err := once(); err != nil {
+			return f, err
+		}
+		walls = append(walls, time.Since(began))
+	}
+	n := len(walls)
+	f.CPU = (processorTime() - used) / time.Duration(n)
+	runtime.ReadMemStats(&after)
+	f.Allocs = float64(after.Mallocs-before.Mallocs) / float64(n)
+	f.Bytes = float64(after.TotalAlloc-before.TotalAlloc) / float64(n)
+	slices.Sort(walls)
+	f.Wall = walls[n/2]
+	f.Listings = n
+	return f, nil
+}
+
+// processorTime is how long this process has kept processors busy. On a machine
+// that has other things to do it says more than the time on the wall.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMemory is the most memory that this process has had resident. getrusage
+// would count what its parent had before it became this program.
+func peakMemory() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0 // not Linux
+	}
+	for line := range bytes.Lines(status) {
+		if value, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+			kilobytes, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return kilobytes << 10
+		}
+	}
+	return 0
+}
+
+// A result is a figure and what it is of. It is what results.json consists of.
+type result struct {
+	book
+	Client string
+	Gzip   bool
+	figure
+}
+
+// listings measures all clients on the book of a server. Without gzip they show
+// what each makes of the bytes; with it, what the decompressor leaves of that.
+func listings(s *server, budget time.Duration) ([]result, error) {
+	var results []result
+	for _, gzip := range []bool{false, true} {
+		for _, client := range clients {
+			if _, err := s.stats(); err != nil {
+				return nil, err
+			}
+			f, err := run[figure]("listing", listingTask{s.access, client, s.book.Cards, gzip, budget})
+			if err != nil {
+				return nil, err
+			}
+			counted, err := s.stats()
+			if err != nil {
+				return nil, err
+			}
+			// Beside the listings there were the few bytes of discovery.
+			f.Wire = counted.Bytes / int64(f.Listings)
+			results = append(results, result{s.book, client, gzip, f})
+		}
+	}
+	return results, nil
+}

@@ -1,0 +1,188 @@
+// Bench compares this package with what a program would use in its place, side by
+// side in one run: go-webdav, tsdav and vdirsyncer where they are installed, and
+// the floor, which is reading the same bytes into [io.Discard].
+//
+//	go -C bench run .
+//
+// It prints tables of ratios, writes them to results.md, and the figures to
+// results.json, of which draw makes the chart results.svg. An idle machine takes some minutes; ratios hold on a busy one, too, as
+// far as its load is even.
+//
+// All clients talk to one loopback server by TLS and HTTP/2, which is icloudtest
+// with a memory for its answers. Each case has a process of its own, and the server
+// has one, so that time, allocations and peak memory are the client's alone.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// bookSizes are the sizes of the books that are listed.
+var bookSizes = []int{1_000, 10_000, 50_000}
+
+func main() {
+	if asked(os.Args) {
+		return
+	}
+	var c comparison
+	flag.StringVar(&c.dir, "out", ".", "the `directory` for the results")
+	flag.DurationVar(&c.budget, "budget", 2*time.Second, "how long to repeat each listing")
+	flag.IntVar(&c.most, "most", slices.Max(bookSizes), "leave out books of more cards")
+	flag.BoolVar(&c.alone, "alone", false, "leave out the programs that are not written in Go")
+	flag.IntVar(&c.accounts, "accounts", 1_000, "how many accounts at once")
+	flag.IntVar(&c.idle, "idle", 10_000, "how many idle Clients")
+	flag.Parse()
+	if err := c.run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// A comparison is one run.
+type comparison struct {
+	// What the flags say.
+	dir            string
+	budget         time.Duration
+	most           int
+	alone          bool
+	accounts, idle int
+
+	// What has been measured, for the chart: the tables leave when they are
+	// complete, so that a run that is broken off has not been for nothing.
+	listings, programs []result
+	out                io.Writer // standard output, and results.md
+}
+
+// run does all parts, one after the other: two at once would measure each other.
+func (c *comparison) run() error {
+	file, err := os.Create(filepath.Join(c.dir, "results.md"))
+	if err != nil {
+		return err
+	}
+	c.out = io.MultiWriter(os.Stdout, file)
+	fmt.Fprintf(c.out, "%s, %s/%s, %d processors\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	for _, part := range []func() error{c.list, c.travel, c.crowd} {
+		if err := part(); err != nil {
+			_ = file.Close()
+			return err
+		}
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return c.draw()
+}
+
+// draw keeps the figures and has the chart drawn of them, by a program of its own:
+// the processes of the cases are this program, and its size is part of theirs.
+func (c *comparison) draw() error {
+	text, err := json.MarshalIndent(append(c.listings, c.programs...), "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.dir, "results.json"), append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "run", "./draw", "-dir", c.dir)
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+// list lists books of all sizes and kinds.
+func (c *comparison) list() error {
+	for _, kind := range []kind{photos, uris, bare} {
+		for _, n := range bookSizes {
+			if n > c.most {
+				continue
+			}
+			if err := c.listBook(book{n, kind}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := listingTable(c.listings).write(c.out); err != nil {
+		return err
+	}
+	return processTable(c.programs).write(c.out)
+}
+
+func (c *comparison) listBook(b book) error {
+	fmt.Fprintln(os.Stderr, "bench: listing", b)
+	s, err := start(b)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	results, err := listings(s, c.budget)
+	if err != nil {
+		return err
+	}
+	c.listings = append(c.listings, results...)
+	if c.alone || b.Cards > 10_000 || b.Kind == uris {
+		return nil // the other programs take their time
+	}
+	results, err = others(s)
+	c.programs = append(c.programs, results...)
+	return err
+}
+
+// travel does what programs do over a slow line. The photos are URIs there, as
+// iCloud's are: with photos in the cards the line alone would decide.
+func (c *comparison) travel() error {
+	for _, n := range []int{1_000, 10_000} {
+		if n > c.most {
+			continue
+		}
+		b := book{n, uris}
+		fmt.Fprintln(os.Stderr, "bench: over a slow line:", b)
+		s, err := start(b)
+		if err != nil {
+			return err
+		}
+		all, err := journeys(s)
+		s.stop()
+		if err != nil {
+			return err
+		}
+		if err := tripTable(b, all).write(c.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crowd is many accounts in one process.
+func (c *comparison) crowd() error {
+	b := book{100, uris}
+	fmt.Fprintln(os.Stderr, "bench: many accounts")
+	s, err := start(b)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	// More at once than there are processors, as a service has it that mostly
+	// waits for the network, and few enough that it is not the queues that count.
+	task := accountsTask{access: s.access, Accounts: c.accounts, Cards: b.Cards, AtOnce: 32}
+	of := make(map[string]figure)
+	for _, task.Client = range []string{ours, gowebdav} {
+		if of[task.Client], err = run[figure]("accounts", task); err != nil {
+			return err
+		}
+	}
+	many := task
+	many.Client, many.Accounts = ours, c.idle
+	idle, err := run[int64]("idle", many)
+	if err != nil {
+		return err
+	}
+	return accountsTable(task, of, idle, c.idle).write(c.out)
+}

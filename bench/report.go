@@ -1,0 +1,198 @@
+// The tables, in Markdown that also reads well as it is.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// A table is a head and rows; the first column is text, the others are figures.
+type table struct {
+	title string
+	head  []string
+	rows  [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// write writes the table with its columns aligned; nothing if it has no rows.
+func (t *table) write(w io.Writer) error {
+	if len(t.rows) == 0 {
+		return nil
+	}
+	width := make([]int, len(t.head))
+	for _, row := range append([][]string{t.head}, t.rows...) {
+		for i, cell := range row {
+			width[i] = max(width[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%s\n\n", t.title)
+	line := func(cells []string) {
+		for i, cell := range cells {
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell))
+			if i == 0 {
+				fmt.Fprintf(&b, "| %s%s |", cell, pad)
+			} else {
+				fmt.Fprintf(&b, " %s%s |", pad, cell)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	line(t.head)
+	for i, n := range width {
+		if i == 0 {
+			fmt.Fprintf(&b, "| %s |", strings.Repeat("-", n))
+		} else {
+			fmt.Fprintf(&b, " %s: |", strings.Repeat("-", n-1))
+		}
+	}
+	b.WriteByte('\n')
+	for _, row := range t.rows {
+		line(row)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// listingTable shows the listings: ours, and how many times as much the others cost.
+// Processor time is beside the time on the wall because a client that uses both
+// processors at once looks better than it is where others want them too.
+func listingTable(results []result) *table {
+	t := &table{
+		title: "Listing a book: time, and ratios. \"×\" is how many times ours the peer's figure is; \"of floor\" how many times\nthe floor, which reads the same bytes into io.Discard, ours is.",
+		head: []string{"book", "on the wire", "icloud", "go-webdav", "floor", "time ×", "of floor", "processor ×", "of floor",
+			"allocs a card", "go-webdav's", "peak memory", "go-webdav's", "memory ×"},
+	}
+	type key struct {
+		book
+		gzip bool
+	}
+	of := make(map[key]map[string]figure)
+	var order []key
+	for _, r := range results {
+		k := key{r.book, r.Gzip}
+		if of[k] == nil {
+			of[k] = make(map[string]figure)
+			order = append(order, k)
+		}
+		of[k][r.Client] = r.figure
+	}
+	for _, k := range order {
+		a, b, c := of[k][ours], of[k][gowebdav], of[k][floor]
+		name := k.book.String()
+		if k.gzip {
+			name += ", gzip"
+		}
+		t.add(name, megabytes(a.Wire), duration(a.Wall), duration(b.Wall), duration(c.Wall),
+			ratio(b.Wall, a.Wall), ratio(a.Wall, c.Wall), ratio(b.CPU, a.CPU), ratio(a.CPU, c.CPU),
+			fmt.Sprintf("%.1f", a.Allocs/float64(k.Cards)), fmt.Sprintf("%.0f", b.Allocs/float64(k.Cards)),
+			megabytes(a.Peak), megabytes(b.Peak), ratio(b.Peak, a.Peak))
+	}
+	return t
+}
+
+// processTable shows the programs.
+func processTable(results []result) *table {
+	t := &table{
+		title: "Whole processes, from their start to their end, with gzip. vdirsyncer writes the cards to files.",
+		head:  []string{"book", "program", "time", "processor", "peak memory", "on the wire", "time ×", "memory ×"},
+	}
+	mine := make(map[book]figure)
+	for _, r := range results {
+		if r.Client == programs[0].name {
+			mine[r.book] = r.figure
+		}
+		m := mine[r.book]
+		t.add(r.book.String(), r.Client, duration(r.Wall), duration(r.CPU), megabytes(r.Peak), megabytes(r.Wire),
+			ratio(r.Wall, m.Wall), ratio(r.Peak, m.Peak))
+	}
+	return t
+}
+
+// tripTable shows what was done over a slow line.
+func tripTable(b book, all []journey) *table {
+	t := &table{
+		title: fmt.Sprintf("%s, over a line of %v round trip and %d Mbit/s.", b, roundTrip, bandwidth/1_000_000),
+		head:  []string{"what", "client", "time", "requests", "connections", "contacts"},
+	}
+	for _, j := range all {
+		what := j.What
+		if !j.Gzip {
+			what += ", no gzip"
+		}
+		if j.Apple {
+			what += ", two host names"
+		}
+		if j.Err != nil {
+			t.add(what, j.Client, "failed", "", "", "")
+			continue
+		}
+		t.add(what, j.Client, duration(j.Wall), fmt.Sprint(j.Requests), fmt.Sprint(j.Connections), thousands(j.Contacts))
+	}
+	return t
+}
+
+// accountsTable shows the many accounts.
+func accountsTable(task accountsTask, of map[string]figure, idle int64, idleClients int) *table {
+	t := &table{
+		title: fmt.Sprintf("%s accounts in one process, %d at once: each signs in and lists its %d cards. %s idle Clients take %d bytes of heap each.",
+			thousands(task.Accounts), task.AtOnce, task.Cards, thousands(idleClients), idle),
+		head: []string{"client", "accounts a second", "processor an account", "allocs an account", "peak memory", "×"},
+	}
+	for _, client := range []string{ours, gowebdav} {
+		f := of[client]
+		t.add(client, fmt.Sprintf("%.0f", float64(task.Accounts)/f.Wall.Seconds()), duration(f.CPU/time.Duration(task.Accounts)),
+			fmt.Sprintf("%.0f", f.Allocs/float64(task.Accounts)), megabytes(f.Peak), ratio(f.Wall, of[ours].Wall))
+	}
+	return t
+}
+
+// ratio says how many times b a is; nothing if either is not known.
+func ratio[N ~int64](a, b N) string {
+	if a == 0 || b == 0 {
+		return "–"
+	}
+	digits := 1
+	if a/b >= 10 {
+		digits = 0
+	}
+	return fmt.Sprintf("%.*f", digits, float64(a)/float64(b))
+}
+
+func duration(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return fmt.Sprintf("%.0f s", d.Seconds())
+	case d >= time.Second:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	case d >= 10*time.Millisecond:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
+}
+
+func megabytes(n int64) string {
+	switch {
+	case n == 0:
+		return "–"
+	case n < 1<<20:
+		return fmt.Sprintf("%d KiB", n>>10)
+	case n < 10<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}
+
+// thousands writes a number with commas.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
