@@ -575,12 +575,16 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	return m.verdict
 }
 
+// oldNews is how long a refusal counts for a Fleet. Without an end, accounts that
+// an incident holds back would keep it alive by asking on, for ever.
+const oldNews = 24 * time.Hour
+
 // countRefusal tells the Fleet of a refusal, unless it was to be expected.
 func (c *Client) countRefusal(l *login, t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := l.memory
-	if m.verdict != nil && m.verdict.Confirmed {
+	if m.verdict != nil && (m.verdict.Confirmed || t.Sub(m.refused) >= oldNews) {
 		return
 	}
 	m.refuse(l.cred, c.rules, t, false, true)

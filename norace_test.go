@@ -1,0 +1,5 @@
+//go:build !race
+
+package icloud_test
+
+const raceEnabled = false

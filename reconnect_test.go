@@ -1,0 +1,339 @@
+package icloud_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// TestReconnect: whatever the state, a good password makes the Client active, and
+// its sync tokens stay good.
+func TestReconnect(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(*rig){
+		"untested": func(*rig) {},
+		"active":   (*rig).mustList,
+		"doubted":  func(r *rig) { r.mustList(); r.srv.RevokeAll(); _ = r.list() },
+		"signed out": func(r *rig) {
+			r.mustList()
+			r.srv.RevokeAll()
+			_ = r.list()
+			time.Sleep(time.Hour)
+			_ = r.list()
+		},
+		"expired": func(r *rig) {
+			r.mustList()
+			time.Sleep(366 * day)
+			_ = r.list()
+			time.Sleep(time.Hour)
+			_ = r.list()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{})
+				token := ""
+				if name != "untested" {
+					next, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+					if err != nil {
+						t.Fatal(err)
+					}
+					token = next
+				}
+				prepare(r)
+				r.toldSoFar()
+				was := r.Status().State
+				next := r.srv.Issue()
+				next.LastAccepted = time.Time{}
+				if n := r.requests(func() {
+					if err := r.Reconnect(t.Context(), next); err != nil {
+						t.Fatal(err)
+					}
+				}); n != 1 {
+					t.Errorf("got %d requests, want 1", n)
+				}
+				status := r.Status()
+				if status.State != icloud.Active || status.Err != nil || !status.Issued.Equal(next.Issued) || !status.LastAccepted.Equal(time.Now()) {
+					t.Errorf("got status %+v", status)
+				}
+				want := "active"
+				if was == icloud.Active {
+					want = ""
+				}
+				if told := r.toldSoFar(); told != want {
+					t.Errorf("OnStatus was told %q, want %q", told, want)
+				}
+				r.mustList()
+				if token != "" {
+					n := 0
+					if _, err := r.Sync(t.Context(), token, func(icloud.Change) error { n++; return nil }); err != nil || n != 0 {
+						t.Errorf("Sync with the old token: got %d changes, %v", n, err)
+					}
+				}
+				// It is judged by its own dates, not by the old one's.
+				r.srv.RevokeAll()
+				ae := verdictOf(t, r.list())
+				if ae.Confirmed || ae.Err != icloud.ErrPasswordRevoked || !ae.Refused.Equal(time.Now()) || !ae.Issued.Equal(next.Issued) {
+					t.Errorf("got %v", ae)
+				}
+			})
+		})
+	}
+}
+
+// TestReconnectRefused: the old password, and all that is known of it, stay.
+func TestReconnectRefused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.toldSoFar()
+		wrong := icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword("aaaa-bbbb-cccc-dddd")}
+		before := r.Status()
+		ae := verdictOf(t, r.Reconnect(t.Context(), wrong))
+		if ae.Err != icloud.ErrPasswordRejected || !ae.Confirmed || ae.Certainty != icloud.Likely {
+			t.Errorf("got %v", ae)
+		}
+		if got := r.Status(); got != before {
+			t.Errorf("got status %+v, want %+v", got, before)
+		}
+		r.mustList()
+
+		// Signed out, it stays so, with the same value.
+		r.srv.RevokeAll()
+		_ = r.list()
+		time.Sleep(time.Hour)
+		final := verdictOf(t, r.list())
+		r.toldSoFar()
+		if ae := verdictOf(t, r.Reconnect(t.Context(), wrong)); ae == final || ae.Err != icloud.ErrPasswordRejected {
+			t.Errorf("got %v", ae)
+		}
+		if n := r.requests(func() {
+			if ae := verdictOf(t, r.list()); ae != final {
+				t.Errorf("got %v, want the old password's verdict", ae)
+			}
+		}); n != 0 {
+			t.Errorf("got %d requests, want 0", n)
+		}
+		if told := r.toldSoFar(); told != "" {
+			t.Errorf("OnStatus was told %q, want nothing", told)
+		}
+		// The same one once more asks, latch or not, and says what it said.
+		if n := r.requests(func() { verdictOf(t, r.Reconnect(t.Context(), r.cred)) }); n != 2 {
+			t.Errorf("got %d requests, want 2", n)
+		}
+		// A single stray 401 does not turn a good one away.
+		next := r.srv.Issue()
+		r.srv.Intercept = icloudtest.Times(1, icloudtest.Unauthorized)
+		if err := r.Reconnect(t.Context(), next); err != nil {
+			t.Errorf("got %v, want no error", err)
+		}
+		r.mustList()
+	})
+}
+
+// TestReconnectSame: the owner enters the password again that is there already.
+func TestReconnectSame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		// Never worked: it is final, and the Client says so as it does elsewhere.
+		r := newRig(t, icloud.Options{})
+		r.srv.RevokeAll()
+		verdictOf(t, r.list())
+		ae := verdictOf(t, r.Reconnect(t.Context(), r.cred))
+		if !ae.Confirmed {
+			t.Errorf("got %v, want confirmed", ae)
+		}
+		if got := r.Status(); got.State != icloud.SignedOut || got.Err != error(ae) {
+			t.Errorf("got status %+v, want signed out with the verdict", got)
+		}
+		if told := r.toldSoFar(); told != "doubted, signed out" {
+			t.Errorf("OnStatus was told %q", told)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		// A passing refusal had latched it.
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.Intercept = icloudtest.For(time.Hour, icloudtest.Unauthorized)
+		_ = r.list()
+		time.Sleep(59 * time.Minute)
+		if ae := verdictOf(t, r.list()); !ae.Confirmed {
+			t.Fatalf("got %v, want confirmed", ae)
+		}
+		time.Sleep(time.Hour)
+		first := r.Status().LastAccepted
+		if err := r.Reconnect(t.Context(), r.cred); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Status(); got.State != icloud.Active || !got.LastAccepted.After(first) {
+			t.Errorf("got status %+v", got)
+		}
+		r.mustList()
+	})
+}
+
+// TestReconnectAnother: another account is an error before anything is sent or
+// loaded.
+func TestReconnectAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		good := r.srv.Issue()
+		for _, cred := range []icloud.Credential{
+			{AppleID: "somebody@example.com", Password: good.Password},
+			{AppleID: "", Password: good.Password},
+			{AppleID: good.AppleID},
+			{AppleID: good.AppleID, Password: icloud.UncheckedPassword("line\nbreak")},
+		} {
+			if n := r.requests(func() { noVerdict(t, r.Reconnect(t.Context(), cred)) }); n != 0 || store.loads != 0 {
+				t.Errorf("%v: got %d requests and %d loads, want none", cred, n, store.loads)
+			}
+		}
+		// Spelling is none.
+		good.AppleID = "  " + string(good.AppleID[0]-'a'+'A') + good.AppleID[1:]
+		if err := r.Reconnect(t.Context(), good); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestReconnectOpen: a Reconnect that got no answer leaves everything as it was,
+// and may be repeated.
+func TestReconnectOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.RevokeAll()
+		_ = r.list()
+		next := r.srv.Issue()
+		before := r.Status()
+		r.srv.Intercept = icloudtest.Stall
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := r.Reconnect(ctx, next); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the deadline", err)
+		}
+		if got := r.Status(); got != before {
+			t.Errorf("got status %+v, want %+v", got, before)
+		}
+		r.srv.Intercept = nil
+		if err := r.Reconnect(t.Context(), next); err != nil {
+			t.Error(err)
+		}
+		r.mustList()
+	})
+}
+
+// TestReconnectWhileCallsRun: while a hundred calls run the old password dies and
+// a good one replaces it. No call is lost, and none is judged by the old one's
+// refusal.
+func TestReconnectWhileCallsRun(t *testing.T) {
+	t.Parallel()
+	for _, revoke := range []string{"before", "while asked", "never"} {
+		t.Run(revoke, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{Store: icloud.DirStore(t.TempDir())})
+				r.mustList()
+				old := r.cred
+				next := r.srv.Issue()
+				var n atomic.Int64
+				r.srv.Intercept = func(_ http.ResponseWriter, req *http.Request) bool {
+					_, password, _ := req.BasicAuth()
+					// The new password's question is answered while the calls
+					// are in the air, and 401s meet it.
+					if password == next.Password.Reveal() && req.URL.Path == "/" {
+						time.Sleep(5 * time.Second)
+					} else {
+						time.Sleep(time.Duration(n.Add(1)*100) * time.Millisecond)
+					}
+					return false
+				}
+				if revoke == "before" {
+					r.srv.Revoke(old.Password)
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					time.Sleep(time.Millisecond)
+					if err := r.Reconnect(t.Context(), next); err != nil {
+						t.Errorf("Reconnect: got %v", err)
+					}
+				})
+				time.Sleep(2 * time.Millisecond)
+				for i := range 100 {
+					wg.Go(func() {
+						var err error
+						switch i % 4 {
+						case 0, 1:
+							err = r.list()
+						case 2:
+							_, err = r.Contact(t.Context(), "1.vcf")
+						case 3:
+							id := fmt.Sprintf("new-%d.vcf", i)
+							var etag string
+							if etag, err = r.Put(t.Context(), id, []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:New\r\nEND:VCARD\r\n"), ""); err == nil {
+								err = r.Delete(t.Context(), id, etag)
+							}
+						}
+						if err != nil && i%4 > 1 {
+							t.Errorf("call %d: got %v, want no error", i, err)
+						}
+						if _, ok := errors.AsType[*icloud.AuthError](err); ok {
+							t.Errorf("call %d: got %v, a verdict", i, err)
+						}
+					})
+				}
+				if revoke == "while asked" {
+					time.Sleep(2 * time.Second)
+					r.srv.Revoke(old.Password)
+				}
+				wg.Wait()
+				if got := r.Status(); got.State != icloud.Active || got.Err != nil {
+					t.Errorf("got status %+v, want active", got)
+				}
+			})
+		})
+	}
+}
+
+// TestReconnectConcurrently: many at once, good and bad; in the end the Client has
+// a good one.
+func TestReconnectConcurrently(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{Store: &memoryStore{}})
+		r.mustList()
+		var wg sync.WaitGroup
+		for i := range 20 {
+			cred := icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword(fmt.Sprint("wrong", i))}
+			if i%2 == 0 {
+				cred = r.srv.Issue()
+			}
+			wg.Go(func() {
+				err := r.Reconnect(t.Context(), cred)
+				if (err == nil) != (i%2 == 0) {
+					t.Errorf("Reconnect %d: got %v", i, err)
+				}
+			})
+			wg.Go(func() { _ = r.list() })
+		}
+		wg.Wait()
+		r.mustList()
+		if got := r.Status().State; got != icloud.Active {
+			t.Errorf("got state %v, want active", got)
+		}
+	})
+}

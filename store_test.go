@@ -1,0 +1,1039 @@
+package icloud_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// memoryStore is a Store for one account that can be looked into, and told to fail.
+type memoryStore struct {
+	mu       sync.Mutex
+	data     []byte
+	keys     map[string]bool
+	loads    int
+	saves    int
+	failLoad error
+	failSave error
+}
+
+func (s *memoryStore) Load(ctx context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note(key)
+	s.loads++
+	if s.failLoad != nil {
+		return nil, s.failLoad
+	}
+	return bytes.Clone(s.data), ctx.Err()
+}
+
+func (s *memoryStore) Save(ctx context.Context, key string, data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note(key)
+	if s.failSave != nil {
+		return s.failSave
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.saves++
+	s.data = bytes.Clone(data)
+	return nil
+}
+
+func (s *memoryStore) note(key string) {
+	if s.keys == nil {
+		s.keys = make(map[string]bool)
+	}
+	s.keys[key] = true
+}
+
+// set changes what is saved, as JSON.
+func (s *memoryStore) set(t *testing.T, change func(map[string]any)) {
+	t.Helper()
+	data := s.get(t)
+	change(data)
+	text, err := json.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.data = text
+}
+
+// get returns what is saved.
+func (s *memoryStore) get(t *testing.T) map[string]any {
+	t.Helper()
+	data := map[string]any{}
+	if len(s.data) > 0 {
+		if err := json.Unmarshal(s.data, &data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return data
+}
+
+// TestDirStoreConforms runs the test that every Store has to pass.
+func TestDirStoreConforms(t *testing.T) {
+	t.Parallel()
+	if err := icloudtest.TestStore(icloud.DirStore(filepath.Join(t.TempDir(), "a", "b"))); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDirStorePermissions: nobody but the owner reads it, whatever the umask
+// would let them, and nothing else is left in the directory.
+func TestDirStorePermissions(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	dir := filepath.Join(t.TempDir(), "new", "store")
+	store := icloud.DirStore(dir)
+	key := strings.Repeat("0a", 32)
+	if data, err := store.Load(t.Context(), key); data != nil || err != nil {
+		t.Errorf("Load before there is a directory: got %q, %v", data, err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load has made the directory")
+	}
+	for _, text := range []string{"one", "two"} {
+		if err := store.Save(t.Context(), key, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]fs.FileMode{
+		filepath.Dir(dir):       fs.ModeDir | 0o700,
+		dir:                     fs.ModeDir | 0o700,
+		filepath.Join(dir, key): 0o600,
+	} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("%s: got mode %v, want %v", filepath.Base(name), info.Mode(), want)
+		}
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("got %d files, want 1: %v", len(entries), entries)
+	}
+	// A file that somebody has opened to the world is closed again.
+	if err := os.Chmod(filepath.Join(dir, key), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save(t.Context(), key, []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, key)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("got mode %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+// TestDirStoreKeys: no key leads out of the directory, or to another's file.
+func TestDirStoreKeys(t *testing.T) {
+	t.Parallel()
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "store")
+	store := icloud.DirStore(dir)
+	if err := os.WriteFile(filepath.Join(parent, "outside"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := strings.Repeat("0a", 32)
+	if err := store.Save(t.Context(), good, []byte("good")); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{
+		"", ".", "..", "../outside", "/etc/passwd", `..\outside`, "a/b", `a\b`, "a\x00b", "a:b", "C:", "~", "-\n", " ", "a ", "a.", ".new-1",
+		filepath.Join(parent, "outside"), "..%2foutside", "café", strings.Repeat("a", 4096), good + "/../x", good + ".",
+	} {
+		if data, err := store.Load(t.Context(), key); err == nil || data != nil {
+			t.Errorf("Load(%q): got %q, %v, want an error", key, data, err)
+		}
+		if err := store.Save(t.Context(), key, []byte("theirs")); err == nil {
+			t.Errorf("Save(%q): got no error", key)
+		}
+	}
+	var files []string
+	_ = filepath.WalkDir(parent, func(path string, d fs.DirEntry, _ error) error {
+		if !d.IsDir() {
+			data, err := os.ReadFile(path)
+			files = append(files, fmt.Sprintf("%s=%s %v", d.Name(), data, err))
+		}
+		return nil
+	})
+	slices.Sort(files)
+	if want := []string{good + "=good <nil>", "outside=mine <nil>"}; !slices.Equal(files, want) {
+		t.Errorf("got files %q, want %q", files, want)
+	}
+	if err := icloud.DirStore("").Save(t.Context(), good, nil); err == nil {
+		t.Error("a DirStore without a directory: got no error")
+	}
+}
+
+// TestDirStoreFailures: what was saved last stays whole when saving fails, and no
+// half of a new one is left.
+func TestDirStoreFailures(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("0a", 32)
+	dir := t.TempDir()
+	store := icloud.DirStore(dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := store.Save(ctx, key, []byte("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Save with a cancelled context: got %v", err)
+	}
+	if _, err := store.Load(ctx, key); !errors.Is(err, context.Canceled) {
+		t.Errorf("Load with a cancelled context: got %v", err)
+	}
+	// Where the file should be is something that cannot be replaced.
+	if err := os.MkdirAll(filepath.Join(dir, key, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Save(t.Context(), key, []byte("x")); err == nil {
+		t.Error("Save over a directory: got no error")
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+	if _, err := store.Load(t.Context(), key); err == nil {
+		t.Error("Load of a directory: got no error")
+	}
+	// A file that a crash left behind between writing and renaming is nobody's.
+	dir = t.TempDir()
+	store = icloud.DirStore(dir)
+	if err := store.Save(t.Context(), key, []byte("old")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".new-123"), []byte("ne"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := store.Load(t.Context(), key); string(data) != "old" || err != nil {
+		t.Errorf("got %q, %v, want the old data", data, err)
+	}
+	if err := store.Save(t.Context(), key, []byte("new")); err != nil {
+		t.Error(err)
+	}
+	// The parent is a file.
+	store = icloud.DirStore(filepath.Join(dir, key, "sub"))
+	if err := store.Save(t.Context(), key, []byte("x")); err == nil {
+		t.Error("Save below a file: got no error")
+	}
+}
+
+// TestLatchOutlivesTheClient: a new Client with the same Store knows the verdict,
+// equal to the last bit, without a request, and OnStatus has nothing new to say.
+func TestLatchOutlivesTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{Store: icloud.DirStore(t.TempDir())})
+		r.mustList()
+		time.Sleep(100*day + 123456789)
+		r.mustList()
+		r.srv.RevokeAll()
+		doubt := verdictOf(t, r.list())
+		r.toldSoFar()
+
+		r.restart()
+		if got := r.Status().State; got != icloud.Untested {
+			t.Errorf("before the first call: got state %v, want untested", got)
+		}
+		if n := r.requests(func() {
+			if ae := verdictOf(t, r.list()); *ae != *doubt || !reflect.DeepEqual(ae, doubt) {
+				t.Errorf("got %+v, want %+v", ae, doubt)
+			}
+		}); n != 0 {
+			t.Errorf("in doubt: got %d requests within the minute, want 0", n)
+		}
+		if told := r.toldSoFar(); told != "" {
+			t.Errorf("OnStatus was told %q, want nothing", told)
+		}
+		time.Sleep(15 * time.Minute)
+		final := verdictOf(t, r.list())
+		if !final.Confirmed || !final.Refused.Equal(doubt.Refused) {
+			t.Errorf("got %v, want it confirmed: the dwell began before the restart", final)
+		}
+		if told := r.toldSoFar(); told != "signed out" {
+			t.Errorf("OnStatus was told %q", told)
+		}
+		for range 3 {
+			r.restart()
+			n := r.requests(func() {
+				for range 10 {
+					if ae := verdictOf(t, r.list()); *ae != *final {
+						t.Errorf("got %+v, want %+v", ae, final)
+					}
+					if ae := verdictOf(t, r.Authenticate(t.Context())); *ae != *final {
+						t.Errorf("Authenticate: got %+v, want %+v", ae, final)
+					}
+				}
+			})
+			if n != 0 {
+				t.Errorf("got %d requests, want 0", n)
+			}
+			if got := r.Status(); got.State != icloud.SignedOut || got.Err == nil {
+				t.Errorf("got status %+v, want signed out", got)
+			}
+			if told := r.toldSoFar(); told != "" {
+				t.Errorf("OnStatus was told %q, want nothing", told)
+			}
+		}
+		// One question a day, for all Clients together.
+		n := r.requests(func() {
+			for range 10 * 24 {
+				time.Sleep(time.Hour)
+				r.restart()
+				_ = r.list()
+			}
+		})
+		if n != 10 {
+			t.Errorf("got %d requests in 10 days, want 10", n)
+		}
+		// Another password for the account is not latched by the old one's end.
+		r.cred = r.srv.Issue()
+		r.restart()
+		r.mustList()
+		// And the old one has not been forgotten over it.
+		r.cred.Password = icloud.UncheckedPassword(r.cred.Password.Reveal() + "x")
+		r.restart()
+		if ae := verdictOf(t, r.list()); ae.Err != icloud.ErrPasswordRejected {
+			t.Errorf("a password never seen: got %v", ae)
+		}
+	})
+}
+
+// TestReconnectOutlivesTheClient: what was learned of the new password is what a
+// new Client knows.
+func TestReconnectOutlivesTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		r.mustList()
+		r.srv.RevokeAll()
+		_ = r.list()
+		time.Sleep(time.Hour)
+		final := verdictOf(t, r.list())
+		old := r.cred
+		r.cred = r.srv.Issue()
+		if err := r.Reconnect(t.Context(), r.cred); err != nil {
+			t.Fatal(err)
+		}
+		r.mustList()
+		r.toldSoFar()
+		r.restart()
+		r.mustList()
+		if told := r.toldSoFar(); told != "" {
+			t.Errorf("OnStatus was told %q, want nothing", told)
+		}
+		if got := len(store.get(t)["passwords"].([]any)); got != 2 {
+			t.Errorf("got %d passwords, want 2", got)
+		}
+		// A worker that still has the old one keeps its own verdict, and its
+		// question does not undo the Reconnect.
+		newer := r.cred
+		r.cred = old
+		r.restart()
+		if ae := verdictOf(t, r.list()); *ae != *final {
+			t.Errorf("got %+v, want %+v", ae, final)
+		}
+		time.Sleep(25 * time.Hour)
+		_ = r.list()
+		r.cred = newer
+		r.restart()
+		if n := r.requests(r.mustList); n != 1 {
+			t.Errorf("got %d requests, want 1: the book is remembered", n)
+		}
+	})
+}
+
+// TestWrongOnesAreForgottenFirst: an owner who tries many passwords does not
+// make the Client forget the one that it has.
+func TestWrongOnesAreForgottenFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		r.mustList()
+		r.srv.RevokeAll()
+		_ = r.list()
+		time.Sleep(time.Hour)
+		final := verdictOf(t, r.list())
+		for i := range 10 {
+			time.Sleep(time.Minute)
+			verdictOf(t, r.Reconnect(t.Context(), icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword(fmt.Sprint("wrong", i))}))
+		}
+		if got := len(store.get(t)["passwords"].([]any)); got != 4 {
+			t.Errorf("got %d passwords, want the newest 4", got)
+		}
+		r.restart()
+		if n := r.requests(func() {
+			if ae := verdictOf(t, r.list()); *ae != *final {
+				t.Errorf("got %+v, want %+v", ae, final)
+			}
+		}); n != 0 {
+			t.Errorf("got %d requests, want 0", n)
+		}
+	})
+}
+
+// TestSavedSecrets: what is saved holds neither the password in any form that
+// gives it away, nor the account, nor a contact.
+func TestSavedSecrets(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		var all []string
+		keep := func() { all = append(all, string(store.data)) }
+		r.mustList()
+		keep()
+		_, _ = r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+		_, _ = r.Put(t.Context(), "secret-id.vcf", []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Person 9\r\nEND:VCARD\r\n"), "")
+		r.srv.Delete("secret-id.vcf")
+		r.srv.RevokeAll()
+		_ = r.list()
+		keep()
+		time.Sleep(time.Hour)
+		_ = r.list()
+		keep()
+		_ = r.Reconnect(t.Context(), icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword("hunter2-hunter2")})
+		keep()
+		next := r.srv.Issue()
+		if err := r.Reconnect(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		keep()
+		secrets := map[string]string{
+			"account": r.cred.AppleID, "contact": "Person ", "card": "BEGIN:", "ID": "secret-id",
+		}
+		for _, p := range []string{r.cred.Password.Reveal(), "hunter2-hunter2", next.Password.Reveal()} {
+			for _, form := range []string{p, strings.ReplaceAll(p, "-", ""), strings.ToUpper(p), r.cred.AppleID + ":" + p} {
+				name := "password " + form
+				secrets[name] = form
+				for h, sum := range map[string][]byte{
+					"md5": sum(md5.Sum([]byte(form))), "sha1": sum20(sha1.Sum([]byte(form))),
+					"sha256": sum32(sha256.Sum256([]byte(form))), "sha512": sum64(sha512.Sum512([]byte(form))), "plain": []byte(form),
+				} {
+					secrets[h+" hex of "+form] = hex.EncodeToString(sum)
+					secrets[h+" base64 of "+form] = base64.StdEncoding.EncodeToString(sum)
+					secrets[h+" base64url of "+form] = base64.RawURLEncoding.EncodeToString(sum)
+				}
+			}
+		}
+		for i, text := range all {
+			for name, secret := range secrets {
+				if strings.Contains(strings.ToLower(text), strings.ToLower(strings.TrimRight(secret, "="))) {
+					t.Errorf("what was saved at step %d holds the %s", i, name)
+				}
+			}
+		}
+		// The salt is another each time: equal passwords cannot be told.
+		other := &memoryStore{}
+		r.opts.Store = other
+		r.cred = next
+		r.restart()
+		r.mustList()
+		salts := regexp.MustCompile(`"(salt|hash)":"([^"]+)"`)
+		for _, m := range salts.FindAllStringSubmatch(string(other.data), -1) {
+			if raw, err := base64.StdEncoding.DecodeString(m[2]); err != nil || len(raw) < 16 || bytes.Contains(store.data, []byte(m[2])) {
+				t.Errorf("%s %q: %v, want at least 16 bytes not used before", m[1], m[2], err)
+			}
+		}
+		if !strings.Contains(string(other.data), `"hash"`) {
+			t.Error("found no hash")
+		}
+		// Keys are hashes too.
+		for key := range store.keys {
+			if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(key) {
+				t.Errorf("got key %q, want 64 hexadecimal digits", key)
+			}
+		}
+		if len(store.keys) != 1 || len(other.keys) != 1 || !maps.Equal(store.keys, other.keys) {
+			t.Errorf("got keys %v and %v, want one", store.keys, other.keys)
+		}
+	})
+}
+
+func sum(s [16]byte) []byte   { return s[:] }
+func sum20(s [20]byte) []byte { return s[:] }
+func sum32(s [32]byte) []byte { return s[:] }
+func sum64(s [64]byte) []byte { return s[:] }
+
+// TestKey: every spelling of an account has one key, and different accounts or
+// endpoints have others.
+func TestKey(t *testing.T) {
+	t.Parallel()
+	key := func(appleID, endpoint string) string {
+		store := &memoryStore{failLoad: errors.New("no")}
+		c, err := icloud.New(icloud.Credential{AppleID: appleID, Password: icloud.UncheckedPassword("x")}, &icloud.Options{Endpoint: endpoint, Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Authenticate(t.Context())
+		return slices.Collect(maps.Keys(store.keys))[0]
+	}
+	want := key("ada@example.com", "")
+	for _, same := range [][2]string{{"Ada@Example.com", ""}, {" ada@example.com\n", ""}, {"ada@example.com", "https://contacts.icloud.com"},
+		{"ada@example.com", "https://CONTACTS.icloud.com./"}, {"ada@example.com", "https://contacts.icloud.com:443"}} {
+		if got := key(same[0], same[1]); got != want {
+			t.Errorf("%q: got another key", same)
+		}
+	}
+	for _, other := range [][2]string{{"eda@example.com", ""}, {"ada@example.com", icloud.ChinaEndpoint}, {"ada@example.com", "https://contacts.icloud.com/x"}} {
+		if got := key(other[0], other[1]); got == want {
+			t.Errorf("%q: got the same key", other)
+		}
+	}
+}
+
+// TestSavesAtMostHourly: while all is well the Store is written to once an hour,
+// however often it is asked and by however many Clients after one another.
+func TestSavesAtMostHourly(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &memoryStore{}
+			r := newRig(t, icloud.Options{Store: store})
+			r.mustList()
+			before := store.saves
+			for range 24 * 60 {
+				time.Sleep(time.Minute)
+				if restart {
+					r.restart()
+				}
+				r.mustList()
+			}
+			if got := store.saves - before; got < 20 || got > 24 {
+				t.Errorf("restart %v: got %d saves in 24 hours, want about 24 and no more", restart, got)
+			}
+			if !restart && store.loads > 1+store.saves {
+				t.Errorf("got %d loads for %d saves", store.loads, store.saves)
+			}
+			var last time.Time
+			for _, p := range store.get(t)["passwords"].([]any) {
+				last, _ = time.Parse(time.RFC3339Nano, p.(map[string]any)["last_accepted"].(string))
+			}
+			if time.Since(last) > time.Hour {
+				t.Errorf("the last acceptance saved was %v ago", time.Since(last))
+			}
+		})
+	}
+}
+
+// TestSavedBeforeReturned: when a verdict is returned, the Store has it.
+func TestSavedBeforeReturned(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		told := ""
+		r := newRig(t, icloud.Options{Store: store, OnStatus: func(context.Context, icloud.Status) { told = string(store.data) }})
+		r.mustList()
+		r.srv.RevokeAll()
+		if strings.Contains(string(store.data), "verdict") {
+			t.Fatal("a verdict before there is one")
+		}
+		_ = r.list()
+		if !strings.Contains(string(store.data), `"revoked"`) || told != string(store.data) {
+			t.Errorf("when it was returned the Store had %s, when it was told %s", store.data, told)
+		}
+		time.Sleep(time.Hour)
+		_ = r.list()
+		if !strings.Contains(string(store.data), `"confirmed":true`) || told != string(store.data) {
+			t.Errorf("when it was returned the Store had %s, when it was told %s", store.data, told)
+		}
+	})
+}
+
+// TestSaveFails: the verdict comes with the Store's error until it can be saved;
+// a success does not fail for it.
+func TestSaveFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("disk full at /var/lib/account1")
+		store := &memoryStore{failSave: full}
+		r := newRig(t, icloud.Options{Store: store})
+		for range 5 {
+			r.mustList()
+		}
+		store.failSave = nil
+		r.mustList() // tried again, though no hour has passed
+		if store.saves != 1 {
+			t.Errorf("got %d saves, want 1", store.saves)
+		}
+		store.failSave = full
+		r.srv.RevokeAll()
+		for i := range 3 {
+			err := r.list()
+			ae := verdictOf(t, err)
+			if !errors.Is(err, full) || ae.Confirmed {
+				t.Errorf("call %d: got %v, want the verdict and the Store's error", i, err)
+			}
+			if strings.Contains(err.Error(), "/var/lib") {
+				t.Errorf("the error repeats the Store's: %v", err)
+			}
+		}
+		time.Sleep(time.Hour)
+		err := r.list()
+		if final := verdictOf(t, err); !errors.Is(err, full) || !final.Confirmed {
+			t.Errorf("got %v, want it confirmed, and the Store's error", err)
+		}
+		if n := r.requests(func() {
+			if err := r.list(); !errors.Is(err, full) {
+				t.Errorf("got %v, want the Store's error too", err)
+			}
+		}); n != 0 {
+			t.Errorf("got %d requests, want 0", n)
+		}
+		store.failSave = nil
+		err = r.list()
+		if verdictOf(t, err); errors.Is(err, full) {
+			t.Errorf("got %v, want no more of the Store's error", err)
+		}
+		r.restart()
+		if n := r.requests(func() { verdictOf(t, r.list()) }); n != 0 {
+			t.Errorf("after a restart: got %d requests, want 0", n)
+		}
+		if got, want := r.toldSoFar(), "active, doubted, signed out"; got != want {
+			t.Errorf("OnStatus was told %q, want %q", got, want)
+		}
+		// Loading again before a save can fail as well. It keeps nobody from
+		// connecting again.
+		store.failLoad = full
+		r.cred = r.srv.Issue()
+		if err := r.Reconnect(t.Context(), r.cred); err != nil {
+			t.Errorf("Reconnect: got %v, want no error", err)
+		}
+		store.failLoad = nil
+		r.mustList()
+		r.restart()
+		if n := r.requests(r.mustList); n != 1 {
+			t.Errorf("after a restart: got %d requests, want 1", n)
+		}
+	})
+}
+
+// TestLoadFails: a Client that cannot know whether its password is refused does
+// not send it.
+func TestLoadFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		broken := errors.New("connection refused to db.internal")
+		store := &memoryStore{failLoad: broken}
+		r := newRig(t, icloud.Options{Store: store})
+		n := r.requests(func() {
+			for name, err := range map[string]error{
+				"Contacts": r.list(), "Authenticate": r.Authenticate(t.Context()), "Reconnect": r.Reconnect(t.Context(), r.cred),
+			} {
+				noVerdict(t, err)
+				if !errors.Is(err, broken) || strings.Contains(err.Error(), "db.internal") {
+					t.Errorf("%s: got %q", name, err)
+				}
+			}
+		})
+		if n != 0 || store.saves != 0 {
+			t.Errorf("got %d requests and %d saves, want none", n, store.saves)
+		}
+		if got := r.Status().State; got != icloud.Untested {
+			t.Errorf("got state %v, want untested", got)
+		}
+		store.failLoad = nil
+		r.mustList()
+	})
+}
+
+// TestCorruptData: an error that names the key, and the data is left for whoever
+// can repair it; empty data means none.
+func TestCorruptData(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		r.mustList()
+		good := bytes.Clone(store.data)
+		for _, data := range []string{
+			"x", "{", "[]", "null", `"x"`, "1", `{"v":"x"}`, `{"v":1,"passwords":{}}`, `{"v":1,"passwords":["x"]}`, `{"v":1,"passwords":[null]}`,
+			`{"v":1,"passwords":[{"salt":"AA==","hash":"AA==","refused":"yesterday"}]}`, `{"v":1}{"v":1}`, "\x00\x01", string(good[:len(good)/2]), string(good) + "x",
+			"<html>" + r.cred.AppleID,
+		} {
+			store.data = []byte(data)
+			r.restart()
+			before := store.saves
+			n := r.requests(func() {
+				for _, err := range []error{r.list(), r.Authenticate(t.Context())} {
+					noVerdict(t, err)
+					key := slices.Collect(maps.Keys(store.keys))[0]
+					if !strings.Contains(err.Error(), key) || strings.Contains(err.Error(), r.cred.AppleID) {
+						t.Errorf("data %q: got %q, want an error that names the key", data, err)
+					}
+				}
+			})
+			if n != 0 || store.saves != before || string(store.data) != data {
+				t.Errorf("data %q: got %d requests, and data %q", data, n, store.data)
+			}
+		}
+		for _, data := range []string{"", " \n", "{}", `{"v":1}`, `{"v":1,"passwords":null}`, `{"v":1,"passwords":[]}`, `{"v":1,"passwords":[{}]}`,
+			`{"v":1,"book":"","home":""}`, `{"v":1,"passwords":[{"salt":"","hash":"","verdict":{"reason":"revoked","confirmed":true},"refused":"2000-01-01T00:00:00Z"}]}`} {
+			store.data = []byte(data)
+			r.restart()
+			r.mustList()
+			if !strings.Contains(string(store.data), "last_accepted") {
+				t.Errorf("after data %q, %s is saved", data, store.data)
+			}
+		}
+		// It is corrupted while the Client runs: the verdict is returned, with
+		// the error, and the data is still not overwritten.
+		r.srv.RevokeAll()
+		store.data = []byte("corrupt")
+		err := r.list()
+		verdictOf(t, err)
+		if !strings.Contains(err.Error(), "corrupt") || string(store.data) != "corrupt" {
+			t.Errorf("got %v, and data %q", err, store.data)
+		}
+	})
+}
+
+// TestOtherVersions: what a later version has added stays when this one saves, and
+// a verdict that this one does not know is asked about, not believed.
+func TestOtherVersions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		r.mustList()
+		store.set(t, func(data map[string]any) {
+			data["v"] = 7
+			data["later"] = map[string]any{"a": []any{1.5, "b"}}
+			p := data["passwords"].([]any)[0].(map[string]any)
+			p["later"] = "x"
+			p["verdict"] = map[string]any{"reason": "moved", "certainty": 9, "confirmed": true}
+			p["refused"], p["asked"] = time.Now().Format(time.RFC3339), time.Now().Format(time.RFC3339)
+		})
+		r.restart()
+		time.Sleep(2 * time.Hour)
+		r.mustList()
+		got := store.get(t)
+		p := got["passwords"].([]any)[0].(map[string]any)
+		if got["v"] != 7.0 || fmt.Sprint(got["later"]) != "map[a:[1.5 b]]" || p["later"] != "x" {
+			t.Errorf("got %v", got)
+		}
+		r.srv.RevokeAll()
+		_ = r.list()
+		time.Sleep(time.Hour)
+		_ = r.list()
+		got = store.get(t)
+		p = got["passwords"].([]any)[0].(map[string]any)
+		if got["v"] != 7.0 || fmt.Sprint(got["later"]) != "map[a:[1.5 b]]" || p["later"] != "x" {
+			t.Errorf("after a verdict: got %v", got)
+		}
+		// An older version knew less. Nothing but the hash is needed.
+		store.set(t, func(data map[string]any) {
+			delete(data, "v")
+			delete(data, "book")
+			delete(data, "later")
+			data["passwords"] = []any{map[string]any{"salt": p["salt"], "hash": p["hash"]}}
+		})
+		r.cred.Issued = time.Time{}
+		r.restart()
+		if ae := verdictOf(t, r.list()); ae.Err != icloud.ErrPasswordRejected || ae.Confirmed {
+			t.Errorf("got %v", ae)
+		}
+		// A certainty beyond all that there are is no more than the most.
+		store.set(t, func(data map[string]any) {
+			p := data["passwords"].([]any)[0].(map[string]any)
+			p["verdict"].(map[string]any)["certainty"] = 99
+		})
+		r.restart()
+		if ae := verdictOf(t, r.list()); ae.Certainty > icloud.Certain || !strings.Contains(ae.Error(), "certain") {
+			t.Errorf("got %v", ae)
+		}
+	})
+}
+
+// hangingStore answers when the context ends.
+type hangingStore struct {
+	icloud.Store
+	load, save bool
+}
+
+func (s *hangingStore) Load(ctx context.Context, key string) ([]byte, error) {
+	if s.load {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.Load(ctx, key)
+}
+
+func (s *hangingStore) Save(ctx context.Context, key string, data []byte) error {
+	if s.save {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.Save(ctx, key, data)
+}
+
+// TestStoreHangs: every call ends with its own context, Status does not wait, and
+// one call's context does not end another's.
+func TestStoreHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &hangingStore{Store: &memoryStore{}, load: true}
+		r := newRig(t, icloud.Options{Store: store})
+		call := func(d time.Duration) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			start := time.Now()
+			err := r.listCtx(ctx)
+			if took := time.Since(start); took > d {
+				t.Errorf("a call of %v took %v", d, took)
+			}
+			return err
+		}
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				err := call(time.Duration(i+1) * time.Second)
+				noVerdict(t, err)
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want the deadline", err)
+				}
+			})
+		}
+		time.Sleep(500 * time.Millisecond)
+		start := time.Now()
+		_ = r.Status()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Status took %v", took)
+		}
+		wg.Wait()
+		store.load = false
+		if err := call(time.Second); err != nil {
+			t.Errorf("got %v, want no error", err)
+		}
+
+		// Saving hangs: a success is one, at the end of its context at the
+		// latest; a refusal that could not be saved is asked about again.
+		time.Sleep(2 * time.Hour)
+		store.save = true
+		if err := call(time.Second); err != nil {
+			t.Errorf("got %v, want no error", err)
+		}
+		r.srv.RevokeAll()
+		for range 3 {
+			noVerdict(t, call(time.Second))
+		}
+		store.save = false
+		if ae := verdictOf(t, call(time.Second)); ae.Confirmed {
+			t.Errorf("got %v, want a doubt", ae)
+		}
+	})
+}
+
+// TestTwoClients: two Clients of one account on one Store share what they learn,
+// and neither undoes what the other has learned.
+func TestTwoClients(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*testing.T, *rig, *rig){
+		"the dwell is shared": func(t *testing.T, a, b *rig) {
+			a.mustList()
+			b.mustList()
+			a.srv.RevokeAll()
+			doubt := verdictOf(t, a.list())
+			time.Sleep(16 * time.Minute)
+			if ae := verdictOf(t, b.list()); !ae.Confirmed || !ae.Refused.Equal(doubt.Refused) {
+				t.Errorf("got %v, want it confirmed", ae)
+			}
+			if told := a.toldSoFar() + "; " + b.toldSoFar(); strings.Count(told, "signed out") != 1 {
+				t.Errorf("OnStatus was told %q", told)
+			}
+			// The other one hears it when it asks, and does not tell again.
+			if ae := verdictOf(t, a.list()); !ae.Confirmed {
+				t.Errorf("got %v, want it confirmed", ae)
+			}
+			if told := a.toldSoFar(); strings.Contains(told, "signed out") {
+				t.Errorf("OnStatus was told %q, a second time", told)
+			}
+		},
+		"a later acceptance wins": func(t *testing.T, a, b *rig) {
+			a.mustList()
+			b.mustList()
+			a.srv.Intercept = icloudtest.For(20*time.Minute, icloudtest.Unauthorized)
+			_ = a.list()
+			time.Sleep(10 * time.Minute)
+			a.srv.Intercept = nil
+			time.Sleep(time.Hour)
+			b.mustList() // and saves
+			a.srv.Intercept = icloudtest.For(time.Minute, icloudtest.Unauthorized)
+			if ae := verdictOf(t, a.list()); ae.Confirmed || !ae.Refused.Equal(time.Now()) {
+				t.Errorf("got %v since %v, want a new doubt: the password has worked since", ae, ae.Refused)
+			}
+		},
+		"both meet the 401 at once": func(t *testing.T, a, b *rig) {
+			a.mustList()
+			b.mustList()
+			a.srv.RevokeAll()
+			for range 2 {
+				var wg sync.WaitGroup
+				for _, r := range []*rig{a, b} {
+					wg.Go(func() { verdictOf(t, r.list()) })
+				}
+				wg.Wait()
+				time.Sleep(16 * time.Minute)
+			}
+			x, y := verdictOf(t, a.list()), verdictOf(t, b.list())
+			if *x != *y || !x.Confirmed {
+				t.Errorf("got %+v and %+v", x, y)
+			}
+			if told := a.toldSoFar() + "; " + b.toldSoFar(); strings.Count(told, "signed out") != 1 {
+				t.Errorf("OnStatus was told %q", told)
+			}
+		},
+		"one is latched, the other reconnects": func(t *testing.T, a, b *rig) {
+			a.mustList()
+			b.mustList()
+			a.srv.RevokeAll()
+			_, _ = a.list(), b.list()
+			time.Sleep(time.Hour)
+			_, _ = a.list(), b.list()
+			next := a.srv.Issue()
+			if err := a.Reconnect(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+			for range 30 {
+				time.Sleep(5 * time.Hour)
+				a.mustList()
+				verdictOf(t, b.list())
+			}
+			a.cred = next
+			a.restart()
+			if n := a.requests(a.mustList); n != 1 {
+				t.Errorf("got %d requests, want 1", n)
+			}
+			if err := b.Reconnect(t.Context(), next); err != nil {
+				t.Fatal(err)
+			}
+			b.mustList()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &memoryStore{}
+				a := newRig(t, icloud.Options{Store: store})
+				b := &rig{t: t, srv: a.srv, cred: a.cred, opts: a.opts}
+				b.opts.OnStatus = func(_ context.Context, s icloud.Status) {
+					b.mu.Lock()
+					defer b.mu.Unlock()
+					b.told = append(b.told, s.State.String())
+				}
+				b.restart()
+				test(t, a, b)
+			})
+		})
+	}
+}
+
+// TestExpiringIsTold: a service whose processes live shorter than its passwords
+// hears of the end that comes near, and once.
+func TestExpiringIsTold(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, icloud.Options{Store: &memoryStore{}})
+			for range 360 * 24 / 5 {
+				if restart {
+					r.restart()
+				}
+				r.mustList()
+				time.Sleep(5 * time.Hour)
+			}
+			if got, want := r.toldSoFar(), "active, expiring"; got != want {
+				t.Errorf("restart %v: OnStatus was told %q, want %q", restart, got, want)
+			}
+		})
+	}
+}
+
+// FuzzSaved: whatever is in the Store, nothing panics, no password leaves for
+// another host, no verdict is surer than the surest, what cannot be read stays as
+// it is, and what was saved over it can be read again.
+func FuzzSaved(f *testing.F) {
+	cred := icloud.Credential{AppleID: "a@example.com", Password: icloud.UncheckedPassword("secret-word"), Issued: time.Now().Add(-day)}
+	for _, latched := range []bool{false, true} {
+		store := &memoryStore{}
+		transport := http.RoundTripper(new(watched))
+		if latched {
+			transport = wire401("WWW-Authenticate", `Basic realm="MMCalDav"`)
+		}
+		client, err := icloud.New(cred, &icloud.Options{Store: store, Transport: transport})
+		if err != nil {
+			f.Fatal(err)
+		}
+		for range client.Contacts(f.Context()) {
+		}
+		_ = client.Authenticate(f.Context())
+		f.Add(store.data)
+	}
+	for _, data := range []string{"", "{}", "null", "[]", `{"v":9,"passwords":[{}],"x":1}`, `{"book":"https://attacker.test/","home":"//attacker.test"}`} {
+		f.Add([]byte(data))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		store := &memoryStore{data: bytes.Clone(data)}
+		w := new(watched)
+		client, err := icloud.New(cred, &icloud.Options{Store: store, Transport: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range client.Contacts(t.Context()) {
+		}
+		err = client.Authenticate(t.Context())
+		if ae, ok := errors.AsType[*icloud.AuthError](err); ok {
+			if ae.Certainty < icloud.Possible || ae.Certainty > icloud.Certain || ae.Err == nil || ae.Error() == "" || ae.Remedy() == "" {
+				t.Errorf("got %#v", ae)
+			}
+		}
+		if err != nil && strings.Contains(err.Error(), "corrupt") && (!bytes.Equal(store.data, data) || len(w.attempts) > 0) {
+			t.Errorf("corrupt data was overwritten, by %q, after requests to %q", store.data, w.attempts)
+		}
+		for _, a := range w.attempts {
+			if a != "https://icloud.com" && (!strings.HasPrefix(a, "https://") || !strings.HasSuffix(a, ".icloud.com")) {
+				t.Errorf("the password was about to go to %q", a)
+			}
+		}
+		if _, err := json.Marshal(client.Status()); err != nil {
+			t.Errorf("a date that no calendar has: %v", err)
+		}
+		if err == nil {
+			client, _ = icloud.New(cred, &icloud.Options{Store: store, Transport: new(watched)})
+			if err := client.Authenticate(t.Context()); err != nil {
+				t.Errorf("%q was saved over %q, and gives %v", store.data, data, err)
+			}
+		}
+	})
+}
