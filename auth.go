@@ -219,7 +219,7 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 			closeBody(req)
 			return nil, 0, err
 		}
-		resp, err := c.hop(l, req, target, hops > 0)
+		resp, err := c.hop(l, req, target)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -238,7 +238,7 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 }
 
 // hop sends one request and returns its answer as it is.
-func (c *Client) hop(l *login, req *http.Request, target *url.URL, again bool) (*http.Response, error) {
+func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Response, error) {
 	hop := req.Clone(req.Context())
 	hop.URL, hop.Host = target, ""
 	if req.GetBody != nil && req.Body != nil {

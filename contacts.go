@@ -267,20 +267,7 @@ func unsupported(err error) bool {
 // rows calls f with each row of an answer.
 func (l *listing) rows(resp *http.Response, f func(*dav.Row) error) error {
 	l.decoder.Reset(resp.Body)
-	for {
-		row, err := l.decoder.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil {
-			err = f(row)
-		} else {
-			err = bodyError(resp.Request, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return eachRow(l.decoder, resp, f)
 }
 
 // member is the card that a row is about, and what the row says of it.

@@ -438,6 +438,11 @@ func refusal(resp *http.Response) error {
 func rows(resp *http.Response, f func(*dav.Row) error) error {
 	d := newDecoder(resp.Body)
 	defer keepDecoder(d)
+	return eachRow(d, resp, f)
+}
+
+// eachRow calls f with each row that d, which reads the answer's body, has left.
+func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
 	for {
 		row, err := d.Next()
 		if err == io.EOF {
