@@ -954,9 +954,9 @@ func TestConcurrentRefusal(t *testing.T) {
 						case req.URL.Path == "/":
 							questions.Add(1)
 						case mode == "redirected" && req.URL.RawQuery == "":
-							// Each at another time, so that some of them meet
-							// the 401 when others have had their verdict.
-							time.Sleep(time.Duration(others.Add(1)) * time.Millisecond)
+							// Each at another time, so that some of them are
+							// sent on when others have had their verdict.
+							time.Sleep(time.Duration(others.Add(1)) * 10 * time.Second / time.Duration(n))
 							w.Header().Set("Location", req.URL.Path+"?again")
 							w.WriteHeader(307)
 							return true
@@ -1022,6 +1022,36 @@ func TestConcurrentStray(t *testing.T) {
 		}
 		if got := r.toldSoFar(); got != "" {
 			t.Errorf("OnStatus was told %q, want nothing", got)
+		}
+	})
+}
+
+// TestConcurrentRefuted: where one collection refuses many calls, one question
+// refutes them all, those too that hear of their 401 when it has been answered.
+func TestConcurrentRefuted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		var questions, others atomic.Int64
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			if req.URL.Path == "/" {
+				questions.Add(1)
+				return false
+			}
+			time.Sleep(time.Duration(others.Add(1)) * time.Second)
+			return icloudtest.Unauthorized(w, req)
+		}
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_, err := r.Contact(t.Context(), "1.vcf")
+				refuted(t, err)
+			})
+		}
+		wg.Wait()
+		if got := questions.Load(); got != 1 {
+			t.Errorf("got %d questions, want 1", got)
 		}
 	})
 }
@@ -1205,6 +1235,50 @@ func TestLate401(t *testing.T) {
 	})
 }
 
+// TestLate401AfterSuccess: the same where it was no question that refuted it, but a
+// call that a redirect sent on after the refusal.
+func TestLate401AfterSuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		start := time.Now()
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			switch {
+			case strings.HasSuffix(req.URL.Path, "/2.vcf"):
+				time.Sleep(time.Hour)
+				return icloudtest.Unauthorized(w, req)
+			case strings.HasSuffix(req.URL.Path, "/1.vcf") && req.URL.RawQuery == "":
+				time.Sleep(2 * time.Minute)
+				w.Header().Set("Location", req.URL.Path+"?again")
+				w.WriteHeader(307)
+				return true
+			}
+			return time.Since(start) < 90*time.Second && icloudtest.Unauthorized(w, req)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := r.Contact(t.Context(), "2.vcf")
+			refuted(t, err)
+		})
+		wg.Go(func() {
+			if _, err := r.Contact(t.Context(), "1.vcf"); err != nil {
+				t.Errorf("got %v, want no error", err)
+			}
+		})
+		time.Sleep(time.Minute)
+		verdictOf(t, r.list())
+		time.Sleep(time.Minute + time.Second)
+		if got := r.Status().State; got != icloud.Active {
+			t.Errorf("got state %v, want active: the redirected call has refuted it", got)
+		}
+		wg.Wait()
+		if got := r.Status().State; got != icloud.Active {
+			t.Errorf("in the end: got state %v, want active", got)
+		}
+	})
+}
+
 // TestRefusalSharedWithOwner: Authenticate, which waits for the question of an
 // unattended call, is still the owner's.
 func TestRefusalSharedWithOwner(t *testing.T) {
@@ -1353,6 +1427,26 @@ func TestOnStatusCallsBack(t *testing.T) {
 			if calls.Load() < before+2 {
 				t.Errorf("%s: OnStatus was told %s", name, r.toldSoFar())
 			}
+		}
+	})
+}
+
+// TestUncounted401AsksNothing: a 401 that is not iCloud's own is not even worth a
+// question, which may be answered by the truth about another matter.
+func TestUncounted401AsksNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.RevokeAll()
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			return req.URL.Path != "/" && icloudtest.Status(401, "WWW-Authenticate", `Basic realm="proxy"`)(w, req)
+		}
+		if n := r.requests(func() { refuted(t, r.list()) }); n != 1 {
+			t.Errorf("got %d requests, want 1", n)
+		}
+		if got := r.Status().State; got != icloud.Active {
+			t.Errorf("got state %v, want active", got)
 		}
 	})
 }

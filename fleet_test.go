@@ -150,15 +150,15 @@ func TestFleetForNothing(t *testing.T) {
 	}
 }
 
-// TestFleetDeadCustomers is a service that restarts without a Store, and a quarter
+// TestFleetDeadCustomers is a service that restarts without a Store, and a third
 // of whose customers are long gone: too many refusals to be told from an incident,
 // but one that ends in a day, and does not keep itself alive.
 func TestFleetDeadCustomers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fleet := new(icloud.Fleet)
-		rigs := fleetOf(t, 30, fleet)
-		for _, r := range rigs[:8] {
+		rigs := fleetOf(t, 16, fleet)
+		for _, r := range rigs[:6] {
 			r.srv.RevokeAll()
 		}
 		first := time.Now()
@@ -166,7 +166,7 @@ func TestFleetDeadCustomers(t *testing.T) {
 			confirmed := 0
 			for i, r := range rigs {
 				err := r.list()
-				if (err != nil) != (i < 8) {
+				if (err != nil) != (i < 6) {
 					t.Fatalf("account %d: got %v", i, err)
 				}
 				if ae, ok := errors.AsType[*icloud.AuthError](err); ok && ae.Confirmed {
@@ -174,7 +174,7 @@ func TestFleetDeadCustomers(t *testing.T) {
 				}
 			}
 			_, incident := fleet.Incident()
-			if hour < 24 && (confirmed > 0 || !incident) || hour > 26 && (confirmed < 8 || incident) {
+			if hour < 24 && (confirmed > 0 || !incident) || hour > 26 && (confirmed < 6 || incident) {
 				t.Errorf("hour %d: got %d confirmed, incident %v", hour, confirmed, incident)
 			}
 			time.Sleep(time.Until(first.Add(time.Duration(hour+1) * time.Hour)))
@@ -319,11 +319,11 @@ func TestFleetCountsAccounts(t *testing.T) {
 		// A year after a launch day.
 		fleet := new(icloud.Fleet)
 		rigs := fleetOf(t, 10, fleet)
-		for range 365 {
+		for range 73 {
 			for _, r := range rigs {
 				r.mustList()
 			}
-			time.Sleep(day)
+			time.Sleep(5 * day)
 		}
 		for range 2 {
 			for _, r := range rigs {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -220,7 +221,10 @@ func TestReconnectOpen(t *testing.T) {
 		_ = r.list()
 		next := r.srv.Issue()
 		before := r.Status()
-		r.srv.Intercept = icloudtest.Stall
+		var well atomic.Bool
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			return !well.Load() && icloudtest.Stall(w, req)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := r.Reconnect(ctx, next); !errors.Is(err, context.DeadlineExceeded) {
@@ -229,7 +233,7 @@ func TestReconnectOpen(t *testing.T) {
 		if got := r.Status(); got != before {
 			t.Errorf("got status %+v, want %+v", got, before)
 		}
-		r.srv.Intercept = nil
+		well.Store(true)
 		if err := r.Reconnect(t.Context(), next); err != nil {
 			t.Error(err)
 		}
@@ -242,7 +246,7 @@ func TestReconnectOpen(t *testing.T) {
 // refusal.
 func TestReconnectWhileCallsRun(t *testing.T) {
 	t.Parallel()
-	for _, revoke := range []string{"before", "while asked", "never"} {
+	for _, revoke := range []string{"before", "before, and in doubt", "while asked", "never"} {
 		t.Run(revoke, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -250,19 +254,27 @@ func TestReconnectWhileCallsRun(t *testing.T) {
 				r.mustList()
 				old := r.cred
 				next := r.srv.Issue()
+				if revoke == "before, and in doubt" {
+					r.srv.Revoke(old.Password)
+					verdictOf(t, r.list())
+				}
 				var n atomic.Int64
 				r.srv.Intercept = func(_ http.ResponseWriter, req *http.Request) bool {
 					_, password, _ := req.BasicAuth()
 					// The new password's question is answered while the calls
-					// are in the air, and 401s meet it.
-					if password == next.Password.Reveal() && req.URL.Path == "/" {
+					// are in the air, and 401s meet it. The old one's would be
+					// at once.
+					switch {
+					case req.URL.Path == "/" && password == next.Password.Reveal():
 						time.Sleep(5 * time.Second)
-					} else {
+					case req.URL.Path == "/":
+						t.Error("the old password was asked about")
+					default:
 						time.Sleep(time.Duration(n.Add(1)*100) * time.Millisecond)
 					}
 					return false
 				}
-				if revoke == "before" {
+				if strings.HasPrefix(revoke, "before") {
 					r.srv.Revoke(old.Password)
 				}
 				var wg sync.WaitGroup

@@ -523,15 +523,15 @@ func TestSavesAtMostHourly(t *testing.T) {
 			r := newRig(t, icloud.Options{Store: store})
 			r.mustList()
 			before := store.saves
-			for range 24 * 60 {
-				time.Sleep(time.Minute)
+			for range 12 * 20 {
+				time.Sleep(3 * time.Minute)
 				if restart {
 					r.restart()
 				}
 				r.mustList()
 			}
-			if got := store.saves - before; got < 20 || got > 24 {
-				t.Errorf("restart %v: got %d saves in 24 hours, want about 24 and no more", restart, got)
+			if got := store.saves - before; got < 10 || got > 12 {
+				t.Errorf("restart %v: got %d saves in 12 hours, want about 12 and no more", restart, got)
 			}
 			if !restart && store.loads > 1+store.saves {
 				t.Errorf("got %d loads for %d saves", store.loads, store.saves)
@@ -966,12 +966,12 @@ func TestExpiringIsTold(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, icloud.Options{Store: &memoryStore{}})
-			for range 360 * 24 / 5 {
+			for range 360 * 24 / 36 {
 				if restart {
 					r.restart()
 				}
 				r.mustList()
-				time.Sleep(5 * time.Hour)
+				time.Sleep(36 * time.Hour)
 			}
 			if got, want := r.toldSoFar(), "active, expiring"; got != want {
 				t.Errorf("restart %v: OnStatus was told %q, want %q", restart, got, want)
