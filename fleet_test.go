@@ -404,6 +404,15 @@ func TestFleetClock(t *testing.T) {
 			t.Fatal("20 of 20 refused, and no incident")
 		}
 	}
+	// Accounts that were refused when the clock was a year ahead, and ask no
+	// more, are not part of today's.
+	f := new(icloud.Fleet)
+	for range 20 {
+		new(icloud.FleetAccount).Answer(f, start.Add(year), true)
+	}
+	if new(icloud.FleetAccount).Answer(f, start, true) {
+		t.Error("refusals of next year are an incident today")
+	}
 	for _, now := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0), time.Unix(1<<40, 0)} {
 		var a icloud.FleetAccount
 		a.Answer(new(icloud.Fleet), now, true)
