@@ -465,3 +465,35 @@ func TestContactsRequests(t *testing.T) {
 		}
 	}
 }
+
+// On iCloud too the endpoint may name the address book, or something that is not
+// there; then discovery goes on where the question goes, and at the well-known URL.
+func TestEndpointWithPath(t *testing.T) {
+	t.Parallel()
+	for _, known := range []string{"/book/", "/", "/.well-known/carddav"} {
+		client, err := icloud.New(icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("secret")}, &icloud.Options{
+			Endpoint: "https://contacts.icloud.com/book/",
+			Transport: wire(func(r *http.Request, body string) *http.Response {
+				switch {
+				case r.Method == "REPORT":
+					return answer(207, multistatus(row("/book/a.vcf", card("a"))))
+				case strings.Contains(body, "home-set"):
+					return answer(207, multistatus(`<response><href>/p/</href><propstat><prop><addressbook-home-set xmlns="urn:ietf:params:xml:ns:carddav"><href xmlns="DAV:">/h/</href></addressbook-home-set></prop><status>HTTP/1.1 200 OK</status></propstat></response>`))
+				case r.Header.Get("Depth") == "1":
+					return answer(207, bookAnswer)
+				case r.URL.Path != known:
+					return answer(404, "")
+				case known == "/book/":
+					return answer(207, bookAnswer)
+				}
+				return answer(207, multistatus("<response><href>/</href><propstat><prop><current-user-principal><href>/p/</href></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>"))
+			}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if contacts, err := list(t, client); err != nil || len(contacts) != 1 {
+			t.Errorf("%s: got %d contacts, %v", known, len(contacts), err)
+		}
+	}
+}
