@@ -114,8 +114,9 @@ type Options struct {
 	// OnStatus, if not nil, is called when State has changed, in the
 	// goroutine of the call that changed it and before that call returns.
 	// Concurrent changes may arrive in either order; Client.Status is the
-	// truth. SignedOut is reported at most once for a password. OnStatus may
-	// call the Client.
+	// truth. SignedOut is reported at most once for a password, by one of the
+	// Clients that share a Store; two that confirm it in the same instant may
+	// both report it. OnStatus may call the Client.
 	OnStatus func(context.Context, Status)
 
 	// Transport sends the requests, Authorization included. It must not
