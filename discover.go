@@ -4,11 +4,8 @@
 package icloud
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -374,106 +371,6 @@ func (c *Client) suspect(b book, err error) {
 	if c.book.url == b.url {
 		c.book.suspect = true
 	}
-}
-
-// davRequest returns a request with an XML body, or without one.
-func davRequest(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return nil, errBadURL
-	}
-	req.URL = u
-	req.Header.Set("Content-Type", "application/xml; charset=utf-8")
-	if depth != "" {
-		req.Header.Set("Depth", depth)
-	}
-	return req, nil
-}
-
-// propfind sends a PROPFIND. Its answer is a multistatus.
-func (c *Client) propfind(ctx context.Context, u *url.URL, depth string, body []byte) (*http.Response, error) {
-	return c.multistatus(ctx, "PROPFIND", u, depth, body)
-}
-
-// multistatus sends a request whose answer must be a 207.
-func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Response, error) {
-	req, err := davRequest(ctx, method, u, depth, body)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := c.do(req, ordinary)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusMultiStatus {
-		defer discard(resp)
-		return nil, refusal(resp)
-	}
-	return resp, nil
-}
-
-// responseError is the error of an answer's status.
-func responseError(resp *http.Response) error {
-	return &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
-}
-
-// conditionError is a ResponseError whose body named a precondition.
-type conditionError struct {
-	*ResponseError
-	condition dav.Condition
-}
-
-func (e *conditionError) Unwrap() error { return e.ResponseError }
-
-// refusal is responseError with the precondition that the body names.
-func refusal(resp *http.Response) error {
-	re := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
-	if condition := dav.Precondition(resp.Body); condition != dav.NoCondition {
-		return &conditionError{re, condition}
-	}
-	return re
-}
-
-// rows calls f with each row of a small multistatus.
-func rows(resp *http.Response, f func(*dav.Row) error) error {
-	d := newDecoder(resp.Body)
-	defer keepDecoder(d)
-	return eachRow(d, resp, f)
-}
-
-// eachRow calls f with each row that d, which reads the answer's body, has left.
-func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
-	for {
-		row, err := d.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err == nil {
-			err = f(row)
-		} else {
-			err = bodyError(resp.Request, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// bodyError wraps the error with which a multistatus ended. What the decoder
-// says repeats nothing of the answer; what the network says may.
-func bodyError(req *http.Request, err error) error {
-	var syntax *dav.SyntaxError
-	var limit *dav.LimitError
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err}
-	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
-		return fmt.Errorf("icloud: %s: the answer cannot be read: %w", req.Method, err)
-	}
-	if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
-		err = errors.Join(ended, err)
-	}
-	return transportError(req.Method, err)
 }
 
 // dirPath returns path with a slash at its end.

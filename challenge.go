@@ -1,0 +1,70 @@
+// The challenges of a 401 (WWW-Authenticate).
+
+package icloud
+
+import (
+	"strings"
+)
+
+// challenge is one of a WWW-Authenticate header.
+type challenge struct{ scheme, realm string }
+
+// challenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1), which
+// may each hold several challenges, separated by the same commas as the
+// parameters of one. What cannot be parsed ends its header.
+func challenges(headers []string) []challenge {
+	var all []challenge
+	for _, s := range headers {
+		for {
+			s = strings.TrimLeft(s, " \t,")
+			word, rest := token(s)
+			if word == "" {
+				break
+			}
+			after := strings.TrimLeft(rest, " \t")
+			if !strings.HasPrefix(after, "=") {
+				all = append(all, challenge{scheme: word})
+				s = after
+				continue
+			}
+			value, rest, ok := parameter(after[1:])
+			if !ok {
+				break
+			}
+			if len(all) > 0 && strings.EqualFold(word, "realm") {
+				all[len(all)-1].realm = value
+			}
+			s = rest
+		}
+	}
+	return all
+}
+
+// token splits s after the token that it starts with.
+func token(s string) (word, rest string) {
+	end := strings.IndexAny(s, " \t,=\"")
+	if end < 0 {
+		end = len(s)
+	}
+	return s[:end], s[end:]
+}
+
+// parameter splits s after the value that it starts with, quoted or not.
+func parameter(s string) (value, rest string, ok bool) {
+	s = strings.TrimLeft(s, " \t=") // the '=' that pads a token68
+	if !strings.HasPrefix(s, `"`) {
+		value, rest = token(s)
+		return value, rest, true
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == '"':
+			return b.String(), s[i+1:], true
+		case s[i] == '\\' && i+1 < len(s):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return "", "", false
+}

@@ -1,0 +1,315 @@
+// What an answer means for the password: which are acceptances, which 401 counts,
+// and the question that every one of them is.
+
+package icloud
+
+import (
+	"context"
+	"errors"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// realm is the one of iCloud's challenges, for contacts too.
+const realm = "MMCalDav"
+
+// errReplaced says that the password of a request has been replaced by Reconnect
+// since, or accepted: its refusal is no news, and the request may be sent again.
+var errReplaced = errors.New("icloud: the password has been replaced meanwhile")
+
+// errRefused is inquire's for a 401 that counts.
+var errRefused = errors.New("icloud: refused")
+
+// weigh notes what an answer means for the account, and makes its body plain.
+func (c *Client) weigh(l *login, resp *http.Response, started uint64, k kind) error {
+	c.mu.Lock()
+	wait := c.throttle.note(resp, time.Now())
+	c.mu.Unlock()
+	method := resp.Request.Method
+	switch resp.StatusCode {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		discard(resp)
+		return &ResponseError{Method: method, StatusCode: resp.StatusCode, RetryAfter: wait}
+	}
+	if err := decompress(resp); err != nil {
+		discard(resp)
+		return err
+	}
+	if k == ordinary && c.accepts(resp) {
+		c.accepted(l, started)
+	}
+	return nil
+}
+
+// accepts says whether an answer proves that the password was accepted: a
+// multistatus, or success with a card of the book. A portal can answer 200 to
+// anything.
+func (c *Client) accepts(resp *http.Response) bool {
+	if resp.StatusCode == http.StatusMultiStatus {
+		return true
+	}
+	switch resp.Request.Method {
+	case http.MethodGet, http.MethodPut, http.MethodDelete:
+		c.mu.Lock()
+		u := c.book.url
+		c.mu.Unlock()
+		return resp.StatusCode/100 == 2 && !isPage(resp) && u != nil && u.Host == resp.Request.URL.Host &&
+			strings.HasPrefix(resp.Request.URL.Path, dirPath(u.Path)) && resp.Request.URL.Path != dirPath(u.Path)
+	}
+	return false
+}
+
+// isPage says whether an answer is a page for people, which nothing in CardDAV
+// is, whatever its status.
+func isPage(resp *http.Response) bool {
+	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return t == "text/html" && resp.StatusCode == http.StatusOK
+}
+
+// counts says whether a 401 is iCloud's own word on the password: its realm, with
+// any scheme and in any order; elsewhere any challenge to Basic. A proxy's or a
+// portal's 401 is neither.
+func (c *Client) counts(resp *http.Response) bool {
+	for _, ch := range challenges(resp.Header.Values("WWW-Authenticate")) {
+		if c.gate.apple && ch.realm == realm || !c.gate.apple && strings.EqualFold(ch.scheme, "Basic") {
+			return true
+		}
+	}
+	return false
+}
+
+// accepted notes that the password of l was accepted by an answer to a request
+// that started at that count of events. One that started before the latest
+// refusal says nothing about it.
+func (c *Client) accepted(l *login, started uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.login != l || started < l.refused {
+		return
+	}
+	t := now()
+	l.accepted = max(l.accepted, started)
+	if l.memory.accept(t) {
+		c.kept.urgent = true
+		// A 401 that arrives late asks anew: the answer it would share is
+		// refuted.
+		l.answered, l.answer = 0, nil
+	}
+	c.kept.dirty = true
+	c.throttle.succeeded()
+	c.counted.count(c.fleet, t, false)
+}
+
+// admit decides whether a request may be sent, and with which password. While
+// the password is in doubt, the question goes out in its stead, once a minute,
+// and must be accepted; admit then returns its answer. Once it is refused for
+// good, that happens once a day.
+func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	for {
+		if err := c.recall(ctx); err != nil {
+			return nil, nil, err
+		}
+		c.mu.Lock()
+		l, verdict := c.login, c.login.memory.verdict
+		ask := verdict != nil && (c.question != nil || l.memory.mayAsk(now()))
+		unsaved := c.store != nil && c.kept.dirty && c.kept.urgent
+		reconnect := c.reconnect
+		c.mu.Unlock()
+		switch {
+		case verdict == nil:
+			return l, nil, nil
+		case reconnect != nil:
+			// It may be about to replace the password.
+			if err := wait(ctx, reconnect); err != nil {
+				return nil, nil, err
+			}
+		case ask:
+			ans, err := c.ask(ctx, l, 0, present)
+			if !errors.Is(err, errReplaced) {
+				return l, ans, err
+			}
+		case unsaved:
+			// It should have been saved before it was returned.
+			if err := c.saveNow(ctx, l); err != nil {
+				return nil, nil, errors.Join(verdict, err)
+			}
+		default:
+			return nil, nil, verdict
+		}
+	}
+}
+
+// judge decides what a 401 means that the password of l met with a request that
+// had started at that count of events: nil if it is refuted.
+func (c *Client) judge(ctx context.Context, l *login, started uint64, present bool) (*answer, error) {
+	c.mu.Lock()
+	reconnect := c.reconnect
+	c.mu.Unlock()
+	if reconnect != nil {
+		if err := wait(ctx, reconnect); err != nil {
+			return nil, err
+		}
+	}
+	return c.ask(ctx, l, started, present)
+}
+
+// question is asked once for all calls that want to know.
+type question struct {
+	login   *login        // whose password it is about
+	present bool          // one of the calls is the owner's; guarded by Client.mu
+	done    chan struct{} // closed when the rest is set
+
+	answer  *answer
+	err     error
+	dropped bool // whoever asked did not wait for the answer
+}
+
+// ask asks iCloud whether it accepts the password of l, or shares the question
+// of another call: one under way, or one that ended after started, if that is
+// not 0. It returns nil or an answer for yes, an *AuthError for no, errReplaced
+// if there is no more reason to ask, and other errors for neither.
+func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool) (*answer, error) {
+	for {
+		c.mu.Lock()
+		if c.login != l {
+			c.mu.Unlock()
+			return nil, errReplaced
+		}
+		q := c.question
+		if q != nil && q.login != l {
+			q = nil // about a password that was replaced
+		}
+		if q == nil && started != 0 && started < l.answered {
+			q = l.answer
+		}
+		if v := l.memory.verdict; q == nil && started != 0 && v != nil && !l.memory.mayAsk(now()) {
+			// The request slipped out between a refusal and this, which has
+			// nothing to add to it.
+			c.mu.Unlock()
+			return nil, v
+		}
+		if q != nil {
+			q.present = q.present || present
+			c.mu.Unlock()
+			if err := wait(ctx, q.done); err != nil {
+				return nil, err
+			}
+			if q.dropped {
+				continue
+			}
+			return q.answer, q.err
+		}
+		q = &question{login: l, present: present, done: make(chan struct{})}
+		c.question = q
+		held := l.memory.held
+		l.memory.held = now()
+		c.mu.Unlock()
+
+		c.pose(ctx, l, q, held)
+		return q.answer, q.err
+	}
+}
+
+// pose puts question q, and leaves its outcome in it. held is when the previous
+// one was put.
+func (c *Client) pose(ctx context.Context, l *login, q *question, held time.Time) {
+	q.dropped = true // unless it comes to an end: a Transport may panic
+	defer func() {
+		c.mu.Lock()
+		if q.dropped {
+			l.memory.held = held
+		}
+		if c.question == q {
+			c.question = nil
+		}
+		c.mu.Unlock()
+		close(q.done)
+	}()
+	q.answer, _, q.err = c.inquire(ctx, l)
+	if errors.Is(q.err, errRefused) {
+		q.err = c.refuse(ctx, l, q)
+	}
+	_, refused := errors.AsType[*AuthError](q.err)
+	if withheld, ok := errors.AsType[*ResponseError](q.err); ok && withheld.Withheld {
+		c.mu.Lock()
+		l.memory.held = held // nothing was sent
+		c.mu.Unlock()
+	}
+	q.dropped = q.err != nil && !refused && ctx.Err() != nil
+	if q.err == nil || refused {
+		c.mu.Lock()
+		c.events++
+		l.answered, l.answer = c.events, q
+		c.mu.Unlock()
+	}
+}
+
+// refuse notes that question q was answered with no, and returns the verdict,
+// saved. Until it is, no other call learns of it; errReplaced says that one has
+// refuted it meanwhile.
+func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
+	// What has started before does not refute it, however long saving takes.
+	c.mu.Lock()
+	c.events++
+	refused := c.events
+	l.refused = refused
+	c.mu.Unlock()
+	if err := c.keeping.take(ctx); err != nil {
+		return transportError("sign-in", err)
+	}
+	defer c.keeping.give()
+	t := now()
+	c.countRefusal(l, t)
+	_, incident := c.fleet.incident(t)
+	tell := false
+	m, err := c.save(ctx, l, func(m *memory) {
+		m.refuse(l.cred, c.rules, t, q.present, incident)
+		if m.verdict.Confirmed && !m.told {
+			m.told, tell = true, true
+		}
+	})
+	if err != nil && ctx.Err() != nil {
+		// The call is over, and the verdict not saved: the next one asks.
+		return transportError("sign-in", ctx.Err())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.login != l {
+		return errReplaced
+	}
+	l.memory.adopt(m)
+	if l.accepted > refused {
+		l.memory.accept(now())
+		c.kept.dirty, c.kept.urgent = true, true
+		return errReplaced
+	}
+	c.kept.tell = c.kept.tell || tell
+	if err != nil {
+		return errors.Join(m.verdict, err)
+	}
+	return m.verdict
+}
+
+// oldNews is how long a refusal counts for a Fleet. Without an end, accounts that
+// an incident holds back would keep it alive by asking on, for ever.
+const oldNews = 24 * time.Hour
+
+// countRefusal tells the Fleet of a refusal, unless it was to be expected.
+func (c *Client) countRefusal(l *login, t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := l.memory
+	if m.verdict != nil && (m.verdict.Confirmed || t.Sub(m.refused) >= oldNews) {
+		return
+	}
+	m.refuse(l.cred, c.rules, t, false, true)
+	if m.verdict.Err == ErrPasswordExpired && m.verdict.Certainty == Likely || m.verdict.Certainty == Certain {
+		return
+	}
+	c.counted.count(c.fleet, t, true)
+}
