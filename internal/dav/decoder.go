@@ -62,27 +62,10 @@ type Row struct {
 
 	// HomeSet is addressbook-home-set. RFC 6352 section 7.1.1 allows several.
 	HomeSet [][]byte
-
-	// How many propstats there were, and how many of them were 404 or 410.
-	propstats, missing int
-}
-
-// Gone reports whether the server says that the resource does not exist: by the
-// response's own status, or because none of the properties asked for does. Some
-// servers answer a multiget for a deleted card in the second way. A collection
-// that has none of the properties looks the same; compare its Href first.
-func (r *Row) Gone() bool {
-	if r.Status == 0 || success(r.Status) {
-		return r.propstats > 0 && r.missing == r.propstats
-	}
-	return missing(r.Status)
 }
 
 // A 2xx other than 200 says the same of a property.
 func success(status int) bool { return status/100 == 2 }
-
-// 410 is a 404 from a server that remembers.
-func missing(status int) bool { return status == 404 || status == 410 }
 
 // A role is what an element means where it stands.
 type role uint8
@@ -478,10 +461,6 @@ func (d *Decoder) slice(s span) []byte {
 // judge takes over what a propstat holds, if its status allows that.
 func (d *Decoder) judge() {
 	f := &d.found
-	d.row.propstats++
-	if missing(f.status) {
-		d.row.missing++
-	}
 	if f.status != 0 && !success(f.status) {
 		// Usually 404, with an empty element for each property that the
 		// resource does not have. Other values are not the server's last

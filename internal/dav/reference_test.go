@@ -110,15 +110,10 @@ func referenceRow(response *node) (r row) {
 	for _, s := range response.all("DAV: status") {
 		r.Status = referenceStatus(s.trimmed())
 	}
-	propstats := response.all("DAV: propstat")
-	gone := 0
-	for _, propstat := range propstats {
+	for _, propstat := range response.all("DAV: propstat") {
 		status := 0
 		for _, s := range propstat.all("DAV: status") {
 			status = referenceStatus(s.trimmed())
-		}
-		if status == 404 || status == 410 {
-			gone++
 		}
 		var props node
 		for _, prop := range propstat.all("DAV: prop") {
@@ -166,12 +161,6 @@ func referenceRow(response *node) (r row) {
 		if r.TooLarge = len(r.Data) > dav.MaxCard; r.TooLarge {
 			r.Data = ""
 		}
-	}
-	switch {
-	case r.Status == 0 || 200 <= r.Status && r.Status <= 299:
-		r.Gone = gone > 0 && gone == len(propstats)
-	default:
-		r.Gone = r.Status == 404 || r.Status == 410
 	}
 	return r
 }
