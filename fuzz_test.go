@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"html"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,7 +49,9 @@ func FuzzSavedState(f *testing.F) {
 					if r.Method == "PROPFIND" {
 						return answer(207, bookAnswer)
 					}
-					return answer(207, multistatus(row(r.URL.Path+"a.vcf", card("a"))))
+					// The book's path is the Store's word, which may be anything.
+					href := html.EscapeString(r.URL.JoinPath("a.vcf").EscapedPath())
+					return answer(207, multistatus(row(href, card("a"))))
 				}),
 			})
 			if err != nil {

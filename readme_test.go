@@ -14,7 +14,7 @@ import (
 var frames = []struct{ contains, before, after string }{
 	{"ParsePassword(entered)", "package p\nimport (\"context\"; \"errors\"; \"github.com/go-icloud/icloud\")\n" +
 		"func askForNewPassword(string) error { return nil }\nfunc save(*icloud.Contact) {}\n" +
-		"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn nil }"},
+		"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn err }"},
 	{"icloudtest.NewServer()", "package p\nimport (\"time\"; \"github.com/go-icloud/icloud\"; \"github.com/go-icloud/icloud/icloudtest\")\n" +
 		"func f(card string) {\n", "\n_, _ = client, err }"},
 }
