@@ -48,7 +48,7 @@ func readFile(t testing.TB, name string) []byte {
 var illFormedCards = map[string]string{
 	"ctrl-0b": "FN:Vertical\x0bTab",
 	"esc-1b":  "NOTE:\x1b[31mred\x1b[0m",
-	"nul":     "FN:N\x00ul",
+	"null":    "FN:N\x00ul",
 	"u_fffe":  "FN:Nonchar \uFFFE end",
 	"latin1":  "FN:J\xf6rg M\xfcller",
 }
