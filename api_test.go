@@ -6,8 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 )
 
@@ -38,20 +36,5 @@ func TestAPI(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("the exported surface of %s is not what %s has; if that is on purpose, run go test -run TestAPI -update .", name, golden)
 		}
-	}
-}
-
-// Whoever imports the package gets these modules, and no others: the command's and
-// the tests' are not among them.
-func TestDependencies(t *testing.T) {
-	t.Parallel()
-	out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
-	want := []string{"github.com/emersion/go-vcard", "github.com/emersion/go-webdav", "github.com/go-icloud/icloud"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }

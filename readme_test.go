@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,7 +20,7 @@ var frames = []struct{ contains, before, after string }{
 		"func f(card string) {\n", "\n_, _ = client, err }"},
 }
 
-// The code of the README compiles, and its links lead somewhere.
+// The code of the README compiles.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("README.md")
@@ -52,16 +53,59 @@ func TestREADME(t *testing.T) {
 			t.Errorf("block %d: %v\n%s", i, err, out)
 		}
 	}
-	for _, doc := range []string{"README.md", "CHANGELOG.md", "SECURITY.md", "QUIRKS.md"} {
+}
+
+// The links of every document lead somewhere, those to headings too.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	docs, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"docs", "bench", "examples/fleet"} {
+		more, err := filepath.Glob(filepath.Join(dir, "*.md"))
+		if err != nil || len(more) == 0 {
+			t.Fatalf("%s: no documents, %v", dir, err)
+		}
+		docs = append(docs, more...)
+	}
+	code := regexp.MustCompile("(?s)```.*?```|`[^`]*`")
+	link := regexp.MustCompile(`\]\(([^)#:]*)(?:#([^):]*))?\)`)
+	links := 0
+	for _, doc := range docs {
 		text, err := os.ReadFile(doc)
 		if err != nil {
 			t.Fatal(err)
 		}
-		prose := regexp.MustCompile("(?s)```.*?```|`[^`]*`").ReplaceAllString(string(text), "")
-		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`).FindAllStringSubmatch(prose, -1) {
-			if _, err := os.Stat(link[1]); err != nil {
+		for _, l := range link.FindAllStringSubmatch(code.ReplaceAllString(string(text), ""), -1) {
+			links++
+			target := doc
+			if l[1] != "" {
+				target = filepath.Join(filepath.Dir(doc), l[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: %v", doc, err)
+			} else if l[2] != "" && !slices.Contains(headings(t, target), l[2]) {
+				t.Errorf("%s: %s has no heading %q", doc, target, l[2])
 			}
 		}
 	}
+	if links < 10 {
+		t.Errorf("found only %d links", links)
+	}
+}
+
+// headings returns the anchors that GitHub gives to a document's headings.
+func headings(t *testing.T, doc string) []string {
+	t.Helper()
+	text, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var anchors []string
+	for _, h := range regexp.MustCompile(`(?m)^#+ +(.*?) *$`).FindAllStringSubmatch(string(text), -1) {
+		anchor := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(h[1]), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
 }

@@ -1,0 +1,220 @@
+package icloud_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// brought are the modules that a program gets which imports the package.
+var brought = []string{"github.com/emersion/go-vcard", "github.com/emersion/go-webdav", "github.com/go-icloud/icloud"}
+
+// modulesOf returns the modules that packages are built with.
+func modulesOf(t *testing.T, cmd *exec.Cmd) []string {
+	t.Helper()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
+}
+
+// Whoever imports the package gets these modules, and no others: the command's and
+// the tests' are not among them.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	got := modulesOf(t, exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore"))
+	if !slices.Equal(got, brought) {
+		t.Errorf("got %v, want %v", got, brought)
+	}
+}
+
+// A new program gets the module as it was committed last, packed by the go command
+// from git as the module proxy does it, and nothing but what is promised with it.
+// A name of a file that Windows does not take, for instance, would be refused.
+func TestGoGet(t *testing.T) {
+	t.Parallel()
+	top, err := exec.Command("git", "rev-parse", "--show-toplevel", "HEAD").Output()
+	if err != nil {
+		t.Skip("not a git repository")
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkout, commit, _ := strings.Cut(strings.TrimSpace(string(top)), "\n")
+	if same, err := os.Stat(filepath.FromSlash(checkout)); err != nil || !os.SameFile(same, stat(t, here)) {
+		t.Skip("not the repository's own checkout")
+	}
+	cache, err := exec.Command("go", "env", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	dir := t.TempDir()
+	env := append(os.Environ(),
+		// A cache of its own, which can be removed; what others have written
+		// comes from the one that this test was built with, and this module
+		// from the checkout.
+		"GOMODCACHE="+filepath.Join(dir, "cache"), "GOFLAGS=-modcacherw", "GOWORK=off",
+		"GOPROXY=file://"+fileURL(strings.TrimSpace(string(cache)))+"/cache/download", "GONOSUMDB=*",
+		"GOPRIVATE=github.com/go-icloud", "GOVCS=*:git",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+fileURL(checkout)+".insteadOf",
+		"GIT_CONFIG_VALUE_0=https://github.com/go-icloud/icloud")
+	program := filepath.Join(dir, "program")
+	if err := os.Mkdir(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	source := "package main\n\nimport \"github.com/go-icloud/icloud\"\n\nfunc main() { print(icloud.ErrResync.Error()) }\n"
+	if err := os.WriteFile(filepath.Join(program, "main.go"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command := func(args ...string) *exec.Cmd {
+		cmd := exec.Command("go", args...)
+		cmd.Dir, cmd.Env = program, env
+		return cmd
+	}
+	for _, args := range [][]string{
+		{"mod", "init", "example.test/program"},
+		{"get", "github.com/go-icloud/icloud@" + commit},
+		{"vet", "."},
+	} {
+		if out, err := command(args...).CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", args[0], err, out)
+		}
+	}
+	got := modulesOf(t, command("list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "."))
+	if want := slices.Concat([]string{"example.test/program"}, brought); !slices.Equal(got, want) {
+		t.Errorf("it is built with %v, want %v", got, want)
+	}
+	for _, r := range requirements(t, filepath.Join(program, "go.mod")) {
+		if !slices.Contains(brought, r) {
+			t.Errorf("it requires %s", r)
+		}
+	}
+}
+
+// stat is os.Stat of what is there.
+func stat(t *testing.T, name string) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// fileURL returns the path of a file URL.
+func fileURL(path string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/
+	}
+	return path
+}
+
+// requirements returns what a go.mod requires.
+func requirements(t *testing.T, file string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "mod", "edit", "-json", file).Output()
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	var mod struct{ Require []struct{ Path string } }
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, r := range mod.Require {
+		paths = append(paths, r.Path)
+	}
+	if len(paths) == 0 {
+		t.Fatalf("%s requires nothing", file)
+	}
+	return paths
+}
+
+// The licence of every module that this repository needs is listed, and nothing
+// that it does not need any more. Those of the root are what their texts say.
+func TestLicences(t *testing.T) {
+	t.Parallel()
+	const doc = "docs/dependencies.md"
+	text, err := os.ReadFile(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	licences := make(map[string]string)
+	for _, line := range strings.Split(string(text), "\n") {
+		if cells := strings.Split(line, "|"); len(cells) > 3 {
+			for _, module := range strings.Split(cells[1], ",") {
+				licences[strings.TrimSpace(module)] = strings.TrimSpace(cells[2])
+			}
+		}
+	}
+	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "github.com/go-icloud/icloud": true}
+	for _, file := range []string{"go.mod", "bench/go.mod", "sqlstore/drivertest/go.mod", "examples/fleet/go.mod"} {
+		for _, module := range requirements(t, file) {
+			needed[module] = true
+			if licences[module] == "" && module != "github.com/go-icloud/icloud" {
+				t.Errorf("%s needs %s, whose licence %s does not list", file, module, doc)
+			}
+		}
+	}
+	for module := range licences {
+		if !needed[module] {
+			t.Errorf("%s lists %s, which nothing needs", doc, module)
+		}
+	}
+
+	says := map[string]*regexp.Regexp{
+		"MIT":          regexp.MustCompile(`Permission\s+is\s+hereby\s+granted,\s+free\s+of\s+charge`),
+		"BSD-3-Clause": regexp.MustCompile(`Redistribution\s+and\s+use[^§]*Neither\s+the\s+name`),
+	}
+	out, err := exec.Command("go", "list", "-deps", "-test", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, line := range slices.Compact(slices.Sorted(strings.Lines(string(out)))) {
+		module, dir, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if !ok {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, "LICENSE"))
+		if err != nil {
+			text, err = os.ReadFile(filepath.Join(dir, "LICENSE.txt"))
+		}
+		if re := says[licences[module]]; err != nil || re == nil || !re.Match(text) {
+			t.Errorf("%s: licence %q is not what it comes with (%v)", module, licences[module], err)
+		}
+		checked++
+	}
+	if checked < 5 {
+		t.Errorf("only %d licences were read", checked)
+	}
+}
+
+// The oldest version of Go that is promised is the one of go.mod, and the tests of
+// every push are run with it.
+func TestGoVersion(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]string{
+		"go.mod":                     `(?m)^go 1\.26(\.0)?$`,
+		"README.md":                  `Go\s+1\.26\s+or\s+later`,
+		"CONTRIBUTING.md":            `from 1\.26 on`,
+		".github/workflows/test.yml": `go: \[stable, oldstable\]`,
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(want).Match(text) {
+			t.Errorf("%s does not have %q", file, want)
+		}
+	}
+}
