@@ -156,6 +156,7 @@ const (
 func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
 	ctx := req.Context()
 	for {
+		// Which password is the Client's may change between two tries.
 		l, _, err := c.admit(ctx, false)
 		if err != nil {
 			closeBody(req)
@@ -170,6 +171,7 @@ func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
 		}
 		discard(resp)
 		refuted := &ResponseError{Method: req.Method, StatusCode: http.StatusUnauthorized}
+		// Not iCloud's word on the password: no question, no change of state.
 		if k == photo || !c.counts(resp) {
 			return nil, refuted
 		}
@@ -180,8 +182,11 @@ func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
 			if req.Body != nil && req.GetBody == nil {
 				return nil, refuted
 			}
+		// The verdict, or why there is none.
 		case err != nil:
 			return nil, err
+		// The password is good. This URL refuses it, or did for a moment;
+		// whether to try again is the caller's to say.
 		default:
 			return nil, refuted
 		}
@@ -193,12 +198,15 @@ func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
 func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint64, error) {
 	next := req.URL
 	for hops := 0; ; hops++ {
+		// Before each hop, and before a connection: next may be a server's word.
 		target, err := c.gate.check(next)
 		if err != nil {
 			closeBody(req)
 			return nil, 0, err
 		}
 		c.mu.Lock()
+		// Before every hop: the answer to another call may have asked to wait
+		// meanwhile.
 		err = c.throttle.withheld(req.Method, time.Now())
 		c.events++
 		started := c.events
@@ -217,6 +225,7 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 			return nil, 0, err
 		case next == nil:
 			return resp, started, c.weigh(l, resp, started, k)
+		// iCloud sends one, from contacts to the partition host.
 		case hops == maxRedirects:
 			return nil, 0, errors.New("icloud: too many redirects")
 		case req.Body != nil && req.GetBody == nil:
@@ -227,6 +236,7 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 
 // hop sends one request and returns its answer as it is.
 func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Response, error) {
+	// A copy: the caller may send its own request again.
 	hop := req.Clone(req.Context())
 	hop.URL, hop.Host = target, ""
 	if req.GetBody != nil && req.Body != nil {
@@ -237,6 +247,8 @@ func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Respon
 		hop.Body = body
 		closeBody(req)
 	}
+	// Here alone is the password put into a request, and only into one whose
+	// URL has passed the gate.
 	hop.SetBasicAuth(l.cred.AppleID, l.cred.Password.Reveal())
 	hop.Header.Set("User-Agent", userAgent)
 	// A server that compresses a card on the fly makes its ETag weak, as RFC 9110
@@ -254,6 +266,7 @@ func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Respon
 	}
 	resp, err := c.transport.RoundTrip(hop)
 	if err != nil {
+		// Some transports report the end of a context as an error of their own.
 		if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
 			err = errors.Join(ended, err)
 		}
@@ -278,6 +291,7 @@ func (c *Client) redirect(resp *http.Response, from *url.URL) (*url.URL, error) 
 	default:
 		return nil, nil
 	}
+	// Without a Location it is the answer, and not one that anybody wants.
 	location := resp.Header.Get("Location")
 	if location == "" {
 		return nil, nil
@@ -318,6 +332,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 	if b.zip == nil && b.err == nil {
 		b.zip, b.err = gzip.NewReader(b.body)
 	}
+	// A broken header stays broken: the second Read must not start anew.
 	if b.err != nil {
 		return 0, b.err
 	}

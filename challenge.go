@@ -1,4 +1,6 @@
-// The challenges of a 401 (WWW-Authenticate).
+// The challenges of a 401 (WWW-Authenticate). iCloud sends two, at times in one
+// header and at times in two, in either order, so splitting at commas will not do:
+// they separate the parameters of a challenge as well.
 
 package icloud
 
@@ -22,6 +24,7 @@ func challenges(headers []string) []challenge {
 				break
 			}
 			after := strings.TrimLeft(rest, " \t")
+			// A word that no '=' follows starts a challenge.
 			if !strings.HasPrefix(after, "=") {
 				all = append(all, challenge{scheme: word})
 				s = after
@@ -31,6 +34,7 @@ func challenges(headers []string) []challenge {
 			if !ok {
 				break
 			}
+			// Of the parameters, the realm alone is of interest.
 			if len(all) > 0 && strings.EqualFold(word, "realm") {
 				all[len(all)-1].realm = value
 			}
@@ -61,6 +65,7 @@ func parameter(s string) (value, rest string, ok bool) {
 		switch {
 		case s[i] == '"':
 			return b.String(), s[i+1:], true
+		// A quoted pair (RFC 9110, section 5.6.4).
 		case s[i] == '\\' && i+1 < len(s):
 			i++
 		}

@@ -104,6 +104,8 @@ func (c *Client) Contacts(ctx context.Context) iter.Seq2[*Contact, error] {
 		})
 		defer l.end()
 		err := c.withBook(ctx, l.query)
+		// The loop was left: that is no failure, but what was learned until then
+		// is saved all the same.
 		if err == errStopped {
 			_ = c.settle(ctx, nil)
 			return
@@ -183,6 +185,8 @@ func (e cardErrors) with(err error) error {
 // query lists the book at u by one report. Where that breaks off because the
 // server does not write XML, or has had enough, the rest is fetched by name.
 func (l *listing) query(u *url.URL) error {
+	// One request for everything. Property subsets and limits would be ignored
+	// by iCloud, and pages are not known to it.
 	resp, err := l.client.multistatus(l.ctx, "REPORT", u, "1", dav.Query())
 	if unsupported(err) {
 		return l.rest(u, getBatch)
@@ -209,6 +213,7 @@ func (l *listing) query(u *url.URL) error {
 		}
 		return nil
 	})
+	// What was handed out before the answer broke stays handed out.
 	if _, broken := errors.AsType[*dav.SyntaxError](err); broken {
 		return l.rest(u, restBatch)
 	}
@@ -223,6 +228,8 @@ func (l *listing) query(u *url.URL) error {
 func (l *listing) rest(u *url.URL, n int) error {
 	var left []string
 	err := l.etags(u, func(h href, _ *dav.Row) error {
+		// Only those that are missing. A card that was renamed meanwhile counts as
+		// one.
 		if !l.seen.has(l.idHash(h)) {
 			left = append(left, string(h.written))
 		}
@@ -246,6 +253,7 @@ func (l *listing) etags(u *url.URL, f func(href, *dav.Row) error) error {
 		switch {
 		case err != nil:
 			return err
+		// A card without an ETag is a card.
 		case m.state == memberThere, m.state == memberBare:
 			return f(m.href, row)
 		case m.state == memberRefused:
@@ -303,9 +311,12 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	}
 	h, err := memberHref(l.client.gate, at, row.Href)
 	if err != nil {
+		// One name that cannot be used costs one card.
 		l.fail(idOf(row.Href), err)
 		return member{state: memberNone}, nil
 	}
+	// The book's own row. iCloud sends it without the slash, and without a
+	// resource type.
 	if h.of(at) {
 		if row.Status >= 300 {
 			return member{}, &ResponseError{Method: method, StatusCode: row.Status}
@@ -318,9 +329,13 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 		m.state = memberGone
 	case row.Status != 0 && row.Status/100 != 2:
 		refused = row.Status
+	// A card that is there is there, whatever else the row says.
 	case row.HasData:
+	// A collection within the book, as some servers have them.
 	case row.Collection, bytes.HasSuffix(h.path, []byte("/")):
 		m.state = memberNone
+	// The properties are refused one by one; 404 is what a property that the
+	// resource does not have gets.
 	case row.DataStatus != 0 && row.DataStatus != http.StatusNotFound:
 		refused = row.DataStatus
 	case row.ETag != nil:
@@ -365,6 +380,7 @@ func (l *listing) fail(id string, err error) {
 	switch {
 	case len(l.failed) < maxFailed:
 		l.failed = append(l.failed, &CardError{ID: id, Err: err})
+	// The last one says that there are more.
 	case len(l.failed) == maxFailed:
 		l.failed = append(l.failed, errMoreFailed)
 	}
@@ -389,6 +405,8 @@ func (l *listing) first(h href) bool {
 		}
 		return true
 	}
+	// The same member again is a server's slip, and passed over; another one
+	// under the same ID would overwrite it at the caller's.
 	if l.odd[id] != path {
 		l.fail(h.id(), errCardAmbiguous)
 	}
@@ -405,6 +423,7 @@ func (l *listing) contact(h href, row *dav.Row) *Contact {
 	f := l.reader.Read(row.Data)
 	id := nameOf(h.written)
 	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
+	// One allocation for both.
 	names := string(l.scratch)
 	// In this form the compiler does not clear what is overwritten at once.
 	data := row.Data

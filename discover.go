@@ -1,5 +1,9 @@
 // The way to the address book: principal, home-set, book (RFC 6764, RFC 5397,
 // RFC 6352 section 7.1.1), and what a moved or forgotten one means.
+//
+// The first request is also the question whether the password is accepted. So a
+// first listing costs four requests, and one of a remembered book a single one:
+// the listing itself is trusted to say if the book is no longer there.
 
 package icloud
 
@@ -62,6 +66,8 @@ func (c *Client) signIn(ctx context.Context, present bool) (*answer, error) {
 		if errors.Is(err, errReplaced) {
 			continue
 		}
+		// Not for the question: only an answer at the root is a word on the
+		// password.
 		if c.gate.apple && elsewhere(err) {
 			// iCloud's root answers; what poses as it may know better where.
 			return c.whoAmI(ctx, c.wellKnown())
@@ -82,6 +88,7 @@ func (c *Client) inquire(ctx context.Context, l *login) (*answer, uint64, error)
 		return ans, started, err
 	}
 	ans, started, second := c.inquireAt(ctx, l, c.wellKnown())
+	// Of two URLs that know nothing, the caller named the first.
 	if second != nil && elsewhere(second) {
 		second = err
 	}
@@ -108,6 +115,7 @@ func (c *Client) inquireAt(ctx context.Context, l *login, u *url.URL) (*answer, 
 		return nil, 0, err
 	}
 	switch {
+	// The judge's part, not this one's: inquire is what the judge asks with.
 	case resp.StatusCode == http.StatusUnauthorized && c.counts(resp):
 		discard(resp)
 		return nil, started, errRefused
@@ -117,6 +125,8 @@ func (c *Client) inquireAt(ctx context.Context, l *login, u *url.URL) (*answer, 
 	}
 	defer resp.Body.Close()
 	ans, err := readAnswer(resp)
+	// weigh does not take a question's 207 for an acceptance: it may say
+	// <unauthenticated/>.
 	if err == nil {
 		c.accepted(l, started)
 	}
@@ -134,6 +144,8 @@ func readAnswer(resp *http.Response) (*answer, error) {
 		case len(row.Principal) > 0 && !row.Unauthenticated && ans.principal == "":
 			ans.principal = string(row.Principal)
 		}
+		// The row must be about what was asked for: a Depth that a server ignores
+		// brings rows of other things.
 		ans.isBook = ans.isBook || row.AddressBook && sameResource(string(row.Href), ans.base)
 		return nil
 	})
@@ -175,6 +187,7 @@ func (c *Client) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	c.mu.Lock()
 	b := c.book
 	c.mu.Unlock()
+	// Calls that met the same 404 together look once, not each.
 	if b.url != nil && b.url != old && !b.suspect {
 		return b, nil
 	}
@@ -184,6 +197,8 @@ func (c *Client) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// Known to all workers at once: each of them would spend three requests on
+	// finding it.
 	if c.book.url == nil || c.book.url.String() != b.url.String() {
 		c.kept.dirty, c.kept.urgent = true, true
 	}
@@ -206,6 +221,7 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 	}
 	// iCloud at times forgets the account's number, answers 403 to whoever
 	// follows, and means nothing by it.
+	// Asked again at the root, then at the well-known URL, and no more.
 	for _, u := range []*url.URL{c.front(), c.wellKnown()} {
 		if principal.Path != "/principal/" {
 			break
@@ -224,6 +240,8 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 	if err != nil {
 		return book{}, err
 	}
+	// A home that fails ends the search: to pass over it could settle on
+	// another book than the account's first.
 	for _, home := range homes {
 		u, err := c.findBookIn(ctx, home)
 		if u != nil || err != nil {
@@ -278,6 +296,7 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 			status = row.Status
 		}
 		for _, href := range row.HomeSet {
+			// Untrusted: this is where a server could send the password anywhere.
 			home, err := c.gate.resolve(resp.Request.URL, string(href))
 			if err != nil {
 				return err
@@ -316,6 +335,7 @@ func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error
 		}
 		return err
 	})
+	// A refusal hidden in the 207 is not a home without books.
 	if err == nil && found == nil && status != 0 {
 		err = &ResponseError{Method: resp.Request.Method, StatusCode: status}
 	}
@@ -331,6 +351,7 @@ func (c *Client) withBook(ctx context.Context, f func(u *url.URL) error) error {
 		return err
 	}
 	err = f(b.url)
+	// Found a moment ago, so looking again would find the same.
 	if fresh || !gone(err) {
 		c.suspect(b, err)
 		return err
@@ -339,6 +360,8 @@ func (c *Client) withBook(ctx context.Context, f func(u *url.URL) error) error {
 	switch {
 	case again != nil:
 		return again
+	// It is where it was: the answer is about something else, and what that
+	// means is f's caller's to say.
 	case now.url.String() == b.url.String():
 		return err
 	}

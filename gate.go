@@ -45,11 +45,15 @@ func newGate(endpoint string) (*url.URL, gate, error) {
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return nil, gate{}, errors.New("icloud: Options.Endpoint has more than a scheme, a host, a port and a path")
 	}
+	// From here on there is one spelling of a host: lower case, no dot at
+	// the end, a port.
 	host, port, ok := hostport(u)
 	if !ok {
 		return nil, gate{}, errors.New("icloud: Options.Endpoint has a malformed host")
 	}
 	g := gate{scheme: u.Scheme, host: net.JoinHostPort(host, port)}
+	// The two are not each other's: an account of one has no business on the
+	// other, whatever a redirect says.
 	for _, domain := range []string{"icloud.com", "icloud.com.cn"} {
 		if under(host, domain) {
 			g = gate{scheme: "https", host: domain, apple: true}
@@ -61,6 +65,7 @@ func newGate(endpoint string) (*url.URL, gate, error) {
 	if u, err = g.check(u); err != nil {
 		return nil, gate{}, err
 	}
+	// So that it compares equal to what servers call it.
 	if u.Path == "" {
 		u.Path = "/"
 	}
@@ -76,6 +81,8 @@ func (g gate) check(u *url.URL) (*url.URL, error) {
 		}
 		return nil, errForeignHost
 	}
+	// https://contacts.icloud.com@attacker.test/ is a user name, and nobody's
+	// mistake.
 	if u.User != nil || u.Opaque != "" {
 		return nil, errForeignHost
 	}
@@ -84,12 +91,14 @@ func (g gate) check(u *url.URL) (*url.URL, error) {
 		return nil, errForeignHost
 	}
 	if g.apple {
+		// Another port of the same host may be another service's.
 		if !under(host, g.host) || port != "443" {
 			return nil, errForeignHost
 		}
 	} else if net.JoinHostPort(host, port) != g.host {
 		return nil, errForeignHost
 	}
+	// What is dialed is what was checked, not what the server wrote.
 	v := *u
 	v.Host = net.JoinHostPort(host, port)
 	if port == defaultPort(u.Scheme) {
@@ -126,11 +135,14 @@ func hostport(u *url.URL) (host, port string, ok bool) {
 		addr, err := netip.ParseAddr(host)
 		return host, port, err == nil && addr.Zone() == ""
 	}
+	// An empty label is how bad..icloud.com would pass for a subdomain.
 	for label := range strings.SplitSeq(host, ".") {
 		if label == "" {
 			return "", "", false
 		}
 	}
+	// No '%', so no escape; no byte over 127, so no look-alike; and 127.1 or
+	// 2130706433 are names here, which no allowed domain ends in.
 	for _, c := range []byte(host) {
 		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
 			return "", "", false

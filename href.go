@@ -31,6 +31,7 @@ func memberHref(g gate, u *url.URL, written []byte) (href, error) {
 		if err != nil {
 			return href{}, errBadURL
 		}
+		// Behind a proxy that ends TLS, servers write what they think they are.
 		if v.Scheme == "http" && g.scheme == "https" && v.Port() == "" {
 			v.Scheme = "https"
 		}
@@ -42,6 +43,7 @@ func memberHref(g gate, u *url.URL, written []byte) (href, error) {
 	// '?' and '#' are not cut off: servers write them raw in names.
 	path := written
 	if bytes.IndexByte(path, '%') >= 0 {
+		// A '%' that escapes nothing is a character of the name.
 		if decoded, err := url.PathUnescape(string(path)); err == nil {
 			path = []byte(decoded)
 		}
@@ -87,6 +89,7 @@ func memberURL(u *url.URL, id string) (*url.URL, error) {
 		return nil, errBadID
 	}
 	v := *u
+	// RawPath is what is sent, as long as it is an encoding of Path.
 	v.RawPath = dirPath(u.EscapedPath()) + escapeRest(id)
 	v.Path = dirPath(u.Path) + name
 	v.RawQuery, v.ForceQuery = "", false

@@ -1,5 +1,11 @@
 // What an answer means for the password: which are acceptances, which 401 counts,
 // and the question that every one of them is.
+//
+// Before a request, admit says whether it may be sent. After it, weigh notes an
+// acceptance; and a 401 that counts goes to judge, which has ask put the question,
+// by pose, once for all calls that wait for it. A no goes to refuse, where memory
+// and diagnose make a verdict of it, which is saved before anybody sees it. All of
+// them read and write one login under Client.mu, and none holds it during I/O.
 
 package icloud
 
@@ -55,6 +61,7 @@ func (c *Client) accepts(resp *http.Response) bool {
 		c.mu.Lock()
 		u := c.book.url
 		c.mu.Unlock()
+		// Success elsewhere, or with the book as a whole, may be a page's.
 		return resp.StatusCode/100 == 2 && !isPage(resp) && u != nil && u.Host == resp.Request.URL.Host &&
 			strings.HasPrefix(resp.Request.URL.Path, dirPath(u.Path)) && resp.Request.URL.Path != dirPath(u.Path)
 	}
@@ -90,6 +97,8 @@ func (c *Client) accepted(l *login, started uint64) {
 		return
 	}
 	t := now()
+	// The request that proves it may have ended long after others that
+	// started later; what counts is when it started.
 	l.accepted = max(l.accepted, started)
 	if l.memory.accept(t) {
 		c.kept.urgent = true
@@ -98,6 +107,7 @@ func (c *Client) accepted(l *login, started uint64) {
 		l.answered, l.answer = 0, nil
 	}
 	c.kept.dirty = true
+	// Whoever lists an account's contacts is not being throttled any more.
 	c.throttle.succeeded()
 	c.counted.count(c.fleet, t, false)
 }
@@ -111,11 +121,15 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 		return nil, nil, err
 	}
 	for {
+		// Before anything is sent: the Store may know that the password is
+		// latched, or that another worker has refused it a minute ago.
 		if err := c.recall(ctx); err != nil {
 			return nil, nil, err
 		}
 		c.mu.Lock()
 		l, verdict := c.login, c.login.memory.verdict
+		// A question under way is joined by calls that may not put one of
+		// their own yet: its answer is theirs too.
 		ask := verdict != nil && (c.question != nil || l.memory.mayAsk(now()))
 		unsaved := c.store != nil && c.kept.dirty && c.kept.urgent
 		reconnect := c.reconnect
@@ -129,6 +143,7 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 				return nil, nil, err
 			}
 		case ask:
+			// Any answer that ended before now is old news; hence the 0.
 			ans, err := c.ask(ctx, l, 0, present)
 			if !errors.Is(err, errReplaced) {
 				return l, ans, err
@@ -138,6 +153,7 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 			if err := c.saveNow(ctx, l); err != nil {
 				return nil, nil, errors.Join(verdict, err)
 			}
+		// The held-back calls get the very value that the first one got.
 		default:
 			return nil, nil, verdict
 		}
@@ -150,6 +166,8 @@ func (c *Client) judge(ctx context.Context, l *login, started uint64, present bo
 	c.mu.Lock()
 	reconnect := c.reconnect
 	c.mu.Unlock()
+	// The new password may be accepted at this moment, and then this 401
+	// was the old one's.
 	if reconnect != nil {
 		if err := wait(ctx, reconnect); err != nil {
 			return nil, err
@@ -181,9 +199,12 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 			return nil, errReplaced
 		}
 		q := c.question
+		// Calls with different passwords never share an answer.
 		if q != nil && q.login != l {
 			q = nil // about a password that was replaced
 		}
+		// A question that ended after the request had started is as fresh
+		// as the request's own 401.
 		if q == nil && started != 0 && started < l.answered {
 			q = l.answer
 		}
@@ -199,6 +220,7 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 			if err := wait(ctx, q.done); err != nil {
 				return nil, err
 			}
+			// The one that asked was cancelled. The next one asks in its stead.
 			if q.dropped {
 				continue
 			}
@@ -206,6 +228,8 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 		}
 		q = &question{login: l, present: present, done: make(chan struct{})}
 		c.question = q
+		// Marked before it is sent, so that calls which come meanwhile do not
+		// send a second one within the minute.
 		held := l.memory.held
 		l.memory.held = now()
 		c.mu.Unlock()
@@ -230,6 +254,8 @@ func (c *Client) pose(ctx context.Context, l *login, q *question, held time.Time
 		c.mu.Unlock()
 		close(q.done)
 	}()
+	// The call that asks does so with its own context. If that ends, the
+	// answer is lost, but nobody else's call is.
 	q.answer, _, q.err = c.inquire(ctx, l)
 	if errors.Is(q.err, errRefused) {
 		q.err = c.refuse(ctx, l, q)
@@ -240,9 +266,13 @@ func (c *Client) pose(ctx context.Context, l *login, q *question, held time.Time
 		l.memory.held = held // nothing was sent
 		c.mu.Unlock()
 	}
+	// Neither yes nor no, because the asking call's context ended: others
+	// should not be told of a cancellation that is not theirs.
 	q.dropped = q.err != nil && !refused && ctx.Err() != nil
 	if q.err == nil || refused {
 		c.mu.Lock()
+		// Requests that are under way now may still meet a 401, which this
+		// answers.
 		c.events++
 		l.answered, l.answer = c.events, q
 		c.mu.Unlock()
@@ -263,10 +293,14 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 		return transportError("sign-in", err)
 	}
 	defer c.keeping.give()
+	// The Fleet hears of it first: this refusal may be the one that makes
+	// an incident of many.
 	t := now()
 	c.countRefusal(l, t)
 	_, incident := c.fleet.incident(t)
 	tell := false
+	// A copy of the memory is changed, saved, and adopted: a verdict that
+	// nobody can remember is not shown to anybody.
 	m, err := c.save(ctx, l, func(m *memory) {
 		m.refuse(l.cred, c.rules, t, q.present, incident)
 		if m.verdict.Confirmed && !m.told {
@@ -283,6 +317,7 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 		return errReplaced
 	}
 	l.memory.adopt(m)
+	// A listing that started while this was being saved, and was accepted.
 	if l.accepted > refused {
 		l.memory.accept(now())
 		c.kept.dirty, c.kept.urgent = true, true
@@ -304,10 +339,14 @@ func (c *Client) countRefusal(l *login, t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := l.memory
+	// The daily question of a password known to be dead says nothing about
+	// Apple's health.
 	if m.verdict != nil && (m.verdict.Confirmed || t.Sub(m.refused) >= oldNews) {
 		return
 	}
 	m.refuse(l.cred, c.rules, t, false, true)
+	// An expiry that was due, and a revocation that the caller foretold, come
+	// without an incident.
 	if m.verdict.Err == ErrPasswordExpired && m.verdict.Certainty == Likely || m.verdict.Certainty == Certain {
 		return
 	}

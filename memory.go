@@ -107,6 +107,7 @@ func (m *memory) evidence(cred Credential, r rules, now time.Time) evidence {
 		refused:  m.refused,
 		lifetime: r.lifetime,
 	}
+	// What the caller says now, over what was said before a restart.
 	if e.issued.IsZero() {
 		e.issued = known(m.issued, now)
 	}
@@ -162,18 +163,24 @@ func (m *memory) clear() bool {
 // the password is there to hear it. incident holds back what is no certainty.
 func (m *memory) refuse(cred Credential, r rules, now time.Time, present, incident bool) {
 	m.asked, m.held = now, now
+	// A refusal in the future is one of a clock that was set back: it counts
+	// from now, so that the dwell is never cut short.
 	if m.refused.IsZero() || m.refused.After(now) {
 		m.refused = now
 	}
+	// Final is final: not even new evidence changes the value that callers
+	// hold.
 	if m.verdict != nil && m.verdict.Confirmed {
 		return
 	}
 	e := m.evidence(cred, r, now)
 	certainty, reason := diagnose(e)
+	// The table's first row alone needs no dwell, and no quiet at Apple.
 	final := certainty == Certain
 	if !final && !incident {
 		final = r.dwell <= 0 || now.Sub(m.refused) >= r.dwell || present && !e.worked()
 	}
+	// Still in doubt: the same value as before.
 	if m.verdict != nil && !final {
 		return
 	}
@@ -278,12 +285,14 @@ func (m *memory) merge(o memory) {
 		case m.verdict == nil:
 			m.refused, m.asked, m.verdict = o.refused, o.asked, o.verdict
 		default:
+			// One refusal that two have met lasts since the earlier.
 			if o.refused.Before(m.refused) {
 				m.refused = o.refused
 			}
 			if o.asked.After(m.asked) {
 				m.asked = o.asked
 			}
+			// What another has confirmed is not doubted here.
 			if o.verdict.Confirmed && !m.verdict.Confirmed {
 				m.verdict = o.verdict
 			}
@@ -292,6 +301,7 @@ func (m *memory) merge(o memory) {
 	if m.verdict == nil || !m.last.After(m.refused) {
 		return
 	}
+	// Accepted after the last refusal: there is nothing left of it.
 	if m.last.After(m.asked) {
 		m.clear()
 		return

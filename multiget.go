@@ -27,10 +27,13 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 	for len(hrefs) > 0 {
 		batch := hrefs[:min(n, len(hrefs))]
 		hrefs = hrefs[len(batch):]
+		// One batch after another: changes are applied one at a time, and
+		// iCloud throttles whoever hurries.
 		left, err := l.multiget(u, batch, gone)
 		if err != nil && !single(err) {
 			return err
 		}
+		// Down to one card, the error is that card's own.
 		if err == nil || len(batch) == 1 {
 			for _, written := range left {
 				if err := l.notGot(written, err, gone); err != nil {
@@ -50,6 +53,7 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 // notGot notes that a card was asked for and not got. why is nil if the server
 // passed over it.
 func (l *listing) notGot(written string, why error, gone func(id string) error) error {
+	// A card whose row came twice, the second time with less, was handed out.
 	h, err := memberHref(l.client.gate, l.client.endpoint, []byte(written))
 	if err != nil || !l.first(h) {
 		return err
@@ -81,6 +85,7 @@ func single(err error) bool {
 		return false
 	}
 	switch re.StatusCode {
+	// Some servers answer the whole request with one member's status.
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone:
 		return true
 	}
@@ -109,6 +114,8 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(id string) erro
 		if err != nil {
 			return err
 		}
+		// Compared by decoded path: servers answer with other escapes than they
+		// were asked with.
 		if _, ok := asked[string(m.path)]; !ok || m.state == memberBare || m.state == memberNone {
 			return nil
 		}
@@ -123,6 +130,7 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(id string) erro
 		}
 		return nil
 	})
+	// In the order of the request, so that nothing depends on a map's.
 	for _, written := range batch {
 		h, _ := memberHref(l.client.gate, u, []byte(written))
 		if _, ok := asked[string(h.path)]; ok {

@@ -20,6 +20,8 @@ func davRequest(ctx context.Context, method string, u *url.URL, depth string, bo
 	if err != nil {
 		return nil, errBadURL
 	}
+	// u itself, not u parsed again: a path keeps the escapes that it came
+	// with.
 	req.URL = u
 	req.Header.Set("Content-Type", "application/xml; charset=utf-8")
 	if depth != "" {
@@ -43,6 +45,7 @@ func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, dep
 	if err != nil {
 		return nil, err
 	}
+	// A 200 is a portal's page or a proxy's; it is not an empty list.
 	if resp.StatusCode != http.StatusMultiStatus {
 		defer discard(resp)
 		return nil, refusal(resp)
@@ -83,6 +86,8 @@ func rows(resp *http.Response, f func(*dav.Row) error) error {
 func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
 	for {
 		row, err := d.Next()
+		// The decoder says EOF after the root element was closed, and never for
+		// an answer that merely ended.
 		if err == io.EOF {
 			return nil
 		}
@@ -103,11 +108,15 @@ func bodyError(req *http.Request, err error) error {
 	var syntax *dav.SyntaxError
 	var limit *dav.LimitError
 	switch {
+	// A connection that was cut, or a server that gave up: both look like
+	// this, and neither like the end of the list.
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err}
 	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
 		return fmt.Errorf("icloud: %s: the answer cannot be read: %w", req.Method, err)
 	}
+	// net/http reports some cancelled reads as its own errors; the caller asks
+	// for context.Canceled.
 	if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
 		err = errors.Join(ended, err)
 	}

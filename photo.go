@@ -41,6 +41,7 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 	if !ok || value == "" {
 		return nil, "", nil
 	}
+	// What the card says: MEDIATYPE in vCard 4.0, TYPE=JPEG before.
 	said := line.Param("MEDIATYPE")
 	if t := strings.ToLower(line.Param("TYPE")); said == "" && t != "" {
 		said = "image/" + strings.TrimPrefix(t, "image/")
@@ -52,8 +53,10 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 	case scheme == "http", scheme == "https":
 		data, said, err = c.fetchPhoto(ctx, value)
 		err = c.settle(ctx, err)
+	// cid: for one, which means a part of an e-mail.
 	case strings.EqualFold(line.Param("VALUE"), "uri"):
 		err = errors.New("icloud: the photo's address is of an unknown kind")
+	// With or without ENCODING=b: nothing else can be meant.
 	default:
 		data, err = decodeBase64(value)
 	}
@@ -74,6 +77,8 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 
 // fetchPhoto gets a photo from one of iCloud's hosts.
 func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, said string, err error) {
+	// The card's word, and so the word of whoever could write it: it passes the
+	// same gate as a server's.
 	u, err := c.gate.resolve(c.endpoint, address)
 	if err != nil {
 		return nil, "", err
@@ -124,12 +129,14 @@ func dataURI(s string) (data []byte, said string, err error) {
 // decodeBase64 decodes base64 as people fold it: white space anywhere, padding or
 // none.
 func decodeBase64(s string) ([]byte, error) {
+	// The padding is dropped too, since cards are found with and without.
 	compact := bytes.Map(func(r rune) rune {
 		if r == ' ' || r == '\t' || r == '\r' || r == '\n' || r == '=' {
 			return -1
 		}
 		return r
 	}, []byte(s))
+	// Before anything is allocated for it.
 	if base64.RawStdEncoding.DecodedLen(len(compact)) > maxPhoto {
 		return nil, errPhotoTooLarge
 	}

@@ -1,4 +1,5 @@
-// A new password for the same account.
+// A new password for the same account: tried beside the old one, and put in its
+// place only once it was accepted.
 
 package icloud
 
@@ -26,6 +27,7 @@ func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
 	if !same {
 		return errors.New("icloud: Reconnect with another Credential.AppleID")
 	}
+	// The Store may have the book, and what is known of this very password.
 	if err := c.recall(ctx); err != nil {
 		return err
 	}
@@ -43,6 +45,8 @@ func (c *Client) join(ctx context.Context, l *login) error {
 	ended := make(chan struct{})
 	c.mu.Lock()
 	c.reconnect = ended
+	// The same password once more: people do that. What is known of it is
+	// evidence still.
 	again := l.cred.Password.Reveal() == c.login.cred.Password.Reveal()
 	if again {
 		l.memory = c.login.memory
@@ -68,10 +72,15 @@ func (c *Client) join(ctx context.Context, l *login) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// From here on requests are sent with the new password. Those under way
+	// hold on to the old login, so that no refusal of it is taken for one of
+	// the new.
 	l.memory.accept(now())
 	c.login = l
 	c.throttle.succeeded()
 	c.counted.count(c.fleet, now(), false)
+	// Saved at once, not within the hour: other workers are latched until
+	// they read it.
 	c.kept.dirty, c.kept.urgent = true, true
 	return nil
 }
@@ -85,6 +94,8 @@ func (c *Client) refuseNew(ctx context.Context, l *login, again bool) error {
 	t := now()
 	_, incident := c.fleet.incident(t)
 	tell := false
+	// It is kept with the old one, so that the next Reconnect with the same
+	// wrong password, or a restart, knows it.
 	m, err := c.save(ctx, l, func(m *memory) {
 		m.refuse(l.cred, c.rules, t, true, incident)
 		if again && m.verdict.Confirmed && !m.told {

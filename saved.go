@@ -1,4 +1,6 @@
-// The form in which an account is saved.
+// The form in which an account is saved: one JSON object, with an entry for each
+// of the passwords that were tried last. Older and newer versions of this package
+// share it, so members are only ever added, and those that are not known are kept.
 
 package icloud
 
@@ -81,6 +83,8 @@ func unmarshalWith(data []byte, known any) (fields, error) {
 	if err := json.Unmarshal(data, &all); err != nil || all == nil {
 		return nil, errors.Join(errors.New("not an object"), err)
 	}
+	// What known would write is what it has fields for: no list of names that
+	// could be forgotten when a field is added.
 	text, err := json.Marshal(known)
 	if err != nil {
 		return nil, err
@@ -101,6 +105,7 @@ func marshalWith(known any, later fields) ([]byte, error) {
 	if err != nil || len(later) == 0 {
 		return text, err
 	}
+	// What this version knows wins over what is kept for another.
 	all := make(fields, len(later))
 	for name, value := range later {
 		all[name] = value
@@ -159,6 +164,8 @@ func (s *saved) entry(p Password) *entry {
 func (s *saved) put(p Password, m memory) {
 	e := s.entry(p)
 	if e == nil {
+		// A salt of its own for each password, so that two accounts with the same
+		// one do not show it.
 		e = &entry{Salt: make([]byte, 16)}
 		rand.Read(e.Salt) // never fails
 		e.Hash = hashPassword(p, e.Salt)
@@ -175,6 +182,8 @@ func (s *saved) put(p Password, m memory) {
 // hashPassword lets an old refusal be told from a new password. App-specific
 // passwords have 75 bits, more than can be guessed.
 func hashPassword(p Password, salt []byte) []byte {
+	// Not slow on purpose: 75 bits need no protection from guessing, and a
+	// worker that starts does this for each of its accounts.
 	mac := hmac.New(sha256.New, salt)
 	mac.Write([]byte(p.Reveal()))
 	return mac.Sum(nil)
@@ -193,6 +202,7 @@ func (e *entry) remember(m memory) {
 	e.Issued, e.AccountChanged = m.issued, m.changed
 	e.FirstAccepted, e.LastAccepted = m.first, m.last
 	e.Refused, e.Asked, e.Told = m.refused, m.asked, m.told
+	// The sentinel is saved by name; its text may change.
 	e.Verdict = nil
 	if v := m.verdict; v != nil {
 		e.Verdict = &verdict{
@@ -213,6 +223,8 @@ func (e *entry) memory(r rules) memory {
 		issued: e.Issued, changed: e.AccountChanged, first: e.FirstAccepted, last: e.LastAccepted,
 		refused: e.Refused, asked: e.Asked, told: e.Told,
 	}
+	// Another program may have written another zone, and AuthErrors are
+	// compared.
 	for _, t := range []*time.Time{&m.issued, &m.changed, &m.first, &m.last, &m.refused, &m.asked} {
 		*t = t.UTC()
 	}
@@ -222,6 +234,8 @@ func (e *entry) memory(r rules) memory {
 		m.refused, m.asked = time.Time{}, time.Time{}
 		return m
 	}
+	// Equal to the one before the restart, since every field comes back; a
+	// Certainty out of range would print as nothing.
 	m.verdict = &AuthError{
 		Err: reasons[v.Reason], Certainty: min(max(v.Certainty, Possible), Certain), Confirmed: v.Confirmed,
 		Refused: v.Refused.UTC(), Issued: v.Issued.UTC(), Expires: v.Expires.UTC(),

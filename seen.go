@@ -1,4 +1,5 @@
-// What a listing remembers of the cards that it has handed out: eight bytes each.
+// What a listing remembers of the cards that it has handed out: eight bytes each,
+// the only thing in a listing that grows with the book.
 
 package icloud
 
@@ -14,6 +15,8 @@ type hashSet struct {
 // find returns the slot that holds h, or the free one in which it belongs.
 func (s *hashSet) find(h uint64) int {
 	mask := len(s.slots) - 1
+	// Linear probing: the hashes are a keyed function's, so no server can
+	// make them collide, and neighbours share a cache line.
 	i := int(h>>1) & mask
 	for s.slots[i] != 0 && s.slots[i] != h {
 		i = (i + 1) & mask
@@ -42,6 +45,7 @@ func (s *hashSet) add(h uint64) bool {
 	return true
 }
 
+// grow doubles the table.
 func (s *hashSet) grow() {
 	old := s.slots
 	s.slots = make([]uint64, max(64, 1<<bits.Len(uint(len(old)))))

@@ -172,6 +172,7 @@ func (c *Client) recall(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept.loaded = true
+	// Under the lock together: no call sees the dates without the book.
 	c.absorb(s, c.login)
 	c.kept.saved = c.login.memory.last
 	// Whoever can write to the Store must not direct the password either.
@@ -206,6 +207,8 @@ func (c *Client) load(ctx context.Context) (*saved, error) {
 // caller holds c.mu.
 func (c *Client) absorb(s *saved, l *login) {
 	t := now()
+	// The credential's own dates are saved with the rest, for a caller who knows
+	// them only at the first time.
 	if issued := known(l.cred.Issued, t); !issued.IsZero() {
 		l.memory.issued = issued
 	}
@@ -246,6 +249,7 @@ func (c *Client) save(ctx context.Context, l *login, change func(*memory)) (memo
 	if c.book.url != nil {
 		s.Book, s.Home = c.book.url.String(), c.book.home.String()
 	}
+	// What changes from here on is not in what is being saved.
 	was := c.kept
 	c.kept.dirty, c.kept.urgent = false, false
 	c.mu.Unlock()
@@ -281,6 +285,8 @@ func (c *Client) saveDue(ctx context.Context) {
 	if c.kept.dirty && c.login.memory.status(c.login.cred, c.rules, t).State != c.reported {
 		c.kept.urgent = true // so that the next Client does not report it again
 	}
+	// An hour of acceptances can be lost with the process, and costs nothing
+	// but the precision of a date.
 	due := c.store != nil && c.kept.dirty && (c.kept.urgent || over(c.kept.saved, t, saveEvery))
 	urgent := c.kept.urgent
 	c.mu.Unlock()

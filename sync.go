@@ -1,5 +1,10 @@
 // Following changes: sync-collection (RFC 6578), or ETags compared where a server
 // has none.
+//
+// A run is a listing of what has changed. Each page of the server's answer names
+// cards, at times with their data; those without are fetched by multiget before
+// the next page is asked for. The token is the server's with the book's name
+// before it, or the book's state itself, so that a Client needs to remember nothing.
 
 package icloud
 
@@ -52,6 +57,7 @@ func (c *Client) Sync(ctx context.Context, since string, apply func(Change) erro
 	if _, ok := errors.AsType[*tokenError](err); ok {
 		err = ErrResync
 	}
+	// apply's error ended it, and is not to be hidden behind those of cards.
 	if s.applied != nil {
 		_ = c.settle(ctx, nil)
 		return since, s.applied
@@ -86,6 +92,8 @@ func (s *syncing) gone(id string) error { return s.change(Change{ID: id}) }
 func (s *syncing) run(u *url.URL) error {
 	s.book = u
 	t, ok := parseToken(s.since)
+	// No request is needed to know that a token is another book's; sent there,
+	// it might even be honored.
 	if !ok || s.since != "" && t.book != s.bookHash() {
 		return ErrResync
 	}
@@ -120,9 +128,12 @@ func (e *tokenError) Unwrap() error { return e.error }
 // collect asks for the changes since a token of the server's, page by page.
 func (s *syncing) collect(token string) error {
 	for range maxPages {
+		// With address-data: RFC 6578 does not forbid it, several servers send it,
+		// and iCloud is content not to.
 		resp, err := s.report(token, !s.bare)
 		if err != nil {
 			if token == "" && refusedEmpty(err) {
+				// No ErrResync: the caller would come back with the same "".
 				return s.compare(nil)
 			}
 			return s.refusal(token, err)
@@ -138,11 +149,14 @@ func (s *syncing) collect(token string) error {
 		case next == "" && token == "":
 			// Not a sync-collection, then: all cards, and no way on.
 			return s.compare(nil)
+		// A 207 without a token, after one that had some: whatever that is, it
+		// cannot be followed.
 		case next == "":
 			return ErrResync
 		case !more:
 			s.next = syncToken{book: s.bookHash(), server: next}.String()
 			return nil
+		// More is promised, but not by this token.
 		case next == token:
 			return errEndless
 		}
@@ -175,10 +189,12 @@ func (s *syncing) page(resp *http.Response, first bool) (next string, more bool,
 			return err
 		case m.state == memberThere && row.HasData && (len(row.Data) > 0 || row.TooLarge):
 			return s.card(m.href, row)
+		// Named alone, as iCloud does it: fetched below.
 		case m.state == memberThere, m.state == memberBare:
 			left = append(left, string(m.written))
 		case m.state == memberRefused:
 			s.refused(m)
+		// A first sync has nothing to delete, whatever tombstones it lists.
 		case m.state == memberGone && !first && s.first(m.href):
 			return s.gone(m.id())
 		}
@@ -215,10 +231,13 @@ func (s *syncing) refusal(token string, err error) error {
 	if !ok || token == "" {
 		return err
 	}
+	// Beyond doubt about the token, so the book need not be looked for.
 	if ce, ok := errors.AsType[*conditionError](err); ok && ce.condition == dav.ValidSyncToken || unsupported(err) {
 		return ErrResync
 	}
 	switch {
+	// The token's fault, or the book's that has moved: withBook finds out by
+	// the status in it, and what is left is ErrResync.
 	case refusesToken(re.StatusCode), re.StatusCode == http.StatusNotFound:
 		return &tokenError{err}
 	case re.StatusCode == http.StatusInternalServerError && s.breaksServer(token):
@@ -252,6 +271,7 @@ func (s *syncing) compare(old map[string]uint64) error {
 	var changed []string
 	err := s.etags(s.book, func(h href, row *dav.Row) error {
 		id, etag := h.id(), etagHash(row.ETag)
+		// Without an ETag there is no telling, so it is fetched.
 		if was, known := old[id]; !known || was != etag || etag == 0 {
 			changed = append(changed, string(h.written))
 		}
@@ -261,6 +281,7 @@ func (s *syncing) compare(old map[string]uint64) error {
 	if err != nil {
 		return err
 	}
+	// Deleted between the two requests.
 	err = s.fetch(s.book, changed, getBatch, func(id string) error {
 		delete(state, id)
 		if _, known := old[id]; !known {
@@ -269,6 +290,7 @@ func (s *syncing) compare(old map[string]uint64) error {
 		delete(old, id)
 		return s.gone(id)
 	})
+	// The deletions come last, once everything else is known.
 	if err != nil || len(s.failed) > 0 {
 		// A card that the server refused to name is not a card deleted.
 		return err
@@ -313,6 +335,8 @@ func (t syncToken) String() string {
 	if t.etags == nil {
 		return serverToken + "." + t.book + "." + t.server
 	}
+	// Sorted, so that neighbours share what flate can leave out; the hashes, which
+	// are noise to it, stand apart.
 	ids := slices.Sorted(maps.Keys(t.etags))
 	raw := binary.AppendUvarint(nil, uint64(len(ids)))
 	for _, id := range ids {
@@ -351,11 +375,14 @@ func parseToken(s string) (t syncToken, ok bool) {
 	if err != nil {
 		return t, false
 	}
+	// A token is the caller's to keep, and so outside input.
 	raw, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxToken))
 	if err != nil {
 		return t, false
 	}
 	n, used := binary.Uvarint(raw)
+	// Each ID takes a byte at least: no count can ask for more memory than
+	// the token brings.
 	if used <= 0 || n > uint64(len(raw)) {
 		return t, false
 	}

@@ -35,6 +35,8 @@ func (t *throttle) note(resp *http.Response, now time.Time) time.Duration {
 		return 0
 	}
 	wait, ok := retryAfter(resp.Header.Get("Retry-After"), now)
+	// Without a Retry-After nothing is withheld: the caller's own schedule
+	// is as good a guess as ours.
 	if !ok {
 		return 0
 	}
@@ -47,6 +49,8 @@ func (t *throttle) note(resp *http.Response, now time.Time) time.Duration {
 		floor = minWait << (t.times - 1)
 	}
 	wait = min(max(wait, floor), maxWait)
+	// A shorter wait does not cut a longer one short: they may come from
+	// different hosts of one service.
 	if until := now.Add(wait); until.After(t.until) {
 		t.until, t.status = until, resp.StatusCode
 	}
@@ -59,6 +63,8 @@ func (t *throttle) succeeded() { t.times = 0 }
 // withheld returns the error of a request that must not be sent at now, or nil.
 func (t *throttle) withheld(method string, now time.Time) error {
 	left := t.until.Sub(now)
+	// Both times have a monotonic reading: a clock that is set back in between
+	// makes the wait no longer.
 	if left <= 0 {
 		return nil
 	}
@@ -72,6 +78,7 @@ func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
 	if header != "" && strings.Trim(header, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(header, 10, 64)
+		// More digits than an int64 holds are a long time, not an error.
 		if err != nil || seconds > int64(maxWait/time.Second) {
 			return maxWait, true
 		}

@@ -1,4 +1,6 @@
-// One card at a time: Contact, Put, Delete, and Contact.Edit.
+// One card at a time: Contact, Put, Delete, and Contact.Edit. go-webdav can send
+// none of the preconditions without which a write loses somebody else's change, so
+// these go through do like everything else.
 
 package icloud
 
@@ -22,6 +24,8 @@ import (
 // Contact gets one card. A *ResponseError with status 404 says that the address
 // book, which was looked for again, has no card of that ID.
 func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
+	// Before the book is looked for: an ID that cannot be sent is not worth a
+	// request.
 	if _, err := memberURL(c.endpoint, id); err != nil {
 		return nil, err
 	}
@@ -42,6 +46,7 @@ func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, e
 		return nil, err
 	}
 	defer discard(resp)
+	// One byte more than allowed tells too long from just right.
 	data, err := io.ReadAll(io.LimitReader(resp.Body, dav.MaxCard+1))
 	switch {
 	case err != nil:
@@ -68,9 +73,11 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 	if _, err := memberURL(c.endpoint, id); err != nil {
 		return "", err
 	}
+	// A server might take it, and then the card is gone.
 	if len(card) == 0 {
 		return "", errors.New("icloud: an empty card")
 	}
+	// RFC 9110, section 13.1.2; asked for by RFC 6352, section 6.3.2.
 	precondition := http.Header{"If-None-Match": {"*"}}
 	if etag != "" {
 		if precondition, err = ifMatch(etag); err != nil {
@@ -82,6 +89,7 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 		if err != nil {
 			return err
 		}
+		// RFC 6352, section 6.3.2.3: none if the server has changed the card.
 		newETag = strings.TrimSpace(resp.Header.Get("ETag"))
 		discard(resp)
 		return nil
@@ -142,6 +150,7 @@ func (c *Client) member(ctx context.Context, method string, book *url.URL, id st
 	if err != nil {
 		return nil, errBadURL
 	}
+	// As the server wrote it, not as net/url would.
 	req.URL = u
 	for name, values := range header {
 		req.Header[name] = values
@@ -151,6 +160,7 @@ func (c *Client) member(ctx context.Context, method string, book *url.URL, id st
 	}
 	resp, err := c.do(req, ordinary)
 	if err != nil {
+		// A GET that was lost can be repeated, and nothing is unknown.
 		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
 			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
 		}
@@ -158,6 +168,7 @@ func (c *Client) member(ctx context.Context, method string, book *url.URL, id st
 	}
 	status := resp.StatusCode
 	switch {
+	// A page is a portal's, and a card that seems to be one would be kept.
 	case status == http.StatusOK && !isPage(resp):
 		return resp, nil
 	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
@@ -176,6 +187,7 @@ func (c *Client) member(ctx context.Context, method string, book *url.URL, id st
 		}
 	}
 	discard(resp)
+	// Without a precondition of ours, a 412 is about something else.
 	if status == http.StatusPreconditionFailed && header != nil {
 		return nil, ErrConflict
 	}
