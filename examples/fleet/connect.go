@@ -36,7 +36,7 @@ func (f *fleet) connect(ctx context.Context, cred icloud.Credential) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO accounts (apple_id, password, issued) VALUES ($1, $2, $3)
 			ON CONFLICT (apple_id) DO UPDATE SET password = excluded.password, issued = excluded.issued,
-				generation = accounts.generation + 1, state = 'active', due = now()
+				generation = accounts.generation + 1, state = 'active', hold = NULL, due = now()
 			RETURNING id`, cred.AppleID, sealed, cred.Issued).Scan(&id)
 		if err != nil {
 			return err

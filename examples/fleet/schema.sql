@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS accounts (
 	expires    timestamptz,                    -- estimated; warn the owner before
 	token      text NOT NULL DEFAULT '',       -- of icloud.Client.Sync; goes with the contacts
 	synced     timestamptz,                    -- "last updated", for the owner to see
+	hold       timestamptz,                    -- a doubted password is not asked about before
 	due        timestamptz NOT NULL DEFAULT now()
 );
 

@@ -57,6 +57,9 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	if err == nil {
 		return nil
 	}
+	if errors.Is(err, errHeld) {
+		return later(a.hold)
+	}
 	// The package's errors name neither accounts, nor cards, nor passwords.
 	_, incident := w.options.Fleet.Incident()
 	log.WarnContext(ctx, "not synced", "err", err, "state", a.state(), "incident", incident)
@@ -77,15 +80,17 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 		// requests for an answer that counts no more than this one. So a dead
 		// password costs 4 requests at most, however many workers there are: 2
 		// of a worker that meets it for the first time, now and then, and less
-		// of one that has met it before.
-		if err := w.setState(ctx, w.pool, a); err != nil {
-			return err
-		}
+		// of one that has met it before. The row holds back a worker that gets
+		// the job of one that was killed before it could snooze.
 		wait := time.Until(refusal.Refused.Add(w.dwell))
 		if wait <= 0 {
 			wait = w.retry // that could decide, but for an incident at Apple
 		}
-		return later(max(wait, time.Minute)) // the Client asks no sooner
+		wait = max(wait, time.Minute) // the Client asks no sooner
+		if err := w.setState(ctx, w.pool, a, wait); err != nil {
+			return err
+		}
+		return later(wait)
 	case answered && answer.RetryAfter > 0:
 		return later(answer.RetryAfter)
 	}
@@ -104,8 +109,13 @@ type account struct {
 	cred       icloud.Credential
 	generation int
 	token      string
+	hold       time.Duration // how long not to ask
 	client     *icloud.Client
 }
+
+// errHeld says that another attempt has found the password doubted, and that it
+// is too early for the next.
+var errHeld = errors.New("held")
 
 func (a *account) state() string {
 	if a.client == nil {
@@ -129,10 +139,15 @@ func (w *syncWorker) sync(ctx context.Context, job *river.Job[syncArgs], fresh b
 	// has taken the first one for dead. When its process is, PostgreSQL rolls
 	// back, and the lock is gone.
 	var sealed []byte
-	err = tx.QueryRow(ctx, `SELECT apple_id, password, issued, generation, token FROM accounts WHERE id = $1 FOR NO KEY UPDATE`, a.id).
-		Scan(&a.cred.AppleID, &sealed, &a.cred.Issued, &a.generation, &a.token)
+	err = tx.QueryRow(ctx, `
+		SELECT apple_id, password, issued, generation, token, greatest(coalesce(hold - now(), '0'), '0')
+		FROM accounts WHERE id = $1 FOR NO KEY UPDATE`, a.id).
+		Scan(&a.cred.AppleID, &sealed, &a.cred.Issued, &a.generation, &a.token, &a.hold)
 	if err != nil {
 		return a, err
+	}
+	if a.hold > 0 {
+		return a, errHeld
 	}
 	if a.cred.Password, err = w.sealer.open(sealed, a.cred.AppleID); err != nil {
 		return a, err
@@ -173,7 +188,7 @@ func (w *syncWorker) sync(ctx context.Context, job *river.Job[syncArgs], fresh b
 	if _, err := tx.Exec(ctx, `UPDATE accounts SET token = $2, synced = now() WHERE id = $1`, a.id, next); err != nil {
 		return a, err
 	}
-	if err := w.setState(ctx, tx, a); err != nil {
+	if err := w.setState(ctx, tx, a, 0); err != nil {
 		return a, err
 	}
 	// The job ends in the transaction too: it is over when its outcome shows, and
@@ -211,16 +226,18 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// setState shows the account's owner how it stands, unless they have reconnected it
-// meanwhile: that is pgx.ErrNoRows.
-func (w *syncWorker) setState(ctx context.Context, on querier, a *account) error {
+// setState shows the account's owner how it stands, and holds the next attempt back,
+// unless they have reconnected it meanwhile: that is pgx.ErrNoRows.
+func (w *syncWorker) setState(ctx context.Context, on querier, a *account, hold time.Duration) error {
 	status := a.client.Status()
 	var expires *time.Time
 	if !status.Expires.IsZero() {
 		expires = &status.Expires
 	}
-	return on.QueryRow(ctx, `UPDATE accounts SET state = $3, expires = $4 WHERE id = $1 AND generation = $2 RETURNING id`,
-		a.id, a.generation, status.State.String(), expires).Scan(&a.id)
+	return on.QueryRow(ctx, `
+		UPDATE accounts SET state = $3, expires = $4, hold = now() + $5::interval
+		WHERE id = $1 AND generation = $2 RETURNING id`,
+		a.id, a.generation, status.State.String(), expires, hold).Scan(&a.id)
 }
 
 // signOut asks the account's owner for a new password, once, and ends the job.
@@ -230,7 +247,7 @@ func (w *syncWorker) setState(ctx context.Context, on querier, a *account) error
 // key makes it exactly once.
 func (w *syncWorker) signOut(ctx context.Context, a *account, refusal *icloud.AuthError) error {
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
-		if err := w.setState(ctx, tx, a); err != nil {
+		if err := w.setState(ctx, tx, a, 0); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, `
