@@ -5,6 +5,7 @@ package icloud
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/emersion/go-webdav/carddav"
 )
@@ -23,14 +24,23 @@ func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
 	if err = c.settle(ctx, err); err != nil {
 		return nil, err
 	}
-	return carddav.NewClient(webdavClient{c}, b.home.String())
+	return carddav.NewClient(webdavClient{c, b.home}, b.home.String())
 }
 
 // webdavClient is a webdav.HTTPClient.
-type webdavClient struct{ client *Client }
+type webdavClient struct {
+	client *Client
+	home   *url.URL
+}
 
 func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
+	if dirPath(req.URL.Path) == w.home.Path {
+		// go-webdav joins paths, which costs the home its slash; some servers
+		// know it with one alone.
+		req = req.WithContext(ctx) // a copy
+		req.URL = w.home
+	}
 	resp, err := w.client.do(req, ordinary)
 	if err == nil && resp.StatusCode/100 != 2 {
 		// go-webdav would put the text of the answer into its error.

@@ -131,10 +131,11 @@ type listing struct {
 	dir  string   // of the book, decoded
 	at   *url.URL // whose dir it is
 
-	failed  cardErrors
-	decoder *dav.Decoder
-	reader  vcf.Reader
-	scratch []byte
+	failed   cardErrors
+	refusals int // of single cards, in a row
+	decoder  *dav.Decoder
+	reader   vcf.Reader
+	scratch  []byte
 }
 
 func newListing(c *Client, ctx context.Context, emit func(*Contact) error) *listing {
@@ -227,7 +228,7 @@ func (l *listing) query(u *url.URL) error {
 // a time, so that one that breaks an answer does not take many others with it.
 func (l *listing) rest(u *url.URL, n int) error {
 	var left []string
-	err := l.etags(u, func(h href, _ *dav.Row) error {
+	listed := l.etags(u, func(h href, _ *dav.Row) error {
 		// Only those that are missing. A card that was renamed meanwhile counts as
 		// one.
 		if !l.seen.has(l.idHash(h)) {
@@ -235,10 +236,14 @@ func (l *listing) rest(u *url.URL, n int) error {
 		}
 		return nil
 	})
-	if err != nil {
+	// If this answer breaks as well, what it named until then is worth having.
+	if _, broken := errors.AsType[*dav.SyntaxError](listed); listed != nil && !broken {
+		return listed
+	}
+	if err := l.fetch(u, left, n, nil); err != nil {
 		return err
 	}
-	return l.fetch(u, left, n, nil)
+	return listed
 }
 
 // etags calls f with each member of the book at u.
@@ -318,8 +323,8 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	// The book's own row. iCloud sends it without the slash, and without a
 	// resource type.
 	if h.of(at) {
-		if row.Status >= 300 {
-			return member{}, &ResponseError{Method: method, StatusCode: row.Status}
+		if status := refusedBook(row); status != 0 {
+			return member{}, &ResponseError{Method: method, StatusCode: status}
 		}
 		return member{state: memberNone}, nil
 	}
@@ -349,6 +354,19 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 		m.state, m.status = memberRefused, &ResponseError{Method: method, StatusCode: max(refused, 0)}
 	}
 	return m, nil
+}
+
+// refusedBook returns the status with which the book's own row refuses the whole
+// book, or 0. A collection need not have any of the properties, but is then said
+// not to: 404.
+func refusedBook(row *dav.Row) int {
+	switch {
+	case row.Status >= 300:
+		return row.Status
+	case row.PropStatus >= 400 && row.PropStatus != http.StatusNotFound && row.ETag == nil && !row.HasData && !row.Collection:
+		return row.PropStatus
+	}
+	return 0
 }
 
 // refused notes that the server did not give out a card.
@@ -413,9 +431,10 @@ func (l *listing) first(h href) bool {
 	return false
 }
 
-// idHash is of the decoded ID, in which all spellings are one.
+// idHash is of the decoded ID, in which all spellings are one. It is cut off before
+// it is decoded: a name may hold a slash as %2F.
 func (l *listing) idHash(h href) uint64 {
-	return maphash.Bytes(l.seed, h.path[bytes.LastIndexByte(h.path, '/')+1:])
+	return maphash.Bytes(l.seed, decoded(nameOf(h.written)))
 }
 
 // contact makes the Contact of a row: what it keeps is copied here, once.

@@ -392,17 +392,41 @@ func TestContactsRest(t *testing.T) {
 	}
 }
 
+// A name may hold a slash, escaped, and is another than what follows the slash.
+func TestContactsSlashInName(t *testing.T) {
+	t.Parallel()
+	client := onBook(t, func(*http.Request, string) *http.Response {
+		return answer(207, multistatus(row("/book/a%2Fb.vcf", card("a")), row("/book/b.vcf", card("b"))))
+	})
+	if contacts, err := list(t, client); err != nil || ids(contacts) != "a%2Fb.vcf b.vcf" {
+		t.Errorf("got %q, %v", ids(contacts), err)
+	}
+}
+
+// Where the list of names breaks as well, what it names until then is got.
+func TestContactsBrokenNames(t *testing.T) {
+	t.Parallel()
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		switch {
+		case r.Method == "PROPFIND":
+			return answer(207, multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1"), etagRow("/book/c&d.vcf", "1"), etagRow("/book/z.vcf", "1")))
+		case strings.Contains(body, "multiget"):
+			return answer(207, multistatus(row("/book/b.vcf", card("b"))))
+		}
+		return answer(207, multistatus(row("/book/a.vcf", card("a")), row("/book/c&d.vcf", card("c")), row("/book/b.vcf", card("b"))))
+	})
+	if contacts, err := list(t, client); err == nil || ids(contacts) != "a.vcf b.vcf" {
+		t.Errorf("got %q, %v", ids(contacts), err)
+	}
+}
+
 // Discovery that finds nothing says what is missing.
 func TestDiscoveryFindsNothing(t *testing.T) {
 	t.Parallel()
 	principal := multistatus("<response><href>/</href><propstat><prop><current-user-principal><href>/p/</href></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>")
 	home := multistatus(`<response><href>/p/</href><propstat><prop><addressbook-home-set xmlns="urn:ietf:params:xml:ns:carddav"><href xmlns="DAV:">/h/</href></addressbook-home-set></prop><status>HTTP/1.1 200 OK</status></propstat></response>`)
 	empty := multistatus()
-	tests := []struct {
-		name                  string
-		principal, home, book string
-		want                  string
-	}{
+	tests := []struct{ name, principal, home, book, want string }{
 		{"no principal", empty, home, bookAnswer, "current-user-principal"},
 		{"unauthenticated", multistatus("<response><href>/</href><propstat><prop><current-user-principal><unauthenticated/></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>"), home, bookAnswer, "current-user-principal"},
 		{"no home", principal, empty, bookAnswer, "addressbook-home-set"},
@@ -413,6 +437,8 @@ func TestDiscoveryFindsNothing(t *testing.T) {
 		{"home elsewhere", principal, strings.Replace(home, "/h/", "//attacker.test/h/", 1), bookAnswer, "refused"},
 		{"book elsewhere", principal, home, strings.Replace(bookAnswer, "/book/", "http://dav.example.test/book/", 1), "refused"},
 	}
+	homes := strings.Replace(home, "</addressbook-home-set>", `<href xmlns="DAV:">//attacker.test/h/</href></addressbook-home-set>`, 1)
+	tests = append(tests, struct{ name, principal, home, book, want string }{"one of two homes elsewhere", principal, homes, bookAnswer, ""})
 	for _, test := range tests {
 		client, err := icloud.New(icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("secret")}, &icloud.Options{
 			Endpoint: "https://dav.example.test",
@@ -433,6 +459,12 @@ func TestDiscoveryFindsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		contacts, err := list(t, client)
+		if test.want == "" {
+			if err != nil {
+				t.Errorf("%s: got %v", test.name, err)
+			}
+			continue
+		}
 		if err == nil || len(contacts) > 0 || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want one about %q", test.name, err, test.want)
 		}

@@ -290,6 +290,7 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 	}
 	defer resp.Body.Close()
 	var homes []*url.URL
+	var foreign error
 	status := 0
 	err = rows(resp, func(row *dav.Row) error {
 		if row.Status >= 300 {
@@ -299,7 +300,8 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 			// Untrusted: this is where a server could send the password anywhere.
 			home, err := c.gate.resolve(resp.Request.URL, string(href))
 			if err != nil {
-				return err
+				foreign = err // of no use, but another may be
+				continue
 			}
 			homes = append(homes, home)
 		}
@@ -310,6 +312,8 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 		return nil, err
 	case len(homes) > 0:
 		return homes, nil
+	case foreign != nil:
+		return nil, foreign
 	case status != 0:
 		return nil, &ResponseError{Method: resp.Request.Method, StatusCode: status}
 	}

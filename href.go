@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // href names a member of an address book. Decoding one and encoding it again
@@ -41,14 +42,19 @@ func memberHref(g gate, u *url.URL, written []byte) (href, error) {
 		written = []byte(v.RequestURI())
 	}
 	// '?' and '#' are not cut off: servers write them raw in names.
-	path := written
-	if bytes.IndexByte(path, '%') >= 0 {
-		// A '%' that escapes nothing is a character of the name.
-		if decoded, err := url.PathUnescape(string(path)); err == nil {
-			path = []byte(decoded)
-		}
+	return href{written, decoded(written)}, nil
+}
+
+// decoded returns a path without its escapes; path itself if it has none.
+func decoded(path []byte) []byte {
+	if bytes.IndexByte(path, '%') < 0 {
+		return path
 	}
-	return href{written, path}, nil
+	plain, err := url.PathUnescape(string(path))
+	if err != nil {
+		return path // a '%' that escapes nothing is a character of the name
+	}
+	return []byte(plain)
 }
 
 // id returns the ID of the member.
@@ -75,8 +81,9 @@ var errBadID = errors.New("icloud: not the ID of a card")
 // is sent as it is written, but for bytes that no URL can hold; one that names
 // no card, or something outside the book, is refused.
 func memberURL(u *url.URL, id string) (*url.URL, error) {
-	name, err := url.PathUnescape(id)
-	if err != nil || strings.ContainsAny(id, "/?#") || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	escaped := escapeRest(id)
+	name, err := url.PathUnescape(escaped)
+	if err != nil || strings.ContainsAny(id, "/?#") || strings.ContainsFunc(name, unicode.IsControl) {
 		return nil, errBadID
 	}
 	// A server may decode a slash before it looks at the path.
@@ -90,7 +97,7 @@ func memberURL(u *url.URL, id string) (*url.URL, error) {
 	}
 	v := *u
 	// RawPath is what is sent, as long as it is an encoding of Path.
-	v.RawPath = dirPath(u.EscapedPath()) + escapeRest(id)
+	v.RawPath = dirPath(u.EscapedPath()) + escaped
 	v.Path = dirPath(u.Path) + name
 	v.RawQuery, v.ForceQuery = "", false
 	return &v, nil
@@ -100,13 +107,18 @@ func memberURL(u *url.URL, id string) (*url.URL, error) {
 // (RFC 3986, section 3.3), and leaves what is escaped already.
 func escapeRest(segment string) string {
 	var b strings.Builder
-	for _, c := range []byte(segment) {
+	for i, c := range []byte(segment) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("%-._~!$&'()*+,;=:@", c) >= 0:
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0,
+			c == '%' && i+2 < len(segment) && isHex(segment[i+1]) && isHex(segment[i+2]):
 			b.WriteByte(c)
 		default:
 			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
 	return b.String()
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

@@ -20,9 +20,13 @@ const (
 	restBatch = 20
 )
 
+// maxRefusals is how many cards in a row a server may refuse one by one before it
+// is taken to refuse the report itself.
+const maxRefusals = 10
+
 // fetch gets the cards with these hrefs from the book at u, as written, in
 // batches of n. Each is handed out, or noted as failed, or given to gone, if that
-// is not nil, because the server says 404. An error ends it.
+// is not nil, because a row of the server's says 404. An error ends it.
 func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) error) error {
 	for len(hrefs) > 0 {
 		batch := hrefs[:min(n, len(hrefs))]
@@ -30,42 +34,44 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 		// One batch after another: changes are applied one at a time, and
 		// iCloud throttles whoever hurries.
 		left, err := l.multiget(u, batch, gone)
-		if err != nil && !single(err) {
+		switch {
+		case err == nil:
+			l.refusals = 0
+		case !single(err):
 			return err
-		}
-		// Down to one card, the error is that card's own.
-		if err == nil || len(batch) == 1 {
-			for _, written := range left {
-				if err := l.notGot(written, err, gone); err != nil {
-					return err
-				}
+		case len(batch) > 1:
+			// Something in the batch spoils it for the others: half of it at a
+			// time finds the one in few requests.
+			if err := l.fetch(u, left, (len(batch)+1)/2, gone); err != nil {
+				return err
 			}
 			continue
+		default:
+			if l.refusals++; l.refusals > maxRefusals {
+				return err
+			}
 		}
-		// Something in the batch spoils it for the others.
-		if err := l.fetch(u, left, 1, gone); err != nil {
-			return err
+		for _, written := range left {
+			if err := l.notGot(written, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // notGot notes that a card was asked for and not got. why is nil if the server
-// passed over it.
-func (l *listing) notGot(written string, why error, gone func(id string) error) error {
-	// A card whose row came twice, the second time with less, was handed out.
+// passed over it. A status of the whole answer is never taken for the card's own:
+// a 404 may be about a book that has moved, and then nothing is gone.
+func (l *listing) notGot(written string, why error) error {
 	h, err := memberHref(l.client.gate, l.client.endpoint, []byte(written))
+	// A card whose row came twice, the second time with less, was handed out.
 	if err != nil || !l.first(h) {
 		return err
 	}
-	re, ok := errors.AsType[*ResponseError](why)
-	switch {
+	switch re, ok := errors.AsType[*ResponseError](why); {
 	case why == nil:
 		l.fail(h.id(), errCardMissing)
-	case ok && (re.StatusCode == http.StatusNotFound || re.StatusCode == http.StatusGone):
-		if gone != nil {
-			return gone(h.id())
-		}
 	case ok:
 		l.fail(h.id(), re)
 	default:
@@ -81,15 +87,7 @@ func single(err error) bool {
 		return true
 	}
 	re, ok := errors.AsType[*ResponseError](err)
-	if !ok || re.Withheld {
-		return false
-	}
-	switch re.StatusCode {
-	// Some servers answer the whole request with one member's status.
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusGone:
-		return true
-	}
-	return false
+	return ok && re.StatusCode == http.StatusBadRequest && !re.Withheld
 }
 
 // multiget asks for some cards at once, and returns the hrefs of those that the
@@ -116,10 +114,14 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(id string) erro
 		}
 		// Compared by decoded path: servers answer with other escapes than they
 		// were asked with.
-		if _, ok := asked[string(m.path)]; !ok || m.state == memberBare || m.state == memberNone {
+		written, ok := asked[string(m.path)]
+		if !ok || m.state == memberBare || m.state == memberNone {
 			return nil
 		}
 		delete(asked, string(m.path))
+		// Under the ID by which it was first named, whatever is written here:
+		// that is the one by which a deletion will name it.
+		m.written = []byte(written)
 		switch {
 		case m.state == memberThere:
 			return l.card(m.href, row)

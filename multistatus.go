@@ -85,6 +85,11 @@ func rows(resp *http.Response, f func(*dav.Row) error) error {
 // eachRow calls f with each row that d, which reads the answer's body, has left.
 func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
 	for {
+		// What has arrived already is not handed out any more once the caller
+		// has given up.
+		if err := resp.Request.Context().Err(); err != nil {
+			return transportError(resp.Request.Method, err)
+		}
 		row, err := d.Next()
 		// The decoder says EOF after the root element was closed, and never for
 		// an answer that merely ended.

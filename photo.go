@@ -25,6 +25,10 @@ var (
 	errPhotoUnread   = errors.New("icloud: the photo cannot be decoded")
 )
 
+// unescaped undoes what vCard does to text, and some servers to addresses, where a
+// backslash can mean nothing else. Base64 has none.
+var unescaped = strings.NewReplacer(`\:`, ":", `\,`, ",", `\;`, ";", `\\`, `\`)
+
 // Photo returns a contact's photo and its media type, which is sniffed, such as
 // "image/jpeg"; nil without an error if the card has none. It costs a request if
 // the card has the photo's address in place of the photo, as iCloud's own cards
@@ -36,8 +40,7 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 		return nil, "", errors.New("icloud: Photo of a nil Contact")
 	}
 	line, ok := vcf.Find(contact.VCard, "PHOTO")
-	// Some servers escape the colons of addresses.
-	value := strings.TrimSpace(strings.ReplaceAll(string(line.Value), `\:`, ":"))
+	value := strings.TrimSpace(unescaped.Replace(string(line.Value)))
 	if !ok || value == "" {
 		return nil, "", nil
 	}
@@ -65,7 +68,7 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 	}
 	mediaType = http.DetectContentType(data)
 	if !strings.HasPrefix(mediaType, "image/") {
-		if strings.HasPrefix(mediaType, "text/") {
+		if strings.HasPrefix(mediaType, "text/") && !strings.HasPrefix(said, "image/svg") {
 			return nil, "", errPhotoUnread // a page that says why there is none
 		}
 		if strings.HasPrefix(said, "image/") {
@@ -101,6 +104,8 @@ func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, s
 		return nil, "", bodyError(req, err)
 	case len(data) > maxPhoto:
 		return nil, "", errPhotoTooLarge
+	case len(data) == 0:
+		return nil, "", errPhotoUnread // the card says that there is one
 	}
 	return data, resp.Header.Get("Content-Type"), nil
 }

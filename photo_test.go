@@ -46,6 +46,8 @@ func TestPhotoInline(t *testing.T) {
 		{"in a group", "item1.photo;encoding=b:" + strings.TrimRight(text, "=") + "\r\n", jpeg, "image/jpeg", false},
 		{"data URI", fold("PHOTO:data:image/jpeg;base64,"+text) + "\r\n", jpeg, "image/jpeg", false},
 		{"data URI, escaped", "PHOTO;VALUE=uri:data:image/png,%89PNG%0D%0A%1A%0A\r\n", []byte("\x89PNG\r\n\x1a\n"), "image/png", false},
+		{"data URI, as text is escaped", fold(`PHOTO:data:image/jpeg\;base64\,`+text) + "\r\n", jpeg, "image/jpeg", false},
+		{"data URI, drawn", "PHOTO:data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>\r\n", []byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml", false},
 		{"the type lies", "PHOTO;ENCODING=b;TYPE=PNG:" + text + "\r\n", jpeg, "image/jpeg", false},
 		{"a type that cannot be sniffed", "PHOTO;ENCODING=b;TYPE=HEIC:" + base64.StdEncoding.EncodeToString([]byte{0, 1, 2, 3, 250}) + "\r\n", []byte{0, 1, 2, 3, 250}, "image/heic", false},
 		{"junk", "PHOTO;ENCODING=b:!!!\r\n", nil, "", true},
@@ -86,6 +88,7 @@ func TestPhotoURI(t *testing.T) {
 	for name, fault := range map[string]icloudtest.Fault{
 		"401":    icloudtest.Unauthorized,
 		"404":    icloudtest.Status(404),
+		"empty":  icloudtest.Status(200),
 		"portal": icloudtest.CaptivePortal,
 		"cut":    icloudtest.Cut(10),
 		"reset":  icloudtest.Reset,

@@ -138,12 +138,18 @@ func (s *syncing) collect(token string) error {
 			}
 			return s.refusal(token, err)
 		}
-		next, more, err := s.page(resp, token == "")
+		next, more, err := s.page(resp, token)
 		switch _, broken := errors.AsType[*dav.SyntaxError](err); {
 		case broken && !s.bare:
 			// One of the cards may have broken the answer.
 			s.bare = true
 			continue
+		case broken && token == "":
+			// Or one of the names, which another report may write better.
+			return s.compare(nil)
+		case broken:
+			// No change after this token can be read: it is of no more use.
+			return ErrResync
 		case err != nil:
 			return err
 		case next == "" && token == "":
@@ -174,8 +180,8 @@ func (s *syncing) report(token string, data bool) (*http.Response, error) {
 	return s.client.multistatus(s.ctx, "REPORT", s.book, "0", dav.SyncCollection(token, data))
 }
 
-// page applies the changes of one answer.
-func (s *syncing) page(resp *http.Response, first bool) (next string, more bool, err error) {
+// page applies the changes of one answer to a token.
+func (s *syncing) page(resp *http.Response, token string) (next string, more bool, err error) {
 	defer resp.Body.Close()
 	var left []string
 	err = s.rows(resp, func(row *dav.Row) error {
@@ -186,7 +192,8 @@ func (s *syncing) page(resp *http.Response, first bool) (next string, more bool,
 		m, err := s.member(resp, row)
 		switch {
 		case err != nil:
-			return err
+			// A refusal that hides in a 207 may be the token's, too.
+			return s.refusal(token, err)
 		case m.state == memberThere && row.HasData && (len(row.Data) > 0 || row.TooLarge):
 			return s.card(m.href, row)
 		// Named alone, as iCloud does it: fetched below.
@@ -195,7 +202,7 @@ func (s *syncing) page(resp *http.Response, first bool) (next string, more bool,
 		case m.state == memberRefused:
 			s.refused(m)
 		// A first sync has nothing to delete, whatever tombstones it lists.
-		case m.state == memberGone && !first && s.first(m.href):
+		case m.state == memberGone && token != "" && s.first(m.href):
 			return s.gone(m.id())
 		}
 		return nil

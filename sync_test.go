@@ -1,10 +1,12 @@
 package icloud_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -274,7 +276,7 @@ func TestSyncMultigetRows(t *testing.T) {
 		failed         string
 	}{
 		{"as asked", row("/book/a%20b.vcf", card("a")) + row("/book/c.vcf", card("c")), "a%20b.vcf c.vcf", ""},
-		{"decoded", row("/book/a b.vcf", card("a")) + row("/book/%63.vcf", card("c")), "%63.vcf a b.vcf", ""},
+		{"decoded", row("/book/a b.vcf", card("a")) + row("/book/%63.vcf", card("c")), "a%20b.vcf c.vcf", ""},
 		{"twice", row("/book/c.vcf", card("c")) + row("/book/c.vcf", card("c")) + row("/book/a%20b.vcf", card("a")), "a%20b.vcf c.vcf", ""},
 		{"unrequested", row("/book/z.vcf", card("z")) + statusRow("/book/y.vcf", 500) + row("/book/c.vcf", card("c")) + row("/book/a%20b.vcf", card("a")), "a%20b.vcf c.vcf", ""},
 		{"one never answered", row("/book/c.vcf", card("c")), "c.vcf", "a%20b.vcf"},
@@ -311,6 +313,184 @@ func TestSyncMultigetRows(t *testing.T) {
 				t.Errorf("%s: again: %v", test.name, err)
 			}
 		}
+	}
+}
+
+// A status of a whole multiget is the book's, or the server's: it deletes nothing,
+// and hides nothing.
+func TestMultigetRefused(t *testing.T) {
+	t.Parallel()
+	token := strings.Replace(multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1")), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1)
+	for _, status := range []int{400, 403, 404, 410, 500, 503} {
+		for _, cards := range []int{1, 2} {
+			client := onBook(t, func(r *http.Request, body string) *http.Response {
+				switch {
+				case strings.Contains(body, "multiget"):
+					return answer(status, "")
+				case r.Method == "PROPFIND" && r.Header.Get("Depth") == "0":
+					return answer(207, bookAnswer)
+				case r.Method == "PROPFIND":
+					return answer(207, multistatus([]string{etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1")}[:cards]...))
+				case strings.Contains(body, "addressbook-query"):
+					return answer(501, "")
+				}
+				return answer(207, token)
+			})
+			contacts, err := list(t, client)
+			if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != status || len(contacts) != 0 {
+				t.Errorf("%d of %d: listed %d, %v", status, cards, len(contacts), err)
+			}
+			next, err := client.Sync(t.Context(), "", func(c icloud.Change) error {
+				t.Errorf("%d: got the change %v", status, c)
+				return nil
+			})
+			if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != status || next != "" {
+				t.Errorf("%d: got %q, %v", status, next, err)
+			}
+		}
+	}
+}
+
+// One card that spoils a batch is found by halves, and a server that refuses every
+// card is not asked about each.
+func TestMultigetSpoiled(t *testing.T) {
+	t.Parallel()
+	const n = 1000
+	var rows []string
+	for i := range n {
+		rows = append(rows, etagRow(fmt.Sprintf("/book/%d.vcf", i), "1"))
+	}
+	for name, test := range map[string]struct {
+		spoiled      func(id string) bool
+		most, listed int
+	}{
+		"one":  {func(id string) bool { return id == "777.vcf" }, 35, n - 1},
+		"none": {func(string) bool { return false }, 10, n},
+		"all":  {func(string) bool { return true }, 60, 0},
+	} {
+		requests := 0
+		client := onBook(t, func(r *http.Request, body string) *http.Response {
+			requests++
+			switch {
+			case r.Method == "PROPFIND":
+				return answer(207, multistatus(rows...))
+			case !strings.Contains(body, "multiget"):
+				return answer(405, "")
+			}
+			var found []string
+			for _, href := range regexp.MustCompile(`/book/([^<]*vcf)`).FindAllStringSubmatch(body, -1) {
+				if test.spoiled(href[1]) {
+					return answer(400, "")
+				}
+				found = append(found, row(href[0], card(href[1])))
+			}
+			return answer(207, multistatus(found...))
+		})
+		contacts, err := list(t, client)
+		if len(contacts) != test.listed || requests > test.most || (err == nil) != (test.listed == n) {
+			t.Errorf("%s: got %d contacts in %d requests, %v", name, len(contacts), requests, err)
+		}
+	}
+}
+
+// The book's own row may hide a refusal of the book, and of the token, in a 207.
+func TestOwnRowRefuses(t *testing.T) {
+	t.Parallel()
+	prop := func(status int) string {
+		return fmt.Sprintf("<response><href>/book/</href><propstat><prop><getetag/></prop><status>HTTP/1.1 %d X</status></propstat></response>", status)
+	}
+	for _, status := range []int{401, 403, 404, 500, 503} {
+		for name, own := range map[string]string{"row": statusRow("/book/", status), "propstat": prop(status)} {
+			missing := name == "propstat" && status == 404 // it has no ETag, as collections do
+			client := onBook(t, func(r *http.Request, body string) *http.Response {
+				if r.Method == "PROPFIND" && r.Header.Get("Depth") == "0" {
+					return answer(207, bookAnswer)
+				}
+				return answer(207, strings.Replace(multistatus(own), "</multistatus>", "<sync-token>t</sync-token></multistatus>", 1))
+			})
+			if contacts, err := list(t, client); (err == nil) != missing || len(contacts) != 0 {
+				t.Errorf("%s %d: listed %d, %v", name, status, len(contacts), err)
+			}
+			if next, err := client.Sync(t.Context(), "", func(icloud.Change) error { return nil }); (err == nil) != missing || (next == "") == missing {
+				t.Errorf("%s %d: synced to %q, %v", name, status, next, err)
+			}
+		}
+	}
+	refuse := false
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		if r.Method == "PROPFIND" {
+			return answer(207, bookAnswer)
+		}
+		own := etagRow("/book/", "1")
+		if refuse {
+			own = statusRow("/book/", 403)
+		}
+		return answer(207, strings.Replace(multistatus(own), "</multistatus>", "<sync-token>t</sync-token></multistatus>", 1))
+	})
+	next, err := client.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	refuse = true
+	if _, err := client.Sync(t.Context(), next, func(icloud.Change) error { return nil }); !errors.Is(err, icloud.ErrResync) {
+		t.Errorf("a token refused in a 207: got %v", err)
+	}
+}
+
+// Names that sync-collection writes so that no parser can read them do not end a
+// Sync for good: the ETags are compared instead.
+func TestSyncBrokenNames(t *testing.T) {
+	t.Parallel()
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		switch {
+		case r.Method == "PROPFIND" && r.Header.Get("Depth") == "0":
+			return answer(207, bookAnswer)
+		case r.Method == "PROPFIND":
+			return answer(207, multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b&amp;c.vcf", "1")))
+		case strings.Contains(body, "multiget"):
+			return answer(207, multistatus(row("/book/a.vcf", card("a")), row("/book/b&amp;c.vcf", card("b"))))
+		}
+		return answer(207, strings.Replace(multistatus(etagRow("/book/b&c.vcf", "1")), "</multistatus>", "<sync-token>t</sync-token></multistatus>", 1))
+	})
+	copied := new(changes)
+	next, err := copied.sync(t.Context(), client, "")
+	if err != nil || len(copied.cards) != 2 {
+		t.Fatalf("got %v, %v", copied.cards, err)
+	}
+	if _, err := copied.sync(t.Context(), client, next); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+// A call ends with its context, also where the answer has arrived already.
+func TestSyncCancelled(t *testing.T) {
+	t.Parallel()
+	_, client := fake(t, 5)
+	for range 2 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		n := 0
+		for _, err := range client.Contacts(ctx) {
+			if n++; err != nil {
+				if !errors.Is(err, context.Canceled) || n != 2 {
+					t.Errorf("after %d: %v", n, err)
+				}
+				continue
+			}
+			cancel()
+		}
+		if n != 2 {
+			t.Errorf("Contacts went on to %d", n)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	next, err := client.Sync(ctx, "", func(icloud.Change) error {
+		cancel()
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || next != "" {
+		t.Errorf("Sync: %q, %v", next, err)
 	}
 }
 

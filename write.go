@@ -124,12 +124,21 @@ func (c *Client) Delete(ctx context.Context, id, etag string) error {
 // never matches (RFC 9110, section 13.1.1); one without quotes is sent as some
 // servers write it.
 func ifMatch(etag string) (http.Header, error) {
+	opaque, quoted := etag, len(etag) > 1 && etag[0] == '"' && etag[len(etag)-1] == '"'
+	if quoted {
+		opaque = etag[1 : len(etag)-1]
+	}
 	switch {
 	case etag == "":
 		return nil, errors.New("icloud: an ETag is needed, so that nobody else's change is lost")
-	case strings.HasPrefix(etag, "W/"):
+	case len(etag) > 2 && strings.EqualFold(etag[:2], "W/"):
 		return nil, errors.New("icloud: a weak ETag cannot be a precondition")
-	case etag == "*" || strings.ContainsFunc(etag, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case opaque == "*" && !quoted,
+		// Not a list, and nothing that is lost on its way: an empty If-Match is
+		// none.
+		strings.ContainsFunc(opaque, func(r rune) bool {
+			return r <= ' ' && !(r == ' ' && quoted) || r == 0x7f || r == '"' || r == ',' && !quoted
+		}):
 		return nil, errors.New("icloud: not an ETag")
 	}
 	return http.Header{"If-Match": {etag}}, nil
@@ -201,26 +210,40 @@ func (c *Client) member(ctx context.Context, method string, book *url.URL, id st
 // goes with its property. The Contact is not changed. Without fields, the
 // result is VCard.
 //
-// The error says what cannot be written: a card without BEGIN and END, a name or
-// a value that no line can hold.
+// The error says what cannot be written: a card without BEGIN and END, another
+// VERSION, a name or a value that no line can hold, a label of two properties.
 func (c *Contact) Edit(fields vcard.Card) ([]byte, error) {
 	if len(fields) == 0 {
 		return bytes.Clone(c.VCard), nil
 	}
 	props := make([]vcf.Property, 0, len(fields))
 	for name, all := range fields {
+		if strings.EqualFold(name, vcard.FieldVersion) && c.hasVersion(all) {
+			continue // as it comes from Card
+		}
 		p := vcf.Property{Name: name}
 		for _, f := range all {
 			if f == nil {
 				return nil, errors.New("icloud: the card cannot be edited: a nil field")
 			}
-			p.Fields = append(p.Fields, vcf.Field{Group: f.Group, Params: f.Params, Value: f.Value})
+			// Forms send the line ends of HTTP.
+			value := strings.ReplaceAll(f.Value, "\r\n", "\n")
+			p.Fields = append(p.Fields, vcf.Field{Group: f.Group, Params: f.Params, Value: value})
 		}
 		props = append(props, p)
+	}
+	if len(props) == 0 {
+		return bytes.Clone(c.VCard), nil
 	}
 	card, err := vcf.Edit(c.VCard, props)
 	if err != nil {
 		return nil, fmt.Errorf("icloud: the card cannot be edited: %w", err)
 	}
 	return card, nil
+}
+
+// hasVersion says whether fields are the card's version, and nothing else.
+func (c *Contact) hasVersion(fields []*vcard.Field) bool {
+	line, ok := vcf.Find(c.VCard, vcard.FieldVersion)
+	return ok && len(fields) == 1 && fields[0] != nil && len(fields[0].Params) == 0 && fields[0].Value == string(line.Value)
 }

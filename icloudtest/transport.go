@@ -17,10 +17,10 @@ import (
 )
 
 // Transport returns the way to s under the host names of iCloud, with https
-// and without certificates: contacts.icloud.com, pNN-contacts.icloud.com
-// for any number, gateway.icloud.com, and the same under icloud.com.cn. A
-// request to any other host fails before anything is sent. It is always the
-// same value.
+// and without certificates: contacts.icloud.com, pNN-contacts.icloud.com for
+// numbers of two or three digits, gateway.icloud.com, and the same under
+// icloud.com.cn. A request to any other host fails before anything is sent. It
+// is always the same value.
 func (s *Server) Transport() http.RoundTripper { return s.pipe.transport }
 
 var errClosed = errors.New("icloudtest: Server is closed")
