@@ -30,10 +30,11 @@ type account struct {
 	passwordFile string
 	issued       date
 	lifetime     days
-	dwell        time.Duration
+	dwell        span
 	state        string
 
-	name string // the Apple ID, once connected
+	name  string  // the Apple ID, once connected
+	store *folder // nil: nothing is kept
 }
 
 // flags defines the flags that all commands with an account share. None of them
@@ -41,10 +42,11 @@ type account struct {
 // and in the histories of shells.
 func (a *account) flags(f *flag.FlagSet) {
 	f.StringVar(&a.endpoint, "endpoint", "", "`URL` of another CardDAV server")
-	f.StringVar(&a.passwordFile, "password-file", "", "`FILE` whose first line is the password")
+	f.StringVar(&a.passwordFile, "password-file", "", "`FILE` whose first line is the password, or - for\n\tthe standard input")
 	f.Var(&a.issued, "issued", "`DATE` when the password was made, as 2026-01-31")
-	f.Var(&a.lifetime, "lifetime", "`DAYS` that it lives, as 365d, or none; by default\n\ta year on iCloud")
-	f.DurationVar(&a.dwell, "dwell", 15*time.Minute, "`TIME` that a refusal must last to be final, 0 for\n\tnone; by default 15m")
+	f.Var(&a.lifetime, "lifetime", "`DAYS` that it lives, as 365d, or none; by default\n\ta year on iCloud, and without end elsewhere")
+	a.dwell = span(15 * time.Minute)
+	f.Var(&a.dwell, "dwell", "`TIME` that a refusal must last to be final, 0 for\n\tnone; by default 15m")
 	f.StringVar(&a.state, "state", "", "folder `DIR` in which to remember what is learned")
 }
 
@@ -56,6 +58,11 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	if said := p.getenv("ICLOUD_APP_PASSWORD_ISSUED"); said != "" && a.issued.IsZero() {
 		if err := a.issued.Set(said); err != nil {
 			return nil, misuse("ICLOUD_APP_PASSWORD_ISSUED: " + err.Error())
+		}
+	}
+	if said := p.getenv("ICLOUD_APP_PASSWORD_LIFETIME"); said != "" && a.lifetime == 0 {
+		if err := a.lifetime.Set(said); err != nil {
+			return nil, misuse("ICLOUD_APP_PASSWORD_LIFETIME: " + err.Error())
 		}
 	}
 	if a.name = p.getenv("ICLOUD_APPLE_ID"); a.name == "" {
@@ -81,7 +88,7 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	opts := &icloud.Options{
 		Endpoint:  a.endpoint,
 		Lifetime:  time.Duration(a.lifetime),
-		Dwell:     a.dwell,
+		Dwell:     time.Duration(a.dwell),
 		OnStatus:  onStatus,
 		Transport: p.transport,
 	}
@@ -91,7 +98,8 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	// Without a folder, what is learned ends with the process. That is the default,
 	// because a program that only lists should not leave personal data behind.
 	if a.state != "" {
-		opts.Store = icloud.DirStore(a.state)
+		a.store = &folder{dir: icloud.DirStore(a.state), warn: func(text string) { fmt.Fprintln(p.err, "icloud-contacts:", text) }}
+		opts.Store = a.store
 	}
 	client, err := icloud.New(icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, opts)
 	if err != nil {
@@ -111,8 +119,32 @@ func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	return client, client.Authenticate(ctx)
+	return client, a.unremembered(client.Authenticate(ctx))
 }
+
+// unremembered adds to a refusal for good how little it rests on, if that is so.
+func (a *account) unremembered(err error) error {
+	auth, ok := errors.AsType[*icloud.AuthError](err)
+	if ok && auth.Confirmed && a.state == "" && errors.Is(err, icloud.ErrPasswordRejected) {
+		return guess{err}
+	}
+	return err
+}
+
+// guess is a refusal by a run that remembers nothing. What worked a minute ago
+// looks to it like what has never worked.
+type guess struct{ error }
+
+// Error adds what the verdict leaves out, in the same line.
+func (e guess) Error() string {
+	return explain(e.error) + "; without -state nothing is remembered, so it is " + guesses
+}
+
+// Unwrap lets report find the verdict.
+func (e guess) Unwrap() error { return e.error }
+
+// guesses are all that is left without a memory.
+const guesses = "a mistake, a revoked password or a passing fault"
 
 // password finds the password's text. What was asked for by name comes before
 // what happens to be in the environment.
@@ -122,19 +154,26 @@ func (a *account) password(ctx context.Context, p *program) (string, error) {
 	// An empty variable is one that is not set: shells make no difference in
 	// "ICLOUD_APP_PASSWORD= icloud-contacts list".
 	switch {
+	case a.passwordFile == "-":
+		return p.readPassword(ctx)
 	case a.passwordFile != "":
 		return firstLine(a.passwordFile)
+	case text != "" && file != "":
+		// One of them is old, and nobody knows which.
+		return "", misuse("ICLOUD_APP_PASSWORD and ICLOUD_APP_PASSWORD_FILE are both set; unset one")
 	case text != "":
 		return text, nil
 	case file != "":
 		return firstLine(file)
 	}
-	text, err := p.ask(ctx, "App-specific password (not shown): ", true)
+	text, err := p.ask(ctx, passwordQuestion, true)
 	if err != nil {
 		return "", missing(err, "no password: set ICLOUD_APP_PASSWORD or ICLOUD_APP_PASSWORD_FILE, or use -password-file")
 	}
 	return text, nil
 }
+
+const passwordQuestion = "App-specific password (not shown): "
 
 // firstLine reads a password from a file, in which notes may follow it.
 func firstLine(name string) (string, error) {
@@ -150,10 +189,43 @@ func firstLine(name string) (string, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin with it
 	line, _, _ := bytes.Cut(data, []byte("\n"))
-	if line = bytes.TrimRight(line, "\r"); len(line) == 0 {
+	// What an editor leaves around it is nobody's password. One that does begin or
+	// end with a blank fits into the environment.
+	if line = bytes.TrimSpace(line); len(line) == 0 {
 		return "", misuse("the password file has no first line")
 	}
 	return string(line), nil
+}
+
+// readPassword reads the first line of the standard input, and leaves the rest. A
+// person who is at the other end is asked as usual.
+func (p *program) readPassword(ctx context.Context) (string, error) {
+	if isTerminal(p.in) {
+		return p.ask(ctx, passwordQuestion, true)
+	}
+	type answer struct {
+		text string
+		err  error
+	}
+	// A pipe may stay silent for ever, and the read cannot be interrupted.
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := readLine(p.in)
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		text := strings.TrimSpace(strings.TrimPrefix(a.text, "\ufeff"))
+		switch {
+		case a.err != nil && !errors.Is(a.err, io.EOF):
+			return "", misuse("-password-file -: " + a.err.Error())
+		case text == "":
+			return "", misuse("-password-file -: the standard input has no first line")
+		}
+		return text, nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // onICloud says whether an endpoint is iCloud's, where passwords have a form.
@@ -264,10 +336,19 @@ type date struct{ time.Time }
 func (d *date) Set(s string) error {
 	for _, layout := range []string{time.DateOnly, time.RFC3339} {
 		t, err := time.Parse(layout, strings.TrimSpace(s))
-		if err == nil {
-			d.Time = t
-			return nil
+		if err != nil {
+			continue
 		}
+		// East of Greenwich, today begins before it does in UTC.
+		now := time.Now()
+		if t.After(now.Add(24 * time.Hour)) {
+			return errors.New("lies in the future")
+		}
+		if t.After(now) {
+			t = now
+		}
+		d.Time = t
+		return nil
 	}
 	return errors.New("not a date such as 2026-01-31")
 }
@@ -305,3 +386,26 @@ func (d *days) Set(s string) error {
 
 // String implements flag.Value.
 func (d *days) String() string { return time.Duration(*d).String() }
+
+// span is a flag: a duration of no less than zero. flag's own says "parse error",
+// and takes negative ones.
+type span time.Duration
+
+// Set implements flag.Value.
+func (s *span) Set(text string) error {
+	t, err := parseSpan(text)
+	*s = span(t)
+	return err
+}
+
+// String implements flag.Value.
+func (s *span) String() string { return time.Duration(*s).String() }
+
+// parseSpan parses what is a time wherever this program wants one.
+func parseSpan(text string) (time.Duration, error) {
+	t, err := time.ParseDuration(text)
+	if err != nil || t < 0 {
+		return 0, errors.New("not a time such as 30s or 15m")
+	}
+	return t, nil
+}

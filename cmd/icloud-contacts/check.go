@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,7 +28,15 @@ a -state folder in which earlier answers are remembered.
 
 A password that has worked before is not given up at the first refusal, which
 may be the server's fault: it is final, with exit status 2, once refusals have
-lasted for -dwell. One that has never worked is refused for good at once.`,
+lasted for -dwell. Until then, at most one question a minute is sent. One that
+has never worked is refused for good at once.
+
+Without -state nothing is remembered of earlier answers: every refused password
+looks as if it had never worked, and the exit status is 2 at once, whether it
+is a mistake, a revoked password or a passing fault.
+
+With -json there is an object also if the question stays open, with "accepted"
+null, and the reason on the standard error as always.`,
 	example: `
   icloud-contacts check
   icloud-contacts check -json -issued 2026-01-31
@@ -47,8 +56,8 @@ type check struct {
 }
 
 // run asks once. What is neither yes nor no, a fault of the server for instance, is
-// an error like everywhere, and leaves the standard output empty: a program that
-// parses it must not find half an answer.
+// an error like everywhere, and in JSON an object that says so: a program that
+// parses the standard output must find something.
 func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	client, err := c.account.connect(ctx, p, nil)
 	if err != nil {
@@ -57,7 +66,10 @@ func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	err = client.Authenticate(ctx)
 	auth, refused := errors.AsType[*icloud.AuthError](err)
 	if err != nil && !refused {
-		return err // neither yes nor no
+		if c.json && ctx.Err() == nil {
+			return errors.Join(err, c.open(p, err))
+		}
+		return err
 	}
 	// From here on there is an answer.
 	write := c.text
@@ -67,10 +79,43 @@ func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	if err := write(p, client.Status(), auth); err != nil {
 		return err
 	}
-	if err != nil && err == error(auth) {
+	if err != nil {
+		// Also if the state folder is not writable, of which it was warned.
 		return told{err}
 	}
-	return err // nil, or with what else went wrong: a state folder that is not writable
+	return nil
+}
+
+// open prints for programs that there is no answer, and why as far as one can act
+// on it.
+func (c *check) open(p *program, err error) error {
+	a := noAnswer{Error: "other"}
+	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
+		a.Error, a.Status = "response", answer.StatusCode
+		if answer.StatusCode/100 == 5 || answer.StatusCode == http.StatusTooManyRequests {
+			a.Error = "unavailable"
+		}
+		a.RetryAfter = int((answer.RetryAfter + time.Second - 1) / time.Second)
+	} else if _, ok := errors.AsType[stateError](err); ok {
+		a.Error = "state"
+	} else if cause, _ := connection(err); cause != "" {
+		a.Error, a.Cause = "connection", cause
+	}
+	line, err := jsonLine(a)
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(line)
+	return err
+}
+
+// noAnswer is what check -json prints where there is neither yes nor no.
+type noAnswer struct {
+	Accepted   *bool  `json:"accepted"` // null
+	Error      string `json:"error"`    // unavailable, response, connection, state, other
+	Status     int    `json:"status,omitempty"`
+	Cause      string `json:"cause,omitempty"`       // of connection: refused, dns, tls, timeout, ...
+	RetryAfter int    `json:"retry_after,omitempty"` // seconds
 }
 
 // answer is what check -json prints. Its names are for other programs, and stay.
@@ -85,7 +130,14 @@ type answer struct {
 	Reason    string     `json:"reason,omitempty"` // expired, revoked, rejected
 	Certainty string     `json:"certainty,omitempty"`
 	Confirmed *bool      `json:"confirmed,omitempty"`
-	Remedy    string     `json:"remedy,omitempty"`
+	Remedy    string     `json:"remedy,omitempty"` // once confirmed, not before
+
+	// While it is not confirmed, and there is a state folder.
+	LastAsked  *time.Time `json:"last_asked,omitempty"`
+	AskedAgain *time.Time `json:"asked_again,omitempty"`
+	Final      *time.Time `json:"final,omitempty"`
+
+	Remembered bool `json:"remembered,omitempty"` // there is a state folder
 }
 
 // object prints the answer for programs.
@@ -93,10 +145,17 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 	a := answer{
 		Accepted: auth == nil, State: s.State.String(),
 		Issued: moment(s.Issued), Expires: moment(s.Expires), LastAccepted: moment(s.LastAccepted),
+		Remembered: c.account.store != nil,
 	}
 	if auth != nil {
 		a.Refused, a.Reason, a.Certainty = moment(auth.Refused), reason(auth), auth.Certainty.String()
-		a.Confirmed, a.Remedy = &auth.Confirmed, auth.Remedy()
+		a.Confirmed = &auth.Confirmed
+		if auth.Confirmed {
+			a.Remedy = auth.Remedy()
+		} else {
+			asked, again, final := c.schedule(auth)
+			a.LastAsked, a.AskedAgain, a.Final = moment(asked), moment(again), moment(final)
+		}
 	}
 	line, err := jsonLine(a)
 	if err != nil {
@@ -147,16 +206,55 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 		fmt.Fprintf(w, "  %s\t%s\n", line[0], line[1])
 	}
 	_ = w.Flush() // a strings.Builder does not fail
+	say := func(text string) { b.WriteString("\n" + wrap(text, "", min(p.width(p.out, 80), 80))) }
 	switch {
 	// Nobody is sent to make a new password before that is certain to be needed.
 	case auth != nil && auth.Confirmed:
-		b.WriteString("\n" + wrap(auth.Remedy(), "", min(p.width(p.out, 80), 80)))
+		say(auth.Remedy())
+		if _, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
+			say("Without -state nothing is remembered of earlier answers. This may be " + guesses +
+				"; with -state, what has worked is not given up at the first refusal.")
+		}
 	case auth != nil:
-		b.WriteString("\n" + wrap("Nothing is decided yet, and nobody should be asked for a new password: "+
-			"it may be a passing fault. Check again in a while; with -state this refusal is remembered.", "", min(p.width(p.out, 80), 80)))
+		if asked, again, final := c.schedule(auth); !asked.IsZero() {
+			say(fmt.Sprintf("Last asked %s; asked again from %s; final from %s.", clock(asked), clock(again), clock(final)))
+		}
+		say("Nothing is decided yet, and nobody should be asked for a new password: " +
+			"it may be a passing fault. Check again then.")
 	}
 	_, err := p.out.Write([]byte(b.String()))
 	return err
+}
+
+// schedule returns when a password in doubt was last asked about, from when on it
+// is again, and from when on that can be final. All are zero if there is no folder
+// in which to find out.
+func (c *check) schedule(auth *icloud.AuthError) (asked, again, final time.Time) {
+	if c.account.store == nil {
+		return
+	}
+	if asked = c.account.store.asked(); asked.IsZero() {
+		return
+	}
+	again, final = asked.Add(time.Minute), finalFrom(auth, time.Duration(c.account.dwell))
+	// Only an answer makes it final, and there is none before the next question.
+	if final.Before(again) {
+		final = again
+	}
+	return asked, again, final
+}
+
+// finalFrom returns from when on a refusal can be final.
+func finalFrom(auth *icloud.AuthError, dwell time.Duration) time.Time { return auth.Refused.Add(dwell) }
+
+// clock returns the time of day, where people are, with the date if it is not
+// today's.
+func clock(t time.Time) string {
+	t = t.Local()
+	if now := time.Now(); t.Format(time.DateOnly) != now.Format(time.DateOnly) {
+		return t.Format(time.DateTime)
+	}
+	return t.Format(time.TimeOnly)
 }
 
 // dates are the days that are known, in the order in which they happened.

@@ -1,4 +1,4 @@
-// demo: a password's life and three ways for it to end, on a fake iCloud in this
+// demo: a password's life, a false alarm and three ways for it to end, on a fake iCloud in this
 // process. Whatever it says about a password comes from package icloud; the rest
 // only says what was done.
 
@@ -26,8 +26,8 @@ var demoCommand = &command{
 	summary: "what a dead password looks like; no account needed",
 	about: `
 Starts a fake iCloud inside of this process, lists its contacts, lets passwords
-expire, be revoked and be mistyped, and shows for each what a service would be
-told, and what its customer would be shown.`,
+expire, be refused by mistake, be revoked and be mistyped, and shows for each
+what a service would be told, and what its customer would be shown.`,
 	example: `
   icloud-contacts demo`,
 	setup: func(*flag.FlagSet) action { return demo },
@@ -55,7 +55,7 @@ func demo(ctx context.Context, p *program, _ []string) error {
 	s.print("A fake iCloud runs in this process, with one account. It answers as iCloud does: " +
 		"whatever is wrong with a password, with the same empty 401. Below, \"log\" is the text of the error " +
 		"that a program gets, \"code\" what it can ask the error, \"customer\" what it can show to whom the password belongs.")
-	for _, act := range []func(context.Context) error{s.works, s.expires, s.revoked, s.mistyped} {
+	for _, act := range []func(context.Context) error{s.works, s.expires, s.stray, s.revoked, s.mistyped} {
 		if err := act(ctx); err != nil {
 			return errors.Join(err, s.out.Flush())
 		}
@@ -84,15 +84,16 @@ func (s *stage) works(ctx context.Context) error {
 	return nil
 }
 
-// expires: a year has passed. Time cannot be made to pass outside of a test, so
+// expires: the year is over. Time cannot be made to pass outside of a test, so
 // the password was made 366 days ago and has worked until the day before its end;
 // that it is refused is the Server's own doing.
 func (s *stage) expires(ctx context.Context) error {
-	s.title("A year passes")
+	s.title("A password made a year and a day ago")
+	s.print("A refusal is final once it has lasted for 15 minutes (Options.Dwell). This demo does not wait: here, for none.")
+	fmt.Fprintln(s.out)
 	cred := s.srv.IssueAt(time.Now().Add(-366 * day))
 	cred.LastAccepted = cred.Issued.Add(364 * day)
-	// No Dwell: the first refusal is final, for the sake of the demo. The next act
-	// shows what happens otherwise.
+	// The next acts show what happens with a Dwell.
 	client, err := s.client(cred, -1)
 	if err != nil {
 		return err
@@ -108,6 +109,40 @@ func (s *stage) expires(ctx context.Context) error {
 		}
 	}
 	s.say(fmt.Sprintf("Asked for the contacts 1000 times more, the client sends %d requests.", s.srv.Requests()-before))
+	return nil
+}
+
+// stray: iCloud refuses a good password for a moment. That nobody is told to
+// reconnect over it is what the package is for.
+func (s *stage) stray(ctx context.Context) error {
+	s.title("iCloud refuses a good password by mistake")
+	cred := s.srv.IssueAt(time.Now().Add(-100 * day))
+	client, err := s.client(cred, 0)
+	if err != nil {
+		return err
+	}
+	if err := list1(ctx, client); err != nil {
+		return err
+	}
+	s.status(client)
+	// Twice: the first 401 is asked about once more, and a single one is refuted
+	// at once.
+	s.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+	err = list1(ctx, client)
+	s.srv.Intercept = nil
+	if err := s.refused(err); err != nil {
+		return err
+	}
+	s.say("A minute later the client asks again, and it works. Nothing was decided, and nobody was told to " +
+		"reconnect. (This demo does not wait: another client asks.)")
+	cred.LastAccepted = client.Status().LastAccepted
+	if client, err = s.client(cred, 0); err != nil {
+		return err
+	}
+	if err := list1(ctx, client); err != nil {
+		return err
+	}
+	s.status(client)
 	return nil
 }
 
@@ -129,7 +164,7 @@ func (s *stage) revoked(ctx context.Context) error {
 	if err := s.refused(err); err != nil {
 		return err
 	}
-	s.say("If that lasts for 15 minutes (Options.Dwell; here, for none):")
+	s.say("If that lasts for 15 minutes (this demo does not wait):")
 	// What the first client has learned is all that the second needs to come to the
 	// same verdict; a Store would carry it across restarts.
 	cred.LastAccepted = client.Status().LastAccepted

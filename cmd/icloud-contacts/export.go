@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/csv"
@@ -35,7 +36,9 @@ var exportCommand = &command{
 	about: `
 Writes all contacts to a file, or to the standard output. The file is complete
 or is not written: it takes its name once it is whole, and until then, or if
-something fails, what had that name stays as it is. You alone can read it.
+something fails, what had that name stays as it is. You alone can read it. A
+process that is killed (SIGKILL) leaves its unfinished file beside it, with a
+name that begins with .icloud-contacts-; it can be deleted.
 
 vcf holds the cards as the server sent them, and so everything. json and csv
 hold names, organizations, e-mail addresses, phone numbers and groups. In csv,
@@ -44,7 +47,10 @@ may take a name that begins with = for a formula.
 
 iCloud keeps photos outside of the cards. With -photos they are fetched, one by
 one, and put into vcf or json; where a photo cannot be had, the card keeps its
-address, and a line on the standard error says how many.`,
+address, and a line on the standard error says how many.
+
+Without -state nothing is remembered of earlier answers, and a refusal is exit
+status 2 at once: a mistake, a revoked password or a passing fault.`,
 	example: `
   icloud-contacts export -o contacts.vcf
   icloud-contacts export -photos -o with-photos.vcf
@@ -65,6 +71,9 @@ type export struct {
 	format  string
 	file    string
 	photos  bool
+
+	name  string // file, as it was typed
+	count int    // written
 }
 
 // formats are what can be written. An encoder's errors are its Writer's.
@@ -93,7 +102,12 @@ func (e *export) run(ctx context.Context, p *program, _ []string) error {
 		return err
 	}
 	if e.file != "" {
-		return replace(e.file, func(w io.Writer) error { return e.write(ctx, p, client, w) })
+		err := replace(e.file, func(w io.Writer) error { return e.write(ctx, p, client, w) })
+		if err == nil && isTerminal(p.err) {
+			// A log has the exit status, and a person nothing else.
+			fmt.Fprintf(p.err, "%s in %s\n", contacts(e.count), visible(e.name))
+		}
+		return err
 	}
 	w := p.out
 	// As ls does it: what is for files is shown to a person in a form that cannot
@@ -109,10 +123,14 @@ func (e *export) check() error {
 	if e.file == "-" {
 		e.file = ""
 	}
+	e.name = e.file
 	if e.format == "" {
-		e.format = strings.TrimPrefix(strings.ToLower(filepath.Ext(e.file)), ".")
+		// The dot of a hidden file begins no ending.
+		ending := filepath.Ext(strings.TrimLeft(filepath.Base(e.file), "."))
+		e.format = cmp.Or(strings.TrimPrefix(strings.ToLower(ending), "."), "vcf")
 		if formats[e.format] == nil {
-			e.format = "vcf"
+			// Who asks for .xlsx would find cards in it.
+			return misuse("-o: " + visible(ending) + " is none of .vcf, .json and .csv; say -format too")
 		}
 	}
 	if formats[e.format] == nil {
@@ -162,6 +180,7 @@ func (e *export) write(ctx context.Context, p *program, client *icloud.Client, w
 		} else if err := enc.add(contact, nil); err != nil {
 			return err
 		}
+		e.count++
 		bar.add()
 	}
 	bar.end()
@@ -199,6 +218,18 @@ func getPhoto(ctx context.Context, client *icloud.Client, contact *icloud.Contac
 		return nil, err
 	}
 	return &recordPhoto{mediaType, data}, nil
+}
+
+// contacts returns how many there are, as people write it: "50,007 contacts".
+func contacts(n int) string {
+	if n == 1 {
+		return "1 contact"
+	}
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text + " contacts"
 }
 
 // lasting says whether a photo will not be had by trying again: the server knows
@@ -391,10 +422,10 @@ type progress struct {
 }
 
 // progress returns a bar if a person looks at the standard error, and the
-// contacts do not go to the same place. How many there are is not known before
-// the end of a listing; total is -1 then.
+// contacts go to a file: what reads the standard output may draw there too. How
+// many there are is not known before the end of a listing; total is -1 then.
 func (e *export) progress(p *program, what string, total int) *progress {
-	if total == 0 || !isTerminal(p.err) || e.file == "" && isTerminal(p.out) {
+	if total == 0 || e.file == "" || !isTerminal(p.err) {
 		return nil
 	}
 	options := []progressbar.Option{

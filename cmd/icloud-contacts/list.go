@@ -29,7 +29,14 @@ var listCommand = &command{
 	about: `
 Lists the contacts by name: all of them, or those that contain each TEXT in the
 name, the organization, an e-mail address or a phone number, in upper or lower
-case. If the list is not complete, it says so and the exit status is not 0.`,
+case. If the list is not complete, it says so and the exit status is not 0.
+
+On a terminal of fewer than 60 columns the phone number is shown only where
+there is no e-mail address. The table's width is that of the terminal, or what
+COLUMNS says.
+
+Without -state nothing is remembered of earlier answers, and a refusal is exit
+status 2 at once: a mistake, a revoked password or a passing fault.`,
 	example: `
   icloud-contacts list
   icloud-contacts list ada example.com
@@ -59,6 +66,7 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 	// What was got is shown, whatever happens then; the exit status tells.
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	var t table
+	found := 0
 	for contact, err := range client.Contacts(ctx) {
 		switch {
 		case err != nil:
@@ -68,7 +76,9 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 			return fmt.Errorf("the list is not complete: %w", err)
 		case !matches(contact, words):
 			continue
-		case !l.json:
+		}
+		found++
+		if !l.json {
 			t.add(contact)
 			continue
 		}
@@ -82,6 +92,10 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 	}
 	if !l.json {
 		t.write(out, p)
+	}
+	if found == 0 && len(words) > 0 {
+		// Beside an empty table, or nothing at all in JSON.
+		fmt.Fprintln(p.err, "icloud-contacts: no contact matches")
 	}
 	return nil
 }
@@ -197,7 +211,15 @@ func (t *table) write(w *bufio.Writer, p *program) {
 	slices.SortStableFunc(t.rows, func(a, b row) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a[0]), strings.ToLower(b[0])), strings.Compare(a[1], b[1]))
 	})
-	widths := t.widths(p.width(p.out, unlimited))
+	header, total := header, p.width(p.out, unlimited)
+	if total < narrow {
+		// Of two ways to reach somebody there is room for one.
+		header[1] = "EMAIL OR PHONE"
+		for i := range t.rows {
+			t.rows[i][1] = cmp.Or(t.rows[i][1], t.rows[i][2])
+		}
+	}
+	widths := t.widths(total, header)
 	t.line(w, widths, header, func(s string) string { return p.paint(p.out, bold, s) })
 	for _, r := range t.rows {
 		t.line(w, widths, r, func(s string) string { return s })
@@ -218,12 +240,13 @@ func (t *table) line(w io.Writer, widths []int, r row, paint func(string) string
 }
 
 // narrow is where the column of phone numbers goes: a number that is cut is
-// worth nothing, and an address that is cut to make room for it little.
+// worth nothing, and an address that is cut to make room for it little. Where there
+// is no address, the number has its place.
 const narrow = 60
 
 // widths returns the columns' widths, so that a line takes at most total columns:
 // the widest gives way first.
-func (t *table) widths(total int) []int {
+func (t *table) widths(total int, header row) []int {
 	columns := len(header)
 	if total < narrow {
 		columns--

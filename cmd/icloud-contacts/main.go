@@ -1,6 +1,8 @@
 // Icloud-contacts lists, exports and follows the contacts of an iCloud account,
 // and says why its app-specific password stopped working.
 //
+//	go install github.com/go-icloud/icloud/cmd/icloud-contacts@latest
+//
 //	icloud-contacts demo      what a dead password looks like; no account needed
 //	icloud-contacts check     is the password accepted, and until when
 //	icloud-contacts list      the contacts in a table
@@ -15,7 +17,8 @@
 // The account comes from the environment: ICLOUD_APPLE_ID is the account's
 // primary e-mail address, ICLOUD_APP_PASSWORD its app-specific password, or
 // ICLOUD_APP_PASSWORD_FILE the name of a file whose first line is the password.
-// What is missing is asked for, if there is a terminal to ask on. Nothing secret
+// ICLOUD_APP_PASSWORD_ISSUED is the day when it was made, ICLOUD_APP_PASSWORD_LIFETIME
+// for how long it lives. What is missing is asked for, if there is a terminal to ask on. Nothing secret
 // is ever an argument, where every user of a machine could read it, and neither
 // the password nor the account's name is ever printed.
 //
@@ -37,7 +40,8 @@
 //
 // # Output
 //
-// Results go to the standard output, errors to the standard error, one line each.
+// Results go to the standard output, errors to the standard error, one line each,
+// those of watch with the time in front.
 // The objects of -json, one a line, keep the names of their members in later
 // versions; tables and texts are for people and may change. On a terminal a
 // table is as wide as the terminal, colors are used unless NO_COLOR is set, and
@@ -51,6 +55,10 @@
 //	2    the password is dead: its owner must make a new one
 //	64   the command line or the environment is wrong; nothing was sent
 //	130  interrupted
+//
+// Without -state, a refusal that may be a mistake, a revoked password or a passing
+// fault is a 2 too. watch and fake are meant to end by an interruption, and exit
+// with 0 then. "go run" turns every status but 0 into 1.
 package main
 
 import (
@@ -72,11 +80,10 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// Statuses from 64 to 78 have had meanings since sendmail; 64 is the one for a
-// wrong command line. 2, which many programs use for that, is taken here by what
-// this program is for.
 // The exit statuses. A script that may only tell a customer to reconnect if that
-// is certain looks for dead alone.
+// is certain looks for dead alone. Those from 64 to 78 have had meanings since
+// sendmail; 64 is the one for a wrong command line. 2, which many programs use for
+// that, is taken here by what this program is for.
 const (
 	ok          = 0
 	failed      = 1
@@ -141,7 +148,7 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	name, args := args[0], args[1:]
 	switch name {
 	case "help", "-h", "-help", "--help":
-		if len(args) == 0 {
+		if len(args) == 0 || args[0] == "help" || args[0] == "version" {
 			return p.help()
 		}
 		name, args = args[0], []string{"-h"}
@@ -150,8 +157,7 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	}
 	i := slices.IndexFunc(commands, func(c *command) bool { return c.name == name })
 	if i < 0 {
-		// The word is not repeated: it may be anything that was pasted.
-		return misuse("no such command; \"icloud-contacts help\" lists them")
+		return misuse(noCommand(name))
 	}
 	// Each run has flags of its own, since what they set lives in the action.
 	c := commands[i]
@@ -169,6 +175,22 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 		return misuse(name + " takes no arguments; see \"icloud-contacts help " + name + "\"")
 	}
 	return act(ctx, p, args)
+}
+
+// noCommand says what is wrong with a word where a command should be. A word is
+// repeated if it looks like a command or a flag, and otherwise may be anything that
+// was pasted, a password for one.
+func noCommand(word string) string {
+	const list = "; \"icloud-contacts help\" lists them"
+	flagName, _, _ := strings.Cut(word, "=")
+	bare := strings.TrimLeft(flagName, "-")
+	if len(bare) > 12 || strings.Trim(bare, "abcdefghijklmnopqrstuvwxyz") != "" {
+		return "no such command" + list
+	}
+	if strings.HasPrefix(word, "-") {
+		return flagName + ": flags come after the command" + list
+	}
+	return fmt.Sprintf("no such command: %q", bare) + list
 }
 
 // parse parses flags wherever they stand, so that "list ada -json" is what it
@@ -240,11 +262,8 @@ func (p *program) report(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return interrupted
 	case !spoken:
-		fmt.Fprintln(p.err, "icloud-contacts:", oneLine(err))
-		if confirmed && isTerminal(p.err) {
-			// A log has the line above; a person needs to know what to do.
-			fmt.Fprint(p.err, wrap(auth.Remedy(), "  ", p.width(p.err, 80)))
-		}
+		fmt.Fprintln(p.err, "icloud-contacts:", explain(err))
+		p.advise(err)
 	}
 	// Death goes before everything else that may be joined with it, such as a state
 	// folder that could not be written.
@@ -257,18 +276,12 @@ func (p *program) report(ctx context.Context, err error) int {
 	return failed
 }
 
-// oneLine returns the text of err without the package's prefix, which repeats the
-// program's name. Of many joined errors, a thousand cards for instance, the
-// first two stand for all.
-func oneLine(err error) string {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	for i, line := range lines {
-		lines[i] = visible(strings.TrimPrefix(strings.TrimSpace(line), "icloud: "))
+// advise tells a person what to do about a password that is dead. A log has the
+// line above it.
+func (p *program) advise(err error) {
+	if auth, ok := errors.AsType[*icloud.AuthError](err); ok && auth.Confirmed && isTerminal(p.err) {
+		fmt.Fprint(p.err, wrap(auth.Remedy(), "  ", p.width(p.err, 80)))
 	}
-	if more := len(lines) - 2; more > 1 {
-		lines = append(lines[:2], fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(lines, "; ")
 }
 
 // environment is the end of "help" and is not repeated in each command's own.
@@ -277,18 +290,29 @@ const environment = `Environment:
   ICLOUD_APP_PASSWORD         its app-specific password
   ICLOUD_APP_PASSWORD_FILE    or a file whose first line is the password
   ICLOUD_APP_PASSWORD_ISSUED  when the password was generated, as 2026-01-31
+  ICLOUD_APP_PASSWORD_LIFETIME
+                              how long it lives, as 365d, or none
   ICLOUD_ENDPOINT             another CardDAV server's URL
+  COLUMNS                     how wide tables and texts are, if not as wide as
+                              the terminal
   NO_COLOR                    if not empty, no colors
 
-What is missing is asked for on a terminal. A password is never an argument,
-because every user of a machine can see those.
+What is missing is asked for on a terminal. A flag goes before its variable. A
+password is never an argument, because every user of a machine can see those.
+
+A -state folder keeps what is learned: dates, URLs with the account's number, a
+salted hash of the password, and for watch the names of contacts. It is personal
+data, and readable by its owner alone.
 
 Exit status:
   0    done
   1    something failed; nothing was decided about the password
-  2    the password is dead: its owner must make a new one
+  2    the password is dead: its owner must make a new one; without -state,
+       also one that may be a mistake, or revoked, or refused by a passing fault
   64   the command line or the environment is wrong; nothing was sent
-  130  interrupted
+  130  interrupted; watch and fake are meant to end like this, with 0
+
+"go run" turns every exit status but 0 into 1; an installed program does not.
 `
 
 // help prints what there is.
@@ -303,7 +327,7 @@ func (p *program) help() error {
 	fmt.Fprintf(w, "  help COMMAND\tits flags, with examples\n")
 	_ = w.Flush() // a strings.Builder does not fail
 	b.WriteString("\n" + environment)
-	_, err := io.WriteString(p.out, b.String())
+	_, err := io.WriteString(p.out, reflow(b.String(), p.width(p.out, 80)))
 	return err
 }
 
@@ -335,7 +359,7 @@ func (p *program) helpOn(c *command, f *flag.FlagSet) error {
 	if f.Lookup("endpoint") != nil {
 		b.WriteString("\n\"icloud-contacts help\" explains the environment and the exit statuses.\n")
 	}
-	_, err := io.WriteString(p.out, b.String())
+	_, err := io.WriteString(p.out, reflow(b.String(), p.width(p.out, 80)))
 	return err
 }
 

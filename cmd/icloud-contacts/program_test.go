@@ -3,16 +3,23 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +99,15 @@ func TestHelp(t *testing.T) {
 		for line := range strings.Lines(text) {
 			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
 				t.Errorf("help %s: %d columns: %s", c.name, n, line)
+			}
+		}
+		h.env["COLUMNS"] = "40"
+		h.run(t.Context(), []string{"help", c.name})
+		h.run(t.Context(), []string{"help"})
+		delete(h.env, "COLUMNS")
+		for line := range strings.Lines(h.out.take()) {
+			if line = strings.TrimSpace(line); utf8.RuneCountInString(line) > 40 && strings.Contains(strings.TrimSuffix(line, ` \`), " ") {
+				t.Errorf("help %s on 40 columns: %s", c.name, line)
 			}
 		}
 		f := flag.NewFlagSet("", flag.ContinueOnError)
@@ -290,8 +306,8 @@ func TestWatchForAYear(t *testing.T) {
 		time.Sleep(3 * 24 * time.Hour)
 		expect("warning", "password   expiring, until about 2000-12-31")
 		time.Sleep(time.Until(h.cred.Issued.Add(icloud.DefaultLifetime + time.Hour)))
-		expect("the end", "password   doubted: password expired (likely, not confirmed, refused since 2000-12-31, "+
-			"issued 2000-01-01, estimated to expire 2000-12-31, last accepted 2000-12-30)")
+		final := h.cred.Issued.Add(icloud.DefaultLifetime + 15*time.Minute).Local().Format("15:04")
+		expect("the end", "password   doubted: expired, likely; final from "+final)
 		select {
 		case got := <-status:
 			t.Fatalf("it has ended with status %d before the refusal has lasted", got)
@@ -299,14 +315,16 @@ func TestWatchForAYear(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if got := h.out.take(); !strings.Contains(got, "password   signed out: password expired (likely, refused") {
+		if got := h.out.take(); !strings.HasSuffix(got, "password   signed out: expired, likely\n") {
 			t.Errorf("got %q", got)
 		}
 		if got := <-status; got != dead {
 			t.Errorf("exit status %d, want %d", got, dead)
 		}
-		if got := h.err.take(); !strings.HasPrefix(got, "icloud-contacts: password expired (likely") {
-			t.Errorf("errors: %q", got)
+		want := time.Now().Add(-time.Hour).Format(time.DateTime) + "  ended      password expired (likely, refused since 2000-12-31, " +
+			"issued 2000-01-01, estimated to expire 2000-12-31, last accepted 2000-12-30)\n"
+		if got := h.err.take(); got != want {
+			t.Errorf("errors: %q, want %q", got, want)
 		}
 	})
 }
@@ -326,11 +344,14 @@ func TestWatchRetryAfter(t *testing.T) {
 		if got := h.srv.Requests() - before; got > 20 {
 			t.Errorf("%d requests while throttled for an hour, want few", got)
 		}
-		if got := h.err.take(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "503") {
+		if got := h.err.take(); got != "2000-01-01 00:00:01  connection  the server asks to wait: 29m59s (503)\n" {
 			t.Errorf("errors: %q, want one line", got)
 		}
 		h.out.take()
 		time.Sleep(40 * time.Minute)
+		if got := h.err.take(); !regexp.MustCompile(`^2000-01-01 01:\d\d:\d\d  connection  back after 1h\d+m\d+s\n$`).MatchString(got) {
+			t.Errorf("when it is over: %q", got)
+		}
 		h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -569,7 +590,7 @@ func TestFit(t *testing.T) {
 	for _, width := range []int{10, 20, 40, 59, 60, 80, unlimited} {
 		tab := table{rows: []row{{"a long name of somebody", "an-even-longer@address.of.somebody.example", "+44 20 7946 0843"}}}
 		sum := -2
-		for _, n := range tab.widths(width) {
+		for _, n := range tab.widths(width, header) {
 			sum += n + 2
 		}
 		if sum > width {
@@ -591,15 +612,180 @@ func TestFakeObeys(t *testing.T) {
 	k.read(strings.NewReader(strings.Join([]string{
 		"", "  ", "add", "add \x1b[2J/../?#", "add .", "add ..", "add Ada\rBen", "remove nobody", "remove /", "expire", "expire -1s", "expire 1e9h",
 		"expire 5s", "throttle x", "throttle 1s", "throttle 0s", "revoke now", "revoke", "issue", "forget", "\x1b[2J",
+		"expire 9000h", "outage", "401 -1s", "outage 0s", "401 0s",
 	}, "\n")))
 	for range 60 { // more than the account may have at a time
 		k.read(strings.NewReader("issue\n"))
 	}
 	errs := h.err.take()
-	if strings.Contains(errs, "\x1b") || !strings.Contains(errs, "not understood") {
+	if strings.Contains(errs, "\x1b") {
 		t.Errorf("errors: %q", errs)
+	}
+	for _, want := range []string{
+		"not understood: revoke now; see", "not understood: \ufffd[2J; see", "no contact of that name", "add needs a name, as in: add Ada",
+		"expire needs a time, as in: expire 30s", "up to 8760h", "throttle needs a time", "outage needs a time", "401 needs a time",
+	} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("errors: %q, want %q in it", errs, want)
+		}
 	}
 	if got := strings.Count(h.out.take(), "export ICLOUD_APP_PASSWORD="); got != 62 {
 		t.Errorf("%d passwords, want 62", got)
+	}
+}
+
+// What the fake is told to go wrong goes wrong, and passes.
+func TestFakeFaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		k := &fake{p: h.program, srv: h.srv, cred: h.cred}
+		h.srv.Intercept = k.intercept
+		dir := t.TempDir()
+		expect := func(what string, args []string, status int, text string) {
+			t.Helper()
+			if got := h.run(t.Context(), args); got != status {
+				t.Errorf("%s: exit status %d, want %d", what, got, status)
+			}
+			if got := h.out.take() + h.err.take(); !strings.Contains(got, text) {
+				t.Errorf("%s: got %q, want %q in it", what, got, text)
+			}
+		}
+		check := []string{"check", "-state", dir}
+		expect("healthy", check, ok, "accepted")
+		k.read(strings.NewReader("outage 1h"))
+		expect("outage", check, failed, "unavailable: 503")
+		time.Sleep(time.Hour)
+		expect("after it", check, ok, "accepted")
+		k.read(strings.NewReader("401 10m"))
+		expect("stray refusals", check, failed, "not final yet")
+		time.Sleep(11 * time.Minute)
+		expect("after them", check, ok, "accepted")
+		k.read(strings.NewReader("outage 1h\noutage 0s"))
+		expect("ended early", check, ok, "accepted")
+	})
+}
+
+// hidden wraps an error as package icloud does, without its words.
+type hidden struct{ err error }
+
+func (hidden) Error() string   { return "icloud: PROPFIND: the connection failed" }
+func (h hidden) Unwrap() error { return h.err }
+
+// Every failure has plain words, and those around it are kept.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	refused := hidden{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}
+	full := &fs.PathError{Op: "write", Path: "/dev/full", Err: syscall.ENOSPC}
+	told := stateError{"dir", &fs.PathError{Op: "open", Path: "dir/0123", Err: fs.ErrPermission}, true}
+	card := &icloud.CardError{Err: &icloud.ResponseError{Method: "REPORT", StatusCode: 500}}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("icloud: x"), "x"},
+		{&icloud.ResponseError{Method: "PROPFIND", StatusCode: 503, RetryAfter: 1500 * time.Millisecond}, "the server asks to wait: 2 s (503)"},
+		{&icloud.ResponseError{StatusCode: 429, RetryAfter: time.Hour, Withheld: true}, "nothing was sent: the server has asked to wait, 1h0m0s left (429)"},
+		{&icloud.ResponseError{StatusCode: 503}, "the server is unavailable: 503 Service Unavailable"},
+		{&icloud.ResponseError{Method: "PROPFIND", StatusCode: 404}, "the server answered 404 Not Found to PROPFIND"},
+		{fmt.Errorf("the list is not complete: %w", &icloud.ResponseError{StatusCode: 500}), "the list is not complete: the server has a fault: 500 Internal Server Error"},
+		{card, "a card could not be got: the server has a fault: 500 Internal Server Error"},
+		{errors.Join(full, full), "write /dev/full: no space left on device"},
+		{errors.Join(outputError{full}, outputError{full}), "write /dev/full: no space left on device"},
+		{errors.Join(errors.New("a"), errors.New("b"), errors.New("c"), errors.New("d")), "a; b; and 2 more"},
+		{told, "the state folder dir cannot be written, and nothing is remembered: permission denied"},
+		{errors.Join(errors.New("a"), told), "a"},
+		{refused, "the connection failed: refused; nothing listens there"},
+		{fmt.Errorf("a\x1b[2J"), "a\ufffd[2J"},
+		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}},
+			"password rejected (possible); without -state nothing is remembered, so it is a mistake, a revoked password or a passing fault"},
+	} {
+		if got := explain(test.err); got != test.want {
+			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
+		}
+	}
+}
+
+// Why a connection failed is found below what package icloud says of it.
+func TestConnection(t *testing.T) {
+	t.Parallel()
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+	defer untrusted.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	fails := func(err error) http.RoundTripper {
+		return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, err }}
+	}
+	for _, test := range []struct {
+		endpoint  string
+		transport http.RoundTripper
+		cause     string
+	}{
+		{untrusted.URL, nil, "tls"},
+		{"https" + strings.TrimPrefix(plain.URL, "http"), nil, "tls"},
+		{"http://127.0.0.1:1/", nil, "refused"},
+		{"https://icloud.example", fails(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "secret", IsNotFound: true}}), "dns"},
+		{"https://icloud.example", fails(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}), "timeout"},
+		{"https://icloud.example", fails(&net.OpError{Op: "dial", Err: syscall.ENETUNREACH}), "unreachable"},
+		{"https://icloud.example", fails(&net.OpError{Op: "dial", Err: errors.New("secret")}), "network"},
+		{"https://icloud.example", fails(io.EOF), "broken"},
+	} {
+		h := newHome(t)
+		h.transport = test.transport
+		if got := h.run(t.Context(), []string{"check", "-json", "-endpoint", test.endpoint}); got != failed {
+			t.Errorf("%s: exit status %d, want %d", test.cause, got, failed)
+		}
+		want := `{"accepted":null,"error":"connection","cause":"` + test.cause + `"}` + "\n"
+		if got := h.out.take(); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if got := h.err.take(); !strings.HasPrefix(got, "icloud-contacts: the connection failed: ") || strings.Contains(got, "secret") {
+			t.Errorf("%s: errors: %q", test.cause, got)
+		}
+	}
+}
+
+// When a doubted password was asked about last, is asked again, and dies.
+func TestCheckSchedule(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	check := []string{"check", "-json", "-state", t.TempDir()}
+	h.run(t.Context(), check)
+	h.srv.Revoke(h.cred.Password)
+	h.out.take()
+	before := time.Now().UTC().Truncate(time.Second)
+	for range 2 { // the second asks nothing, and knows from the first
+		if got := h.run(t.Context(), check); got != failed {
+			t.Errorf("exit status %d, want %d", got, failed)
+		}
+		var a answer
+		if err := json.Unmarshal([]byte(h.out.take()), &a); err != nil || a.LastAsked == nil {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+		if asked := a.LastAsked.Sub(before); asked < 0 || asked > 5*time.Second ||
+			a.AskedAgain.Sub(*a.LastAsked) != time.Minute || a.Final.Sub(*a.Refused) != 15*time.Minute || a.Remedy != "" {
+			t.Errorf("asked %v after the start: %+v", asked, a)
+		}
+	}
+}
+
+// A date of issue that has not come is a mistake; one of today is not, wherever
+// one is.
+func TestDate(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC()
+	for text, ok := range map[string]bool{
+		"2024-01-31": true,
+		now.Add(13 * time.Hour).Format(time.DateOnly): true,
+		now.AddDate(0, 0, 3).Format(time.DateOnly):    false,
+		now.Add(30 * time.Hour).Format(time.RFC3339):  false,
+		"31.1.2026": false,
+		now.Add(-30 * time.Second).Format(time.RFC3339): true,
+	} {
+		var d date
+		if err := d.Set(text); (err == nil) != ok || d.After(time.Now()) {
+			t.Errorf("%s: %v, %v", text, d, err)
+		}
 	}
 }

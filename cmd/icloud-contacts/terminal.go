@@ -4,10 +4,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -159,6 +161,50 @@ func wrap(text, indent string, width int) string {
 	}
 	if column > 0 {
 		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// reflow fits a text of help into a terminal narrower than the text. Lines at the
+// margin are paragraphs, indented ones are columns, or commands to paste.
+func reflow(text string, width int) string {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if !slices.ContainsFunc(lines, func(line string) bool { return uniseg.StringWidth(line) > width }) {
+		return text
+	}
+	// What belongs together, first: a paragraph's lines, and a column's.
+	type item struct{ head, text string }
+	var items []item
+	for _, line := range lines {
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		last := len(items) - 1
+		switch {
+		case line == "":
+			items = append(items, item{})
+		case indent == 0 && last >= 0 && items[last].head == "" && items[last].text != "" && !strings.HasSuffix(items[last].text, ":"),
+			indent > 4 && last >= 0:
+			items[last].text = strings.TrimSpace(items[last].text + " " + line[indent:])
+		case indent == 0:
+			items = append(items, item{"", line})
+		default:
+			head, text, columns := strings.Cut(line[indent:], "  ")
+			if !columns {
+				head, text = line[indent:], ""
+			}
+			items = append(items, item{line[:indent] + head, strings.TrimSpace(text)})
+		}
+	}
+	var b strings.Builder
+	for _, it := range items {
+		switch {
+		case it.head == "":
+			b.WriteString(cmp.Or(wrap(it.text, "", width), "\n"))
+		case it.text == "":
+			// A shell takes the parts of a command back together.
+			b.WriteString(strings.ReplaceAll(strings.TrimSuffix(wrap(it.head, "    ", width-2), "\n"), "\n", " \\\n")[2:] + "\n")
+		default:
+			b.WriteString(it.head + "\n" + wrap(it.text, "      ", width))
+		}
 	}
 	return b.String()
 }

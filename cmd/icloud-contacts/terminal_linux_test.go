@@ -62,8 +62,12 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) *con
 		t.Fatal(err)
 	}
 	c := &console{t: t, pty: pty, done: make(chan struct{})}
+	path, name := self, []string{"icloud-contacts"}
+	if args[0] == "sh" {
+		path, name = "/bin/sh", nil
+	}
 	c.cmd = &exec.Cmd{
-		Path: self, Args: append([]string{"icloud-contacts"}, args...), Env: append([]string{"TERM=xterm", "GORACE=" + noWait}, env...),
+		Path: path, Args: append(name, args...), Env: append([]string{"TERM=xterm", "GORACE=" + noWait}, env...),
 		Stdin: tty, Stdout: tty, Stderr: tty,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
 	}
@@ -153,7 +157,7 @@ func TestTerminalList(t *testing.T) {
 			}
 			for line := range strings.Lines(text) {
 				line = strings.TrimRight(escapes.ReplaceAllString(line, ""), "\r\n")
-				if n := uniseg.StringWidth(line); n > int(columns) && n > 46 {
+				if n := uniseg.StringWidth(line); n > int(columns) {
 					t.Errorf("%q on %d columns has a line of %d: %s", args, columns, n, line)
 				}
 			}
@@ -203,18 +207,46 @@ func TestTerminalProgress(t *testing.T) {
 			if status != ok || !strings.Contains(text, "contacts") || len(args) > 0 != strings.Contains(text, "photos") {
 				t.Errorf("exit status %d, %q", status, text)
 			}
-			for _, frame := range strings.FieldsFunc(escapes.ReplaceAllString(text, ""), func(r rune) bool { return r == '\r' || r == '\n' }) {
+			text = escapes.ReplaceAllString(text, "")
+			text, said := strings.CutSuffix(text, "2,007 contacts in "+file+"\r\n")
+			if !said {
+				t.Errorf("nothing is said at the end: %q", text)
+			}
+			for _, frame := range strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' }) {
 				if n := uniseg.StringWidth(frame); n > int(columns) {
 					t.Errorf("%d columns on %d: %q", n, columns, frame)
 				}
 			}
-			if !strings.HasSuffix(escapes.ReplaceAllString(text, ""), "\r") {
+			if !strings.HasSuffix(text, "\r") {
 				t.Errorf("the bar stays: %q", text[max(0, len(text)-100):])
 			}
 			if data, err := os.ReadFile(file); err != nil || bytes.Count(data, []byte("BEGIN:VCARD")) != 2007 {
 				t.Errorf("the file: %v, %d bytes", err, len(data))
 			}
 		}
+	}
+}
+
+// What goes down a pipe has no bar beside it: the reader may draw there.
+func TestTerminalNoProgress(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	fill(srv, 2000)
+	file := filepath.Join(t.TempDir(), "all.vcf")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "icloud-contacts") // testscript goes by the name
+	if err := os.Symlink(self, link); err != nil {
+		t.Fatal(err)
+	}
+	c := onTerminal(t, 80, append(env, "FILE="+file, "SELF="+link), "sh", "-c", `"$SELF" export >"$FILE"`)
+	if status, text := c.end(); status != ok || text != "" {
+		t.Errorf("exit status %d, %q", status, text)
+	}
+	if data, err := os.ReadFile(file); err != nil || bytes.Count(data, []byte("BEGIN:VCARD")) != 2007 {
+		t.Errorf("the file: %v, %d bytes", err, len(data))
 	}
 }
 
@@ -280,8 +312,38 @@ func TestTerminalRemedy(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
 	srv.RevokeAll()
-	status, text := onTerminal(t, 40, env, "list").end()
-	if status != dead || !strings.Contains(text, "connect again") {
-		t.Errorf("exit status %d: %s", status, text)
+	for _, args := range [][]string{{"list"}, {"watch"}} {
+		status, text := onTerminal(t, 40, env, args...).end()
+		if status != dead || !strings.Contains(text, "connect again") {
+			t.Errorf("%q: exit status %d: %s", args, status, text)
+		}
+	}
+}
+
+// What watch says of a doubted password is read whole on any terminal.
+func TestTerminalDoubt(t *testing.T) {
+	t.Parallel()
+	srv, env := served(t)
+	for _, columns := range []uint16{40, 80} {
+		state := filepath.Join(t.TempDir(), "state")
+		if status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end(); status != ok {
+			t.Fatalf("exit status %d: %s", status, text)
+		}
+		intercept := srv.Intercept
+		srv.Intercept = icloudtest.Unauthorized
+		status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end()
+		srv.Intercept = intercept
+		text, _, _ = strings.Cut(text, "  ended ") // the standard error is for logs
+		if i := strings.LastIndex(text, "\n"); i >= 0 {
+			text = text[:i+1]
+		}
+		if status != failed || !strings.Contains(strings.Join(strings.Fields(text), " "), "doubted: revoked, possible; final from ") {
+			t.Errorf("exit status %d: %s", status, text)
+		}
+		for line := range strings.Lines(text) {
+			if n := uniseg.StringWidth(strings.TrimRight(line, "\r\n")); n > int(columns) {
+				t.Errorf("%d columns on %d: %q", n, columns, line)
+			}
+		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rivo/uniseg"
+
 	"github.com/go-icloud/icloud"
 )
 
@@ -25,18 +27,21 @@ var watchCommand = &command{
 	about: `
 Prints a line for each contact that is added, changed or deleted, and for each
 change in what is known of the password. With -state it goes on where it ended,
-across restarts; lines that were not written in full come again.
+across restarts; lines that were not written in full come again. The folder then
+holds the names of the contacts, to name those that are deleted.
 
-A fault of the server or of the network is reported on the standard error, and
-watch goes on. It ends when it is interrupted, or, with exit status 2, when the
-password is dead for good.`,
+A fault of the server or of the network is reported on the standard error, when
+it begins and when it is over, and watch goes on. It ends when it is
+interrupted, with exit status 0, or, with exit status 2, when the password is
+dead for good. Until then, at most one question a minute is sent about it.`,
 	example: `
   icloud-contacts watch -state ~/.local/state/icloud
   icloud-contacts watch -state ~/.local/state/icloud -once
   icloud-contacts watch -interval 10m | logger -t contacts`,
 	setup: func(f *flag.FlagSet) action {
 		w := new(watch)
-		f.DurationVar(&w.interval, "interval", 5*time.Minute, "`TIME` between questions; by default 5m")
+		w.interval = span(5 * time.Minute)
+		f.Var(&w.interval, "interval", "`TIME` between questions; by default 5m")
 		f.BoolVar(&w.once, "once", false, "ask once, and end")
 		w.account.flags(f)
 		return w.run
@@ -46,7 +51,7 @@ password is dead for good.`,
 // watch is one run of the command.
 type watch struct {
 	account  account
-	interval time.Duration
+	interval span
 	once     bool
 
 	p      *program
@@ -54,7 +59,7 @@ type watch struct {
 	store  icloud.Store // nil: nothing is kept
 	state  followed
 	silent bool   // the first listing: everything is new, and nothing is news
-	said   string // the last error, so that it is not repeated every time
+	outage outage // the one that lasts, if one does
 	broken error  // a line of the password's that could not be written
 }
 
@@ -82,23 +87,23 @@ func (w *watch) run(ctx context.Context, p *program, _ []string) (err error) {
 	if w.client, err = w.account.connect(ctx, p, w.password); err != nil {
 		return err
 	}
+	if w.account.store != nil {
+		w.account.store.warn = func(text string) { w.trouble("state", text) }
+	}
 	if err := w.load(ctx); err != nil {
 		return err
 	}
 	for {
 		// OnStatus cannot fail, so what it could not write is found here.
 		err := errors.Join(w.sync(ctx), w.broken)
-		if err == nil {
-			w.said = ""
+		if (w.once || final(err)) && err != nil {
+			return w.ended(ctx, err)
 		}
-		if w.once || final(err) {
-			return err
-		}
-		if ctx.Err() != nil {
+		if w.once || ctx.Err() != nil {
 			return nil // this is how it is meant to end
 		}
 		w.complain(err)
-		if !sleep(ctx, pause(err, w.interval)) {
+		if !sleep(ctx, pause(err, time.Duration(w.interval))) {
 			return nil
 		}
 	}
@@ -137,29 +142,83 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// complain reports an error that watch survives, once for as long as it lasts.
-// What concerns the password has its own lines.
-func (w *watch) complain(err error) {
-	if _, ok := errors.AsType[*icloud.AuthError](err); ok || err == nil {
-		return
-	}
-	// A server that is down for a night would otherwise fill a log.
-	kind := err.Error()
-	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
-		kind = fmt.Sprint(answer.StatusCode) // the wait that is left differs each time
-	}
-	if kind != w.said {
-		fmt.Fprintln(w.p.err, "icloud-contacts:", oneLine(err))
-	}
-	w.said = kind
+// outage is a failure that watch survives.
+type outage struct {
+	kind  string // "": there is none
+	what  string // the word in front of its lines
+	since time.Time
 }
 
-// password is the Client's OnStatus.
+// complain reports an error that watch survives, once for as long as it lasts, and
+// its end. What concerns the password has its own lines.
+func (w *watch) complain(err error) {
+	before := w.outage
+	_, refused := errors.AsType[*icloud.AuthError](err)
+	if err == nil || refused {
+		if w.outage = (outage{}); before.kind != "" {
+			w.trouble(before.what, "back after "+since(before.since))
+		}
+		return
+	}
+	now := outage{kind: err.Error(), what: "connection", since: time.Now()}
+	// A server that is down for a night would otherwise fill a log.
+	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
+		now.kind = fmt.Sprint(answer.StatusCode) // the wait that is left differs each time
+	}
+	text := explain(err)
+	if _, ok := errors.AsType[*icloud.CardError](err); ok {
+		now.what = "contacts"
+	} else {
+		text = strings.TrimPrefix(text, "the connection ") // which the line says already
+	}
+	if before.kind != "" {
+		now.since = before.since // one fault may have several faces
+	}
+	if now.kind != before.kind {
+		w.trouble(now.what, text)
+	}
+	w.outage = now
+}
+
+// since returns how long ago t was, as roughly as people want it.
+func since(t time.Time) string {
+	d := time.Since(t)
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// trouble writes a line of what is no result.
+func (w *watch) trouble(what, text string) {
+	fmt.Fprintf(w.p.err, "%s  %-9s  %s\n", time.Now().Format(time.DateTime), what, text)
+}
+
+// ended reports the error that watch ends with, unless that is an interruption, and
+// returns it as one that was reported.
+func (w *watch) ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return err
+	}
+	state, ok := errors.AsType[stateError](err)
+	if !ok || !state.told {
+		w.trouble("ended", explain(err))
+		w.p.advise(err)
+	}
+	return told{err}
+}
+
+// password is the Client's OnStatus. The line is short enough for 80 columns; the
+// evidence comes with the line in which watch ends.
 func (w *watch) password(_ context.Context, s icloud.Status) {
 	text := s.State.String()
+	auth, refused := errors.AsType[*icloud.AuthError](s.Err)
 	switch {
-	case s.Err != nil:
-		text += ": " + oneLine(s.Err)
+	case refused:
+		text += ": " + reason(auth) + ", " + auth.Certainty.String()
+		if !auth.Confirmed {
+			text += "; final from " + strings.TrimSuffix(clock(finalFrom(auth, time.Duration(w.account.dwell)).Add(time.Minute-1).Truncate(time.Minute)), ":00")
+		}
 	case !s.Expires.IsZero():
 		text += ", until about " + s.Expires.UTC().Format(time.DateOnly)
 	}
@@ -171,9 +230,14 @@ func (w *watch) password(_ context.Context, s icloud.Status) {
 // line prints one line of the log. Each is one write, so that nobody reads half.
 func (w *watch) line(what, text string) error {
 	line := fmt.Sprintf("%s  %-9s  %s", time.Now().Format(time.DateTime), what, visible(text))
-	// A name may be cut to the terminal's width, and what is said of the password not.
-	if n := w.p.width(w.p.out, unlimited); what != "password" && n < unlimited {
-		line = strings.TrimRight(fit(line, n), " ")
+	if n := w.p.width(w.p.out, unlimited); n < unlimited && uniseg.StringWidth(line) > n {
+		if what == "password" {
+			// What is said of the password is not cut.
+			head, _, _ := strings.Cut(line, "  "+what)
+			line = head + "  " + what + "\n" + strings.TrimSuffix(wrap(visible(text), "  ", n), "\n")
+		} else {
+			line = strings.TrimRight(fit(line, n), " ")
+		}
 	}
 	_, err := fmt.Fprintln(w.p.out, line)
 	return err
@@ -186,7 +250,7 @@ func (w *watch) sync(ctx context.Context) error {
 		// A first start has a person in front of it, who should not wait for
 		// fifteen minutes to hear of a typing error.
 		if err := w.client.Authenticate(ctx); err != nil {
-			return err
+			return w.account.unremembered(err)
 		}
 	}
 	// From here on, lines are written. The token is kept after the last of them, so
@@ -274,25 +338,19 @@ func (w *watch) change(what, name string) error {
 	return w.line(what, name)
 }
 
-// stateError is a failure of the state folder.
-type stateError struct{ error }
-
-// Unwrap lets a folder that is not there be told from one that may not be read.
-func (e stateError) Unwrap() error { return e.error }
-
 // load reads what an earlier run has kept. It lies beside what package icloud
 // remembers of the password, in a file of the same kind.
 func (w *watch) load(ctx context.Context) error {
 	w.state = followed{Version: 1, Cards: make(map[string]card)}
-	if w.account.state == "" {
+	if w.account.store == nil {
 		return nil
 	}
 	// A DirStore replaces files whole and keeps them to their owner, which is all that
 	// is needed here too: a token, and names, which are personal data.
-	w.store = icloud.DirStore(w.account.state)
+	w.store = w.account.store
 	data, err := w.store.Load(ctx, w.account.key("watch"))
 	if err != nil {
-		return stateError{err}
+		return err
 	}
 	if len(data) == 0 {
 		return nil
@@ -301,7 +359,7 @@ func (w *watch) load(ctx context.Context) error {
 	if err := json.Unmarshal(data, &s); err != nil || s.Version != 1 || s.Cards == nil {
 		// Beginning again would lose deletions, and overwrite what may be
 		// worth a look.
-		return stateError{errors.New("the state folder holds what this program cannot read; move " + w.account.key("watch") + " away to begin again")}
+		return stateError{w.account.store.dir, errors.New("this program does not know what is in " + w.account.key("watch") + "; move it away to begin again"), false}
 	}
 	w.state = s
 	return nil
@@ -313,11 +371,8 @@ func (w *watch) save(ctx context.Context) error {
 		return nil
 	}
 	data, err := json.Marshal(w.state)
-	if err == nil {
-		err = w.store.Save(ctx, w.account.key("watch"), data)
-	}
 	if err != nil {
-		return stateError{fmt.Errorf("the state folder: %w", err)}
+		return err
 	}
-	return nil
+	return w.store.Save(ctx, w.account.key("watch"), data)
 }
