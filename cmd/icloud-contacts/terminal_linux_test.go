@@ -135,11 +135,17 @@ func (c *console) end() (int, string) {
 func served(t *testing.T) (*icloudtest.Server, []string) {
 	t.Helper()
 	srv := icloudtest.NewServer()
+	return srv, serve(t, srv)
+}
+
+// serve serves srv on a port, and returns the environment for it.
+func serve(t *testing.T, srv *icloudtest.Server) []string {
+	t.Helper()
 	web := httptest.NewServer(srv)
 	t.Cleanup(func() { web.Close(); srv.Close() })
 	fill(srv, 0)
 	cred := srv.Issue()
-	return srv, []string{"ICLOUD_ENDPOINT=" + web.URL, "ICLOUD_APPLE_ID=" + cred.AppleID, "ICLOUD_APP_PASSWORD=" + cred.Password.Reveal()}
+	return []string{"ICLOUD_ENDPOINT=" + web.URL, "ICLOUD_APPLE_ID=" + cred.AppleID, "ICLOUD_APP_PASSWORD=" + cred.Password.Reveal()}
 }
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[mKhl]|\x1b\[\?25[hl]`)
@@ -323,16 +329,18 @@ func TestTerminalRemedy(t *testing.T) {
 // What watch says of a doubted password is read whole on any terminal.
 func TestTerminalDoubt(t *testing.T) {
 	t.Parallel()
-	srv, env := served(t)
+	srv := icloudtest.NewServer()
+	k := &fake{p: newHome(t).program, srv: srv}
+	srv.Intercept = k.intercept
+	env := serve(t, srv)
 	for _, columns := range []uint16{40, 80} {
 		state := filepath.Join(t.TempDir(), "state")
 		if status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end(); status != ok {
 			t.Fatalf("exit status %d: %s", status, text)
 		}
-		intercept := srv.Intercept
-		srv.Intercept = icloudtest.Unauthorized
+		k.read(strings.NewReader("401 1h"))
 		status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end()
-		srv.Intercept = intercept
+		k.read(strings.NewReader("401 0s"))
 		text, _, _ = strings.Cut(text, "  ended ") // the standard error is for logs
 		if i := strings.LastIndex(text, "\n"); i >= 0 {
 			text = text[:i+1]
