@@ -125,19 +125,26 @@ func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) 
 // unremembered adds to a refusal for good how little it rests on, if that is so.
 func (a *account) unremembered(err error) error {
 	auth, ok := errors.AsType[*icloud.AuthError](err)
-	if ok && auth.Confirmed && a.state == "" && errors.Is(err, icloud.ErrPasswordRejected) {
-		return guess{err}
+	if ok && auth.Confirmed && !a.store.remembers() && errors.Is(err, icloud.ErrPasswordRejected) {
+		why := "nothing is remembered"
+		if a.store == nil {
+			why = "without -state " + why
+		}
+		return guess{err, why}
 	}
 	return err
 }
 
 // guess is a refusal by a run that remembers nothing. What worked a minute ago
 // looks to it like what has never worked.
-type guess struct{ error }
+type guess struct {
+	error
+	why string
+}
 
 // Error adds what the verdict leaves out, in the same line.
 func (e guess) Error() string {
-	return explain(e.error) + "; without -state nothing is remembered, so it is " + guesses
+	return explain(e.error) + "; " + e.why + ", so it is " + guesses
 }
 
 // Unwrap lets report find the verdict.

@@ -137,7 +137,7 @@ type answer struct {
 	AskedAgain *time.Time `json:"asked_again,omitempty"`
 	Final      *time.Time `json:"final,omitempty"`
 
-	Remembered bool `json:"remembered,omitempty"` // there is a state folder
+	Remembered bool `json:"remembered,omitempty"` // there is a state folder, and it works
 }
 
 // object prints the answer for programs.
@@ -145,7 +145,7 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 	a := answer{
 		Accepted: auth == nil, State: s.State.String(),
 		Issued: moment(s.Issued), Expires: moment(s.Expires), LastAccepted: moment(s.LastAccepted),
-		Remembered: c.account.store != nil,
+		Remembered: c.account.store.remembers(),
 	}
 	if auth != nil {
 		a.Refused, a.Reason, a.Certainty = moment(auth.Refused), reason(auth), auth.Certainty.String()
@@ -211,16 +211,18 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 	// Nobody is sent to make a new password before that is certain to be needed.
 	case auth != nil && auth.Confirmed:
 		say(auth.Remedy())
-		if _, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
-			say("Without -state nothing is remembered of earlier answers. This may be " + guesses +
-				"; with -state, what has worked is not given up at the first refusal.")
+		if g, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
+			say(strings.ToUpper(g.why[:1]) + g.why[1:] + " of earlier answers. This may be " + guesses +
+				"; with a -state folder, what has worked is not given up at the first refusal.")
 		}
 	case auth != nil:
+		when := "in a while"
 		if asked, again, final := c.schedule(auth); !asked.IsZero() {
+			when = "then"
 			say(fmt.Sprintf("Last asked %s; asked again from %s; final from %s.", clock(asked), clock(again), clock(final)))
 		}
 		say("Nothing is decided yet, and nobody should be asked for a new password: " +
-			"it may be a passing fault. Check again then.")
+			"it may be a passing fault. Check again " + when + ".")
 	}
 	_, err := p.out.Write([]byte(b.String()))
 	return err

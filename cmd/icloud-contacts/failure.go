@@ -36,6 +36,9 @@ func explain(err error) string {
 			return plain(strings.TrimSuffix(before, "icloud: ")) + explain(inner)
 		}
 	}
+	if g, ok := errors.AsType[guess](err); ok {
+		return g.Error() // it has been explained, and may hold a stateError
+	}
 	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
 		return explainResponse(answer)
 	}

@@ -697,7 +697,7 @@ func TestExplain(t *testing.T) {
 		{errors.Join(errors.New("a"), told), "a"},
 		{refused, "the connection failed: refused; nothing listens there"},
 		{fmt.Errorf("a\x1b[2J"), "a\ufffd[2J"},
-		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}},
+		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}, "without -state nothing is remembered"},
 			"password rejected (possible); without -state nothing is remembered, so it is a mistake, a revoked password or a passing fault"},
 	} {
 		if got := explain(test.err); got != test.want {

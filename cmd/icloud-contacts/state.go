@@ -24,8 +24,9 @@ type folder struct {
 	warn func(text string)
 	once sync.Once // a warning each time would fill a log
 
-	mu  sync.Mutex
-	key string // the latest, which is the account's: check uses no other
+	mu     sync.Mutex
+	key    string // the latest, which is the account's: check uses no other
+	broken bool   // something could not be saved
 }
 
 // Load implements icloud.Store. Its failure ends the command, which reports it.
@@ -49,9 +50,22 @@ func (f *folder) Save(ctx context.Context, key string, data []byte) error {
 	}
 	err = stateError{f.dir, err, true}
 	if ctx.Err() == nil {
+		f.mu.Lock()
+		f.broken = true
+		f.mu.Unlock()
 		f.once.Do(func() { f.warn(visible(err.Error())) })
 	}
 	return err
+}
+
+// remembers says whether there is a folder, and all that was learned is in it.
+func (f *folder) remembers() bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.broken
 }
 
 // asked returns when the password was last asked about, if that was refused; zero
@@ -60,7 +74,7 @@ func (f *folder) Save(ctx context.Context, key string, data []byte) error {
 func (f *folder) asked() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.key == "" {
+	if f.key == "" || f.broken {
 		return time.Time{}
 	}
 	info, err := os.Stat(filepath.Join(string(f.dir), f.key))

@@ -200,8 +200,8 @@ func (w *watch) ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
 	}
-	state, ok := errors.AsType[stateError](err)
-	if !ok || !state.told {
+	_, refused := errors.AsType[*icloud.AuthError](err)
+	if state, ok := errors.AsType[stateError](err); refused || !ok || !state.told {
 		w.trouble("ended", explain(err))
 		w.p.advise(err)
 	}
