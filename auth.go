@@ -127,7 +127,8 @@ const (
 	// acceptance.
 	ordinary kind = iota
 
-	// asking is the question itself, whose answer is judged by inquire.
+	// asking who is signed in, as the question itself does: the answer proves
+	// something only if it names somebody, which is for readAnswer to see.
 	asking
 
 	// photo requests go to another service, whose 401 has been seen with
@@ -154,41 +155,49 @@ const (
 // not count, for 503 and 429, and for what was withheld; or an ordinary error.
 // Other answers are the caller's to judge.
 func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
+	resp, _, _, err := c.exchange(req, k)
+	return resp, err
+}
+
+// exchange is do. It returns the login that was sent, too, and the count of
+// c.events at that time, for the caller who is to judge whether the answer is an
+// acceptance.
+func (c *Client) exchange(req *http.Request, k kind) (*http.Response, *login, uint64, error) {
 	ctx := req.Context()
 	for {
 		// Which password is the Client's may change between two tries.
 		l, _, err := c.admit(ctx, false)
 		if err != nil {
 			closeBody(req)
-			return nil, err
+			return nil, nil, 0, err
 		}
 		resp, sent, err := c.send(l, req, k)
 		if err != nil {
-			return nil, err
+			return nil, nil, 0, err
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
-			return resp, nil
+			return resp, l, sent, nil
 		}
 		discard(resp)
 		refuted := &ResponseError{Method: req.Method, StatusCode: http.StatusUnauthorized}
 		// Not iCloud's word on the password: no question, no change of state.
 		if k == photo || !c.counts(resp) {
-			return nil, refuted
+			return nil, nil, 0, refuted
 		}
 		switch _, err := c.judge(ctx, l, sent, false); {
 		case errors.Is(err, errReplaced):
 			// A 401 proves that nothing was done, so even a write may be
 			// sent again.
 			if req.Body != nil && req.GetBody == nil {
-				return nil, refuted
+				return nil, nil, 0, refuted
 			}
 		// The verdict, or why there is none.
 		case err != nil:
-			return nil, err
+			return nil, nil, 0, err
 		// The password is good. This URL refuses it, or did for a moment;
 		// whether to try again is the caller's to say.
 		default:
-			return nil, refuted
+			return nil, nil, 0, refuted
 		}
 	}
 }

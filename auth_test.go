@@ -1450,3 +1450,109 @@ func TestUncounted401AsksNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestDailyQuestion: a password that is known to be dead costs one request a day,
+// whatever becomes of it.
+func TestDailyQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.RevokeAll()
+		verdictOf(t, r.list())
+		time.Sleep(time.Hour)
+		verdictOf(t, r.list())
+		r.srv.Intercept = icloudtest.Status(503)
+		for day := range 3 {
+			n := r.requests(func() {
+				for range 24 * 60 {
+					time.Sleep(time.Minute)
+					_ = r.list()
+				}
+			})
+			if n != 1 {
+				t.Errorf("day %d: got %d requests, want 1", day, n)
+			}
+		}
+	})
+}
+
+// TestUnauthenticated: an answer that names nobody is no acceptance, wherever it
+// comes from, and changes nothing.
+func TestUnauthenticated(t *testing.T) {
+	t.Parallel()
+	nobody := multistatus("<response><href>/</href><propstat><prop><current-user-principal><unauthenticated/></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>")
+	for name, test := range map[string]struct{ endpoint, answer string }{
+		"nobody":          {"", nobody},
+		"no answer":       {"", multistatus()},
+		"an empty href":   {"", strings.Replace(nobody, "<unauthenticated/>", "<href/>", 1)},
+		"not found":       {"", strings.Replace(strings.Replace(nobody, "<unauthenticated/>", "<href>/p/</href>", 1), "200", "404", 1)},
+		"another server":  {"https://dav.example.test/", nobody},
+		"an address book": {bookURL, strings.Replace(strings.Replace(bookAnswer, "</prop>", "<current-user-principal><unauthenticated/></current-user-principal></prop>", 1), "200", "200", 1)},
+	} {
+		var told []icloud.State
+		client, err := icloud.New(icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("secret")}, &icloud.Options{
+			Endpoint:  test.endpoint,
+			Transport: wire(func(*http.Request, string) *http.Response { return answer(207, test.answer) }),
+			OnStatus:  func(_ context.Context, s icloud.Status) { told = append(told, s.State) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = client.Authenticate(t.Context())
+		noVerdict(t, err)
+		if s := client.Status(); err == nil || s.State != icloud.Untested || !s.LastAccepted.IsZero() || told != nil {
+			t.Errorf("%s: got %v, %+v, told %v", name, err, s, told)
+		}
+	}
+}
+
+// TestOnStatusOfTheCall: a change is reported in the call that made it, each change
+// by itself, and before the cards that came with it.
+func TestOnStatusOfTheCall(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	srv := icloudtest.NewServer()
+	t.Cleanup(srv.Close)
+	srv.Put("a.vcf", card("a"))
+	srv.Put("b.vcf", card("b"))
+	var told []string
+	client, err := icloud.New(srv.Issue(), &icloud.Options{
+		Transport: srv.Transport(),
+		OnStatus: func(ctx context.Context, s icloud.Status) {
+			told = append(told, fmt.Sprint(ctx.Value(key{}), " ", s.State))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer, inner := context.WithValue(t.Context(), key{}, "outer"), context.WithValue(t.Context(), key{}, "inner")
+	for _, err := range client.Contacts(outer) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Contact(inner, "a.vcf"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(told, ", "); got != "outer active" {
+		t.Errorf("got %q", got)
+	}
+	told = nil
+	fresh, err := icloud.New(srv.Issue(), &icloud.Options{Transport: srv.Transport(), OnStatus: func(_ context.Context, s icloud.Status) { told = append(told, s.State.String()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if len(told) > 0 {
+			return icloudtest.Unauthorized(w, r)
+		}
+		return false
+	}
+	if _, err := fresh.Sync(outer, "", func(icloud.Change) error { return nil }); err == nil {
+		t.Error("a sync whose multiget was refused has no error")
+	}
+	if got := strings.Join(told, ", "); got != "active, doubted" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -86,7 +86,7 @@ var errStopped = errors.New("icloud: stopped")
 
 // Contacts lists all cards of the address book, groups included, in the server's
 // order. It costs one request, or four if the address book is not known yet, and
-// the memory of one card.
+// the memory of one card. A *Contact is the caller's to keep.
 //
 // A listing that ends without an error is complete. An error is the last that
 // is yielded, with a nil *Contact: an *AuthError if the password was refused,
@@ -279,6 +279,9 @@ func unsupported(err error) bool {
 
 // rows calls f with each row of an answer.
 func (l *listing) rows(resp *http.Response, f func(*dav.Row) error) error {
+	// The answer has changed the state, if it has, in this call, and not in one
+	// that the caller makes between two cards.
+	l.client.report(l.ctx)
 	l.decoder.Reset(resp.Body)
 	return eachRow(l.decoder, resp, f)
 }

@@ -146,7 +146,7 @@ func readAnswer(resp *http.Response) (*answer, error) {
 		}
 		// The row must be about what was asked for: a Depth that a server ignores
 		// brings rows of other things.
-		ans.isBook = ans.isBook || row.AddressBook && sameResource(string(row.Href), ans.base)
+		ans.isBook = ans.isBook || row.AddressBook && !row.Unauthenticated && sameResource(string(row.Href), ans.base)
 		return nil
 	})
 	switch {
@@ -265,12 +265,24 @@ func (c *Client) start(ctx context.Context) (*answer, error) {
 
 // whoAmI asks u who is signed in.
 func (c *Client) whoAmI(ctx context.Context, u *url.URL) (*answer, error) {
-	resp, err := c.propfind(ctx, u, "0", c.whoAmIBody(u))
+	req, err := davRequest(ctx, "PROPFIND", u, "0", c.whoAmIBody(u))
 	if err != nil {
 		return nil, err
 	}
+	resp, l, started, err := c.exchange(req, asking)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusMultiStatus {
+		defer discard(resp)
+		return nil, refusal(resp)
+	}
 	defer resp.Body.Close()
-	return readAnswer(resp)
+	ans, err := readAnswer(resp)
+	if err == nil {
+		c.accepted(l, started)
+	}
+	return ans, err
 }
 
 // whoAmIBody asks a URL that may be an address book what it is, too.

@@ -18,7 +18,9 @@ import (
 // The reasons for which a password is refused. iCloud answers each of them
 // with the same empty 401, so they are inferences from what is remembered of
 // the password, never something that the server said; [AuthError] carries
-// them with the evidence and a [Certainty].
+// them with the evidence and a [Certainty]. errors.Is finds them from the first
+// refusal on, while nothing is decided yet: act on AuthError.Confirmed, and choose
+// the words by these.
 var (
 	// ErrPasswordExpired says that the password worked, or may have worked,
 	// and has outlived its lifetime ([Options.Lifetime]).
@@ -29,8 +31,9 @@ var (
 	// was changed.
 	ErrPasswordRevoked = errors.New("icloud: password revoked")
 
-	// ErrPasswordRejected says that the password has never worked here: it
-	// or the Apple ID is mistyped, or it is the account's own password.
+	// ErrPasswordRejected says that the password is not known to have ever
+	// worked: it or the Apple ID is mistyped, or it is the account's own
+	// password; or what was known of it is lost, for want of an Options.Store.
 	ErrPasswordRejected = errors.New("icloud: password rejected")
 )
 
@@ -147,8 +150,16 @@ func (e *AuthError) dates() []struct {
 func (e *AuthError) Unwrap() error { return e.Err }
 
 // Remedy returns what the password's owner should do, in sentences to show
-// to them. It names Apple's page only if it was iCloud that refused.
+// to them. It names Apple's page only if it was iCloud that refused. As long as the
+// refusal is not Confirmed, it begins by saying that nothing need be done yet.
 func (e *AuthError) Remedy() string {
+	if !e.Confirmed {
+		return "The password is refused at the moment, which may pass by itself: nothing need be done yet. If it goes on: " + e.remedy()
+	}
+	return e.remedy()
+}
+
+func (e *AuthError) remedy() string {
 	if e.elsewhere {
 		if errors.Is(e.Err, ErrPasswordRejected) {
 			return "The server has never accepted this user name and password. " +

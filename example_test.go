@@ -541,7 +541,7 @@ func ExampleAuthError() {
 }
 
 func ExampleAuthError_Remedy() {
-	err := &icloud.AuthError{Err: icloud.ErrPasswordRevoked}
+	err := &icloud.AuthError{Err: icloud.ErrPasswordRevoked, Confirmed: true}
 	for sentence := range strings.SplitSeq(err.Remedy(), ". ") {
 		fmt.Println(sentence)
 	}

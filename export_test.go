@@ -24,14 +24,14 @@ var ParseRetryAfter = retryAfter
 // Improbable is the rule of Fleet: so many refused of so many.
 var Improbable = improbable
 
-// FleetAccount is a Client as a Fleet sees it, asked at times of the test's
+// FleetAccount is an account as a Fleet sees it, asked at times of the test's
 // choosing.
-type FleetAccount struct{ counted counted }
+type FleetAccount uint64
 
 // Answer tells f of the account's latest answer, and returns whether a refusal
 // would be held back.
-func (a *FleetAccount) Answer(f *Fleet, now time.Time, refused bool) (heldBack bool) {
-	a.counted.count(f, now, refused)
+func (a FleetAccount) Answer(f *Fleet, now time.Time, refused bool) (heldBack bool) {
+	f.count(uint64(a), now, refused)
 	if refused {
 		_, heldBack = f.incident(now)
 	}

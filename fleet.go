@@ -4,6 +4,7 @@ package icloud
 
 import (
 	"math"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -18,10 +19,11 @@ import (
 // in 100,000 times if each were refused with a probability of 2 %, which is
 // several times what services see on a bad day (the binomial distribution). Three
 // of three accounts are enough, 8 of 45, 12 of 120. An account counts once, with its
-// latest answer, however often it asks. A password that was due to expire, or
-// is signed out already, does not count as refused, nor does one that has been
-// refused for a day: what is held back is so for a day at most, and many true
-// deaths at once, which look the same, are Confirmed then.
+// latest answer, however often it asks and by however many Clients. A password
+// that was due to expire, or is signed out already, does not count as refused, nor
+// does one that never worked and whose owner is there, who may have mistyped it,
+// nor one that has been refused for a day: what is held back is so for a day at
+// most, and many true deaths at once, which look the same, are Confirmed then.
 //
 // Simulated over 400 days in which fleets had no incident, passwords lived a
 // year at most, and each account was polled hourly, confirmations held back for
@@ -29,22 +31,29 @@ import (
 // 0 of 2,908 in one of 2,000. A Fleet knows no more than it is told: where a few
 // accounts ask in an hour, the first of them that an incident meets is alone.
 //
-// The zero value is ready. A Fleet is safe for concurrent use and takes about one
-// kilobyte, however many Clients share it. Do not copy it.
+// The zero value is ready. A Fleet is safe for concurrent use and takes at most 64
+// kilobytes, however many Clients share it: of more than some thousand accounts,
+// those that answered last stand for all. Do not copy it.
 type Fleet struct {
-	mu     sync.Mutex
-	minute int64 // the latest of ring
-	ring   [75]tally
-	since  time.Time // of the incident; zero if there is none
+	mu      sync.Mutex
+	answers []fleetAnswer // a slot for each account, by its hash; nil until the first
+	since   time.Time     // of the incident; zero if there is none
 }
 
-// tally counts the Clients whose latest answer fell into one minute.
-type tally struct{ accepted, refused int32 }
+// fleetAnswer is the latest answer to an account. Another account that falls into
+// the same slot takes it over, which makes a sample of them and biases nothing.
+type fleetAnswer struct {
+	account uint32 // some of its hash; 0: a free slot
+	minute  uint32 // since 1970, doubled, and one more if the password was refused
+}
 
-// counted is where a Client stands in the ring. It is guarded by Client.mu.
-type counted struct {
-	minute  int64 // 0: nowhere
-	refused bool
+// fleetSlots is how many there are: a power of two.
+const fleetSlots = 1 << 13
+
+// fleetAccount returns the hash of an account, given its key in a Store.
+func fleetAccount(key string) uint64 {
+	hash, _ := strconv.ParseUint(key[:16], 16, 64) // a SHA-256 in hexadecimal
+	return hash
 }
 
 const (
@@ -52,7 +61,7 @@ const (
 	fleetRefused = 0.02 // of the accounts, at worst, when all is well
 )
 
-// fleetWindows are in minutes. An hour alone would show nothing to the first
+// fleetWindows are in minutes, the longest last. An hour alone would show nothing to the first
 // accounts of a batch that runs every hour.
 var fleetWindows = [...]int64{15, 75}
 
@@ -69,20 +78,29 @@ func (f *Fleet) incident(now time.Time) (since time.Time, ok bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.turn(now)
-	return f.since, f.judge(now)
+	ok = f.judge(now)
+	return f.since, ok
 }
 
-// judge updates since.
+// judge updates since, and says whether there is an incident.
 func (f *Fleet) judge(now time.Time) bool {
-	for _, window := range fleetWindows {
-		var accepted, refused int
-		for m := f.minute; m > f.minute-window; m-- {
-			t := f.at(m)
-			accepted += int(t.accepted)
-			refused += int(t.refused)
+	var accepted, refused [len(fleetWindows)]int
+	minute := now.Unix() / 60
+	for _, a := range f.answers {
+		// A clock that was set back has left answers in the future.
+		age := max(minute-int64(a.minute/2), int64(a.minute/2)-minute)
+		for i, window := range fleetWindows {
+			switch {
+			case a.account == 0 || age >= window:
+			case a.minute%2 != 0:
+				refused[i]++
+			default:
+				accepted[i]++
+			}
 		}
-		if improbable(refused, accepted+refused) {
+	}
+	for i := range fleetWindows {
+		if improbable(refused[i], accepted[i]+refused[i]) {
 			if f.since.IsZero() {
 				f.since = now.Round(0).UTC()
 			}
@@ -93,48 +111,23 @@ func (f *Fleet) judge(now time.Time) bool {
 	return false
 }
 
-// turn makes the minute of now the latest, and forgets those before the ring. A
-// clock that was set back by less than the ring stays in the latest minute; by
-// more, the ring begins anew.
-func (f *Fleet) turn(now time.Time) {
-	minute := now.Unix() / 60
-	if ahead := minute - f.minute; ahead >= int64(len(f.ring)) || -ahead >= int64(len(f.ring)) {
-		f.minute, f.ring = minute, [len(f.ring)]tally{}
-	}
-	for f.minute < minute {
-		f.minute++
-		*f.at(f.minute) = tally{}
-	}
-}
-
-func (f *Fleet) at(minute int64) *tally {
-	n := int64(len(f.ring))
-	return &f.ring[(minute%n+n)%n]
-}
-
-// count moves a Client to the minute of now.
-func (c *counted) count(f *Fleet, now time.Time, refused bool) {
+// count notes the latest answer to an account. A nil Fleet does not.
+func (f *Fleet) count(account uint64, now time.Time, refused bool) {
 	if f == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.turn(now)
-	if c.minute != 0 && c.minute <= f.minute && f.minute-c.minute < int64(len(f.ring)) {
-		f.at(c.minute).add(c.refused, -1)
+	if f.answers == nil {
+		f.answers = make([]fleetAnswer, fleetSlots)
 	}
-	c.minute, c.refused = f.minute, refused
-	f.at(c.minute).add(refused, 1)
+	a := fleetAnswer{account: uint32(account>>32) | 1, minute: uint32(now.Unix() / 60 * 2)}
+	if refused {
+		a.minute++
+	}
+	f.answers[account%fleetSlots] = a
 	if refused || !f.since.IsZero() {
 		f.judge(now)
-	}
-}
-
-func (t *tally) add(refused bool, n int32) {
-	if refused {
-		t.refused += n
-	} else {
-		t.accepted += n
 	}
 }
 

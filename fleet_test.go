@@ -104,7 +104,7 @@ func TestFleetForNothing(t *testing.T) {
 				}
 				all := make([]*account, tt.accounts)
 				for i := range all {
-					all[i] = &account{minute: r.IntN(60)}
+					all[i] = &account{FleetAccount: icloud.FleetAccount(r.Uint64()), minute: r.IntN(60)}
 					for all[i].death <= 0 { // alive, of any age
 						all[i].death = life(-r.IntN(365 * 24))
 					}
@@ -372,6 +372,9 @@ func TestFleetClock(t *testing.T) {
 	for range 200 {
 		f := new(icloud.Fleet)
 		accounts := make([]icloud.FleetAccount, 20)
+		for i := range accounts {
+			accounts[i] = icloud.FleetAccount(i)<<32 | icloud.FleetAccount(i)
+		}
 		now := start
 		for range 300 {
 			accounts[r.IntN(len(accounts))].Answer(f, now, r.IntN(2) == 0)
@@ -407,10 +410,10 @@ func TestFleetClock(t *testing.T) {
 	// Accounts that were refused when the clock was a year ahead, and ask no
 	// more, are not part of today's.
 	f := new(icloud.Fleet)
-	for range 20 {
-		new(icloud.FleetAccount).Answer(f, start.Add(year), true)
+	for i := range 20 {
+		icloud.FleetAccount(i).Answer(f, start.Add(year), true)
 	}
-	if new(icloud.FleetAccount).Answer(f, start, true) {
+	if icloud.FleetAccount(20).Answer(f, start, true) {
 		t.Error("refusals of next year are an incident today")
 	}
 	for _, now := range []time.Time{{}, time.Unix(0, 0), time.Unix(-1, 0), time.Unix(1<<40, 0)} {
@@ -435,4 +438,37 @@ func TestFleetConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestFleetOneAccount: however many Clients one account has had, one after another,
+// and however often its owner mistypes, that is no incident.
+func TestFleetOneAccount(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fleet := new(icloud.Fleet)
+		r := newRig(t, icloud.Options{Fleet: fleet, Store: &memoryStore{}})
+		r.mustList()
+		r.srv.RevokeAll()
+		for range 10 {
+			r.restart()
+			verdictOf(t, r.list())
+			time.Sleep(2 * time.Minute)
+		}
+		if _, ok := fleet.Incident(); ok {
+			t.Error("one account that was refused ten times is an incident")
+		}
+		if ae := verdictOf(t, r.list()); !ae.Confirmed {
+			t.Errorf("got %v, want it confirmed", ae)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		fleet := new(icloud.Fleet)
+		for range 10 {
+			r := newRig(t, icloud.Options{Fleet: fleet})
+			r.srv.RevokeAll()
+			if ae := verdictOf(t, r.Authenticate(t.Context())); !ae.Confirmed {
+				t.Errorf("got %v, want it final: the owner is there", ae)
+			}
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -130,6 +131,9 @@ func hostport(u *url.URL) (host, port string, ok bool) {
 			return "", "", false
 		}
 		port = defaultPort(u.Scheme)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", "", false
 	}
 	if strings.HasPrefix(u.Host, "[") {
 		addr, err := netip.ParseAddr(host)

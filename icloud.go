@@ -89,7 +89,10 @@ type Options struct {
 	Endpoint string
 
 	// Store keeps what is learned of the password and the account beyond the
-	// life of the Client. With nil it ends with the Client.
+	// life of the Client. With nil it ends with the Client: then a program
+	// that runs for less than Dwell never gets a Confirmed refusal from
+	// Contacts or Sync, and a password that worked last night has never
+	// worked.
 	Store Store
 
 	// Lifetime is how long the password is taken to live from its issue. 0
@@ -142,6 +145,7 @@ type Client struct {
 	transport http.RoundTripper
 	store     Store
 	fleet     *Fleet
+	account   uint64 // for fleet
 	onStatus  func(context.Context, Status)
 	key       string // of the account, in store
 
@@ -151,6 +155,7 @@ type Client struct {
 
 	mu        sync.Mutex // guards what follows; never held during I/O or a callback
 	login     *login
+	past      saved // what is known of passwords that Reconnect has tried or replaced
 	book      book
 	question  *question
 	reconnect chan struct{} // closed when the Reconnect under way has ended; or nil
@@ -158,7 +163,6 @@ type Client struct {
 	events    uint64 // counts requests and refusals, to order them
 	reported  State
 	kept      kept
-	counted   counted // by Fleet
 }
 
 // login is one password and what is remembered of it. Reconnect replaces it
@@ -226,6 +230,7 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	if c.transport == nil {
 		c.transport = http.DefaultTransport
 	}
+	c.account = fleetAccount(c.key)
 	return c, nil
 }
 
@@ -275,6 +280,8 @@ func (c *Client) report(ctx context.Context) {
 	status := c.login.memory.status(c.login.cred, c.rules, time.Now())
 	changed := status.State != c.reported
 	c.reported = status.State
+	// A new Client must not report it again.
+	c.kept.urgent = c.kept.urgent || changed && c.kept.dirty
 	if status.State == SignedOut {
 		// The memory of having told is saved with the verdict, before this:
 		// twice is worse than, after a crash at this very point, never.

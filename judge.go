@@ -72,7 +72,7 @@ func (c *Client) accepts(resp *http.Response) bool {
 // is, whatever its status.
 func isPage(resp *http.Response) bool {
 	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return t == "text/html" && resp.StatusCode == http.StatusOK
+	return (t == "text/html" || t == "application/xhtml+xml") && resp.StatusCode == http.StatusOK
 }
 
 // counts says whether a 401 is iCloud's own word on the password: its realm, with
@@ -109,7 +109,7 @@ func (c *Client) accepted(l *login, started uint64) {
 	c.kept.dirty = true
 	// Whoever lists an account's contacts is not being throttled any more.
 	c.throttle.succeeded()
-	c.counted.count(c.fleet, t, false)
+	c.fleet.count(c.account, t, false)
 }
 
 // admit decides whether a request may be sent, and with which password. While
@@ -120,7 +120,7 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	for {
+	for fresh := false; ; {
 		// Before anything is sent: the Store may know that the password is
 		// latched, or that another worker has refused it a minute ago.
 		if err := c.recall(ctx); err != nil {
@@ -130,7 +130,8 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 		l, verdict := c.login, c.login.memory.verdict
 		// A question under way is joined by calls that may not put one of
 		// their own yet: its answer is theirs too.
-		ask := verdict != nil && (c.question != nil || l.memory.mayAsk(now()))
+		under := c.question != nil
+		ask := verdict != nil && (under || l.memory.mayAsk(now()))
 		unsaved := c.store != nil && c.kept.dirty && c.kept.urgent
 		reconnect := c.reconnect
 		c.mu.Unlock()
@@ -140,6 +141,13 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 		case reconnect != nil:
 			// It may be about to replace the password.
 			if err := wait(ctx, reconnect); err != nil {
+				return nil, nil, err
+			}
+		case ask && !under && !fresh:
+			// Another Client may have asked in the meantime: one question a
+			// minute, or a day, is for all that share the Store.
+			fresh = true
+			if err := c.reload(ctx, l); err != nil {
 				return nil, nil, err
 			}
 		case ask:
@@ -205,12 +213,14 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 		}
 		// A question that ended after the request had started is as fresh
 		// as the request's own 401.
-		if q == nil && started != 0 && started < l.answered {
+		// But the owner's presence makes a no final, and not that of another call.
+		owner := present && started != 0 && l.memory.last.IsZero()
+		if q == nil && started != 0 && started < l.answered && (!owner || l.answer.present) {
 			q = l.answer
 		}
-		if v := l.memory.verdict; q == nil && started != 0 && v != nil && !l.memory.mayAsk(now()) {
-			// The request slipped out between a refusal and this, which has
-			// nothing to add to it.
+		if v := l.memory.verdict; q == nil && !owner && v != nil && !l.memory.mayAsk(now()) {
+			// A request that slipped out between a refusal and this has nothing
+			// to add to it; and another call may have asked just now.
 			c.mu.Unlock()
 			return nil, v
 		}
@@ -296,7 +306,7 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	// The Fleet hears of it first: this refusal may be the one that makes
 	// an incident of many.
 	t := now()
-	c.countRefusal(l, t)
+	c.countRefusal(l, t, q.present)
 	_, incident := c.fleet.incident(t)
 	tell := false
 	// A copy of the memory is changed, saved, and adopted: a verdict that
@@ -316,7 +326,7 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	if c.login != l {
 		return errReplaced
 	}
-	l.memory.adopt(m)
+	l.memory = m
 	// A listing that started while this was being saved, and was accepted.
 	if l.accepted > refused {
 		l.memory.accept(now())
@@ -335,7 +345,7 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 const oldNews = 24 * time.Hour
 
 // countRefusal tells the Fleet of a refusal, unless it was to be expected.
-func (c *Client) countRefusal(l *login, t time.Time) {
+func (c *Client) countRefusal(l *login, t time.Time, present bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := l.memory
@@ -350,5 +360,9 @@ func (c *Client) countRefusal(l *login, t time.Time) {
 	if m.verdict.Err == ErrPasswordExpired && m.verdict.Certainty == Likely || m.verdict.Certainty == Certain {
 		return
 	}
-	c.counted.count(c.fleet, t, true)
+	// People mistype, and several may within minutes.
+	if present && m.verdict.Err == ErrPasswordRejected {
+		return
+	}
+	c.fleet.count(c.account, t, true)
 }

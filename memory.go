@@ -139,15 +139,18 @@ func earlier(t, now time.Time) time.Time {
 // accept notes an acceptance and clears every doubt. It reports whether there
 // was one.
 func (m *memory) accept(now time.Time) (cleared bool) {
-	if m.verdict != nil && !now.After(m.asked) {
-		// The order of events must survive a clock that stood still or was
-		// set back between them, or merge would take the refusal for newer.
-		now = m.asked.Add(1)
-	}
 	if m.first.IsZero() || now.Before(m.first) {
 		m.first = now
 	}
-	m.last = now
+	// The order of events must survive clocks that stood still, were set back or
+	// are another's, or merge would take the refusal for newer: so this is later
+	// than the refusal that it refutes, and never moves back.
+	if m.verdict != nil && !now.After(m.asked) {
+		now = m.asked.Add(1)
+	}
+	if now.After(m.last) {
+		m.last = now
+	}
 	return m.clear()
 }
 
@@ -163,6 +166,9 @@ func (m *memory) clear() bool {
 // the password is there to hear it. incident holds back what is no certainty.
 func (m *memory) refuse(cred Credential, r rules, now time.Time, present, incident bool) {
 	m.asked, m.held = now, now
+	// For the same reason: every acceptance that is known of came before this,
+	// whatever clock has dated it.
+	m.first, m.last = earlier(m.first, now), earlier(m.last, now)
 	// A refusal in the future is one of a clock that was set back: it counts
 	// from now, so that the dwell is never cut short.
 	if m.refused.IsZero() || m.refused.After(now) {
@@ -198,18 +204,6 @@ func (m *memory) refuse(cred Credential, r rules, now time.Time, present, incide
 	}
 }
 
-// adopt takes over the refusal of n, a copy of m that has been saved, and
-// acceptances that came from the Store with it.
-func (m *memory) adopt(n memory) {
-	m.refused, m.asked, m.held, m.verdict, m.told = n.refused, n.asked, n.held, n.verdict, n.told
-	if m.first.IsZero() || !n.first.IsZero() && n.first.Before(m.first) {
-		m.first = n.first
-	}
-	if n.last.After(m.last) {
-		m.last = n.last
-	}
-}
-
 // latest returns when the password was last accepted or refused.
 func (m *memory) latest() time.Time {
 	if m.asked.After(m.last) {
@@ -223,12 +217,7 @@ func (m *memory) latest() time.Time {
 func (m *memory) mayAsk(now time.Time) bool {
 	hold := doubtHold
 	if m.verdict.Confirmed {
-		if over(m.asked, now, latchHold) {
-			// A question that was answered by neither yes nor no, a fault of
-			// the network for instance, is repeated as if in doubt.
-			return over(m.held, now, doubtHold)
-		}
-		return false
+		hold = latchHold
 	}
 	return over(m.asked, now, hold) && over(m.held, now, hold)
 }

@@ -27,7 +27,10 @@ func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
 	if !same {
 		return errors.New("icloud: Reconnect with another Credential.AppleID")
 	}
-	// The Store may have the book, and what is known of this very password.
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// The Store may have the book.
 	if err := c.recall(ctx); err != nil {
 		return err
 	}
@@ -45,12 +48,13 @@ func (c *Client) join(ctx context.Context, l *login) error {
 	ended := make(chan struct{})
 	c.mu.Lock()
 	c.reconnect = ended
-	// The same password once more: people do that. What is known of it is
-	// evidence still.
+	// The same password once more, or an older one: people do that. What is known
+	// of it is evidence still.
 	again := l.cred.Password.Reveal() == c.login.cred.Password.Reveal()
 	if again {
 		l.memory = c.login.memory
 	}
+	c.absorb(&c.past, l)
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -58,6 +62,10 @@ func (c *Client) join(ctx context.Context, l *login) error {
 		c.mu.Unlock()
 		close(ended)
 	}()
+	// It may have been tried before: an old refusal that is not known here would
+	// come back with the next save. A Store that fails keeps nobody from
+	// connecting again.
+	_ = c.reload(ctx, l)
 
 	_, _, err := c.inquire(ctx, l)
 	if errors.Is(err, errRefused) {
@@ -76,9 +84,10 @@ func (c *Client) join(ctx context.Context, l *login) error {
 	// hold on to the old login, so that no refusal of it is taken for one of
 	// the new.
 	l.memory.accept(now())
+	c.past.put(c.login.cred.Password, c.login.memory)
 	c.login = l
 	c.throttle.succeeded()
-	c.counted.count(c.fleet, now(), false)
+	c.fleet.count(c.account, now(), false)
 	// Saved at once, not within the hour: other workers are latched until
 	// they read it.
 	c.kept.dirty, c.kept.urgent = true, true
@@ -102,13 +111,15 @@ func (c *Client) refuseNew(ctx context.Context, l *login, again bool) error {
 			m.told, tell = true, true
 		}
 	})
+	c.mu.Lock()
 	if again {
 		// The owner has entered the same password once more.
-		c.mu.Lock()
-		c.login.memory.adopt(m)
+		c.login.memory = m
 		c.kept.tell = c.kept.tell || tell
-		c.mu.Unlock()
+	} else {
+		c.past.put(l.cred.Password, m)
 	}
+	c.mu.Unlock()
 	if err != nil {
 		return errors.Join(m.verdict, err)
 	}

@@ -349,3 +349,42 @@ func TestReconnectConcurrently(t *testing.T) {
 		}
 	})
 }
+
+// TestReconnectBack: a password that has worked in this Client did work, though
+// another took its place in between and there is no Store.
+func TestReconnectBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		first, second := r.cred, r.srv.Issue()
+		if err := r.Reconnect(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		r.srv.Revoke(first.Password)
+		ae := verdictOf(t, r.Reconnect(t.Context(), first))
+		if !errors.Is(ae, icloud.ErrPasswordRevoked) || ae.Confirmed || ae.LastAccepted.IsZero() {
+			t.Errorf("got %v, want it revoked, and a doubt", ae)
+		}
+		r.mustList()
+	})
+}
+
+// TestReconnectCancelled: a call that is over before it starts sends nothing, and
+// changes nothing, whatever the Transport makes of the context.
+func TestReconnectCancelled(t *testing.T) {
+	t.Parallel()
+	srv := icloudtest.NewServer()
+	t.Cleanup(srv.Close)
+	client, err := icloud.New(srv.Issue(), &icloud.Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		return srv.Transport().RoundTrip(r.WithContext(context.Background()))
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := client.Reconnect(ctx, srv.Issue()); !errors.Is(err, context.Canceled) || srv.Requests() != 0 {
+		t.Errorf("got %v after %d requests", err, srv.Requests())
+	}
+}

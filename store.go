@@ -44,8 +44,8 @@ type Store interface {
 }
 
 // DirStore is a Store in the directory that it names, which is created, with
-// its parents, when something is first saved. The directory is open to its
-// owner alone (0700), as are the files (0600), one for each account; each is
+// its parents, when something is first saved. What is created is open to its owner
+// alone: the directory (0700) and the files (0600), one for each account. Each is
 // replaced by renaming a complete one, so that a crash leaves the old or the new.
 // Several processes may share a DirStore on a local file system.
 type DirStore string
@@ -139,11 +139,15 @@ type kept struct {
 	dirty  bool      // something is not saved yet
 	urgent bool      // and should not wait for an hour
 	saved  time.Time // when it last was
+	looked time.Time // when the Store was last loaded
 	tell   bool      // SignedOut is saved as told, and yet to be told
 }
 
 // saveEvery is how often a successful call writes at most.
 const saveEvery = time.Hour
+
+// lookEvery is how often a successful call reads at most, where it does not write.
+const lookEvery = time.Minute
 
 // recall loads what the Store has of the account, once. A Client that could not
 // know whether its password is latched must not send it, so a failure to load
@@ -200,6 +204,9 @@ func (c *Client) load(ctx context.Context) (*saved, error) {
 	if err != nil {
 		return nil, fmt.Errorf("icloud: the Store's data under key %s is corrupt", c.key)
 	}
+	c.mu.Lock()
+	c.kept.looked = now()
+	c.mu.Unlock()
 	return s, nil
 }
 
@@ -289,7 +296,11 @@ func (c *Client) saveDue(ctx context.Context) {
 	// but the precision of a date.
 	due := c.store != nil && c.kept.dirty && (c.kept.urgent || over(c.kept.saved, t, saveEvery))
 	urgent := c.kept.urgent
+	look := c.store != nil && c.kept.dirty && over(c.kept.looked, t, lookEvery)
 	c.mu.Unlock()
+	if !due && look {
+		due = c.contradicted(ctx)
+	}
 	// One of many concurrent calls is enough to do it, unless it is urgent.
 	if !due || !urgent && !c.keeping.try() || urgent && c.keeping.take(ctx) != nil {
 		return
@@ -302,6 +313,44 @@ func (c *Client) saveDue(ctx context.Context) {
 	if due {
 		_, _ = c.save(ctx, l, nil)
 	}
+}
+
+// contradicted says whether the Store has another Client's doubt about a password
+// that was accepted here. If that were left to be saved within the hour, a second
+// stray 401 over there would confirm the first.
+func (c *Client) contradicted(ctx context.Context) bool {
+	if !c.keeping.try() {
+		return false // whoever has the turn looks
+	}
+	defer c.keeping.give()
+	s, err := c.load(ctx)
+	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := s.entry(c.login.cred.Password)
+	return e != nil && e.Verdict != nil && c.login.memory.verdict == nil
+}
+
+// reload adds what is saved of the password of l, by other Clients perhaps, to what
+// is remembered.
+func (c *Client) reload(ctx context.Context, l *login) error {
+	if c.store == nil {
+		return nil
+	}
+	if err := c.keeping.take(ctx); err != nil {
+		return err
+	}
+	defer c.keeping.give()
+	s, err := c.load(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.absorb(s, l)
+	return nil
 }
 
 // saveNow saves a verdict that could not be saved when it was reached.

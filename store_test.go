@@ -533,7 +533,9 @@ func TestSavesAtMostHourly(t *testing.T) {
 			if got := store.saves - before; got < 10 || got > 12 {
 				t.Errorf("restart %v: got %d saves in 12 hours, want about 12 and no more", restart, got)
 			}
-			if !restart && store.loads > 1+store.saves {
+			// And it is looked into, once a minute at most, in case that another
+			// Client is in doubt.
+			if looks := 12 * 20; !restart && store.loads > 1+store.saves+looks {
 				t.Errorf("got %d loads for %d saves", store.loads, store.saves)
 			}
 			var last time.Time
@@ -1038,6 +1040,178 @@ func FuzzSaved(f *testing.F) {
 			if err := client.Authenticate(t.Context()); err != nil {
 				t.Errorf("%q was saved over %q, and gives %v", store.data, data, err)
 			}
+		}
+	})
+}
+
+// TestClocks: clocks of several workers that are not the same, and one that is set
+// back, do not keep a doubt alive that an acceptance has refuted, nor the other way
+// round. Every bubble begins at the same time, so that each has a clock of its own.
+func TestClocks(t *testing.T) {
+	t.Parallel()
+	// worker runs f in a bubble, once its clock is ahead, with a Client of the one
+	// account. What is in *refuse is how many of the next requests are refused.
+	worker := func(t *testing.T, store *memoryStore, ahead time.Duration, f func(t *testing.T, c *icloud.Client, refuse *int)) {
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(ahead)
+			refuse := 0
+			client, err := icloud.New(icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("secret")}, &icloud.Options{
+				Endpoint: bookURL, Store: store,
+				Transport: wire(func(r *http.Request, _ string) *http.Response {
+					switch {
+					case refuse > 0:
+						refuse--
+						return answer(401, "", "WWW-Authenticate", `Basic realm="x"`)
+					case r.Method == "PROPFIND":
+						return answer(207, bookAnswer)
+					}
+					return answer(207, multistatus(row("/book/a.vcf", card("a"))))
+				}),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(t, client, &refuse)
+		})
+	}
+	const many = 1 << 20
+	next := icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("another")}
+	accepted := func(t *testing.T, c *icloud.Client) {
+		t.Helper()
+		if _, err := list(t, c); err != nil || c.Status().State != icloud.Active {
+			t.Errorf("an acceptance: got %v, state %v", err, c.Status().State)
+		}
+	}
+	refused := func(t *testing.T, c *icloud.Client, confirmed bool) {
+		t.Helper()
+		_, err := list(t, c)
+		ae := verdictOf(t, err)
+		if ae.Confirmed != confirmed || ae.LastAccepted.After(time.Now()) || ae.Refused.After(time.Now()) {
+			t.Errorf("got %+v, want Confirmed %v and no date in the future", ae, confirmed)
+		}
+	}
+	t.Run("a refusal by a clock that is ahead", func(t *testing.T) {
+		store := &memoryStore{}
+		worker(t, store, 5*time.Minute, func(t *testing.T, c *icloud.Client, refuse *int) {
+			accepted(t, c)
+			*refuse = many
+			refused(t, c, false)
+		})
+		worker(t, store, 0, func(t *testing.T, c *icloud.Client, refuse *int) {
+			for range 3 {
+				accepted(t, c)
+			}
+			time.Sleep(time.Hour)
+			*refuse = 1
+			_, err := list(t, c)
+			noVerdict(t, err)
+			accepted(t, c)
+		})
+	})
+	t.Run("a new password refused by a clock that is ahead", func(t *testing.T) {
+		store := &memoryStore{}
+		worker(t, store, 5*time.Minute, func(t *testing.T, c *icloud.Client, refuse *int) {
+			accepted(t, c)
+			*refuse = many
+			verdictOf(t, c.Reconnect(t.Context(), next))
+		})
+		worker(t, store, 0, func(t *testing.T, c *icloud.Client, refuse *int) {
+			accepted(t, c)
+			if err := c.Reconnect(t.Context(), next); err != nil || c.Status().State != icloud.Active {
+				t.Fatalf("Reconnect: got %v, state %v", err, c.Status().State)
+			}
+			accepted(t, c)
+			accepted(t, c)
+		})
+	})
+	t.Run("an acceptance by a clock that is years ahead", func(t *testing.T) {
+		store := &memoryStore{}
+		worker(t, store, 5*365*day, func(t *testing.T, c *icloud.Client, _ *int) { accepted(t, c) })
+		worker(t, store, 0, func(t *testing.T, c *icloud.Client, refuse *int) {
+			*refuse = many
+			refused(t, c, false)
+			time.Sleep(2 * time.Minute)
+			refused(t, c, false)
+			time.Sleep(time.Hour)
+			refused(t, c, true)
+		})
+	})
+	t.Run("a clock that stands still", func(t *testing.T) {
+		store := &memoryStore{}
+		worker(t, store, 0, func(t *testing.T, c *icloud.Client, refuse *int) {
+			accepted(t, c)
+			*refuse = 2
+			verdictOf(t, c.Reconnect(t.Context(), next))
+			if err := c.Reconnect(t.Context(), next); err != nil || c.Status().State != icloud.Active {
+				t.Fatalf("Reconnect: got %v, state %v", err, c.Status().State)
+			}
+			accepted(t, c)
+			accepted(t, c)
+		})
+	})
+}
+
+// TestSharedQuestion: one question a minute, and a day, is for all the Clients that
+// share a Store; and an acceptance by one ends the doubt of another.
+func TestSharedQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		var workers [5]*icloud.Client
+		for i := range workers {
+			r.restart()
+			r.mustList()
+			workers[i] = r.Client
+		}
+		each := func() int {
+			return r.requests(func() {
+				for _, w := range workers {
+					r.Client = w
+					verdictOf(t, r.list())
+				}
+			})
+		}
+		// Those that do not know of the refusal yet meet it themselves.
+		r.srv.RevokeAll()
+		if n := each(); n != 2*len(workers) {
+			t.Errorf("at first: got %d requests, want %d", n, 2*len(workers))
+		}
+		time.Sleep(2 * time.Minute)
+		if n := each(); n != 1 {
+			t.Errorf("in doubt: got %d requests, want 1", n)
+		}
+		time.Sleep(time.Hour)
+		if n := each(); n != 1 {
+			t.Errorf("the dwell is over: got %d requests, want 1", n)
+		}
+		for range 3 {
+			time.Sleep(25 * time.Hour)
+			if n := each(); n != 1 {
+				t.Errorf("signed out: got %d requests in a day, want 1", n)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{Store: &memoryStore{}})
+		r.mustList()
+		a := r.Client
+		r.restart()
+		r.mustList()
+		b := r.Client
+		time.Sleep(time.Minute)
+
+		r.Client = a
+		r.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+		verdictOf(t, r.list())
+		time.Sleep(time.Minute)
+		r.Client = b
+		r.mustList()
+		time.Sleep(20 * time.Minute)
+		r.Client = a
+		r.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+		if ae := verdictOf(t, r.list()); ae.Confirmed {
+			t.Errorf("got %v, though another Client's acceptance was in between", ae)
 		}
 	})
 }

@@ -41,8 +41,11 @@ type Change struct {
 // some changes may have been applied, and all come again. An error of apply ends
 // Sync and is returned as it is. Cards that could not be got are *CardErrors
 // joined in an error, after all others have been applied. [ErrResync] says that
-// since is no longer honored, or not of this address book: call Sync with "",
-// and delete only then, and only what that run did not report.
+// since is no longer honored, or not of this address book: call Sync with "".
+//
+// A run from "" that ends without an error has reported every card that there is.
+// Delete what it did not report, whether it followed an ErrResync or not: the run
+// that follows may fail, and the one after that knows nothing of it.
 //
 // Where the server has no sync-collection, which iCloud has, the token holds the
 // ID of every card with a hash of its ETag; it is then about 40 bytes a card, and
