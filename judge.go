@@ -212,8 +212,8 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 			q = nil // about a password that was replaced
 		}
 		// A question that ended after the request had started is as fresh
-		// as the request's own 401.
-		// But the owner's presence makes a no final, and not that of another call.
+		// as the request's own 401. But a no is final for an owner who is
+		// there, and was not for a call without one.
 		owner := present && started != 0 && l.memory.last.IsZero()
 		if q == nil && started != 0 && started < l.answered && (!owner || l.answer.present) {
 			q = l.answer

@@ -10,48 +10,84 @@ import (
 	"testing"
 )
 
-// frames puts the Go code of a document into a function in which the names that
-// it leaves open mean something. A block that is not listed must be a whole file.
-var frames = []struct{ contains, before, after string }{
-	{"ParsePassword(entered)", "package p\nimport (\"context\"; \"errors\"; \"github.com/go-icloud/icloud\")\n" +
+// frames puts the Go code of the documents into a file in which the names that it
+// leaves open mean something, with what it needs imported. Each block must have one.
+var frames = []struct{ contains, imports, before, after string }{
+	{"range client.Contacts(ctx)", "context errors github.com/go-icloud/icloud",
 		"func askForNewPassword(string) error { return nil }\nfunc save(*icloud.Contact) {}\n" +
-		"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn err }"},
-	{"icloudtest.NewServer()", "package p\nimport (\"time\"; \"github.com/go-icloud/icloud\"; \"github.com/go-icloud/icloud/icloudtest\")\n" +
+			"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn err }"},
+	{"server.Put(\"ada.vcf\", card)", "time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest",
 		"func f(card string) {\n", "\n_, _ = client, err }"},
+	{"form.Error", "errors github.com/go-icloud/icloud",
+		"var form interface{ Error(string) error }\nfunc f(entered string) error {\n", "\n_ = password\nreturn nil }"},
+	{"client.Authenticate(ctx)\n```", "context time github.com/go-icloud/icloud",
+		"func f(ctx context.Context, appleID string, password icloud.Password, issued time.Time, options *icloud.Options) error {\n", "\nreturn err }"},
+	{"func run(", "context errors github.com/go-icloud/icloud",
+		"type book struct{}\nfunc (*book) Delete(string) error { return nil }\nfunc (*book) Put(string, *icloud.Contact) error { return nil }\n" +
+			"func (*book) DeleteAllBut(map[string]bool) error { return nil }\n", ""},
+	{"onStatus(ctx", "context errors time github.com/go-icloud/icloud",
+		"type account struct{}\nfunc (*account) Warned() bool { return false }\nfunc (*account) Warn(context.Context, time.Time) {}\n" +
+			"func (*account) ShowReconnect(context.Context, string) {}\n", ""},
+	{"secrets.Save", "context time github.com/go-icloud/icloud",
+		"var secrets interface{ Save(string, string) error }\n" +
+			"func f(ctx context.Context, client *icloud.Client, appleID string, password icloud.Password, issued time.Time) error {\n", "\nreturn err }"},
+	{"func TestExpired", "errors testing testing/synctest time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest", "", ""},
+	{"server.IssueAt", "context time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest",
+		"func f(ctx context.Context, server *icloudtest.Server) error {\n", "\nreturn err }"},
 }
 
-// The code of the README compiles.
+// The code of the README and of docs compiles.
 func TestREADME(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
+	docs, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-	if len(blocks) == 0 {
-		t.Fatal("no code")
+	used := make([]bool, len(frames))
+	for _, doc := range append(docs, "README.md") {
+		text, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+	blocks:
+		for _, block := range regexp.MustCompile("(?s)```go\n.*?```").FindAllString(string(text), -1) {
+			for i, frame := range frames {
+				if !strings.Contains(block, frame.contains) {
+					continue
+				}
+				used[i] = true
+				code := strings.TrimSuffix(strings.TrimPrefix(block, "```go\n"), "```")
+				compiles(t, doc, "package p\nimport (\""+strings.Join(strings.Fields(frame.imports), "\"\n\"")+"\")\n"+frame.before+code+frame.after)
+				continue blocks
+			}
+			t.Errorf("%s: no frame for %s", doc, block)
+		}
 	}
-	// Inside the module, so that it is this checkout that is imported.
+	for i, frame := range frames {
+		if !used[i] {
+			t.Errorf("no code has %q", frame.contains)
+		}
+	}
+}
+
+// compiles checks a file of Go, inside the module, so that it is this checkout that
+// it imports.
+func compiles(t *testing.T, doc, code string) {
+	t.Helper()
 	dir, err := os.MkdirTemp("testdata", "readme")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	for i, block := range blocks {
-		code := block[1]
-		for _, frame := range frames {
-			if strings.Contains(code, frame.contains) {
-				code = frame.before + code + frame.after
-				break
-			}
-		}
-		file := filepath.Join(dir, "p.go")
-		if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("go", "vet", "./"+file).CombinedOutput(); err != nil {
-			t.Errorf("block %d: %v\n%s", i, err, out)
-		}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "p.go")
+	if strings.Contains(code, "*testing.T") {
+		file = filepath.Join(dir, "p_test.go")
+	}
+	if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "vet", "./"+filepath.ToSlash(file)).CombinedOutput(); err != nil {
+		t.Errorf("%s: %v\n%s\n%s", doc, err, out, code)
 	}
 }
 
