@@ -120,6 +120,8 @@ func (s *scanner) pop() {
 	s.bindings = s.bindings[:e.bindings]
 }
 
+var quotationMark = []byte(`"`)
+
 // tag returns the tag at s.pos, from '<' to '>', without consuming it. It is the one
 // thing that has to be in the window as a whole.
 func (s *scanner) tag() ([]byte, error) {
@@ -128,8 +130,16 @@ func (s *scanner) tag() ([]byte, error) {
 	if n := len("<") + nameLen(tag[len("<"):]); n < len(tag) && tag[n] == '>' {
 		return tag[:n+len(">")], nil
 	}
-	// In the others, a '>' may be part of an attribute's value. What is not in
-	// the window yet is read behind what is, and the search goes on from there.
+	// In the others, a '>' may be part of an attribute's value, though hardly any
+	// is: if every quote before the first one is closed, that is the end.
+	if end := bytes.IndexByte(tag, '>'); end > 0 {
+		head := tag[1:end]
+		if bytes.IndexByte(head, '\'') < 0 && bytes.IndexByte(head, '<') < 0 && bytes.Count(head, quotationMark)%2 == 0 {
+			return tag[:end+len(">")], nil
+		}
+	}
+	// What is not in the window yet is read behind what is, and the search goes on
+	// from there.
 	quote := byte(0)
 	for i := 1; ; {
 		for ; s.pos+i < s.end; i++ {

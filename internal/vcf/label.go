@@ -33,9 +33,12 @@ type meta struct {
 	fax  bool
 }
 
-// readParams reads the parameters of a property that a listing wants.
-func readParams(params []byte) meta {
-	m := meta{pref: 100}
+// read reads the parameters of a property that a listing wants. Many have none.
+func (m *meta) read(params []byte) {
+	*m = meta{pref: 100}
+	if len(params) == 0 {
+		return
+	}
 	var preferred, asked bool
 	var number []byte
 	for len(params) > 0 {
@@ -76,7 +79,6 @@ func readParams(params []byte) meta {
 	case preferred:
 		m.pref = 1
 	}
-	return m
 }
 
 // untold are the TYPEs that do not tell a person which of several addresses
@@ -95,7 +97,7 @@ func telling(t []byte) bool {
 
 // typeLabel makes a label of the parameters. Apple writes the fax at home as
 // two types, HOME and FAX; a person says it in one breath.
-func (r *Reader) typeLabel(m meta) piece {
+func (r *Reader) typeLabel(m *meta) piece {
 	start := len(r.text)
 	r.text = appendLower(r.text, m.word)
 	if m.fax {

@@ -47,6 +47,7 @@ type Fields struct {
 // card serves for the next.
 type Reader struct {
 	scanner scanner
+	meta    meta // of the line that is being read
 	fields  Fields
 
 	// text holds all strings of a card one after the other, so that a single
@@ -117,7 +118,8 @@ func (r *Reader) Read(card []byte) *Fields {
 			continue
 		}
 		if params, value, ok := splitParams(s.text()[s.tail:]); ok && len(value) > 0 {
-			r.property(s.kind, readParams(params), value)
+			r.meta.read(params)
+			r.property(s.kind, &r.meta, value)
 		}
 	}
 	return r.finish()
@@ -127,29 +129,24 @@ func (r *Reader) reset(card []byte) {
 	if cap(r.text)+cap(r.aside)+cap(r.scanner.spare) > roomy || cap(r.entries)+cap(r.labels)+cap(r.members) > roomy/64 {
 		*r = Reader{}
 	}
-	f := r.fields
+	f := &r.fields
 	// The slices are handed out again. A string that is left behind in a slice
 	// would keep the text of its whole card alive.
 	clear(f.Emails)
 	clear(f.Phones)
 	clear(f.Members)
+	*f = Fields{Emails: f.Emails[:0], Phones: f.Phones[:0], Members: f.Members[:0]}
 	r.scanner.reset(card)
-	*r = Reader{
-		scanner: r.scanner,
-		fields:  Fields{Emails: f.Emails[:0], Phones: f.Phones[:0], Members: f.Members[:0]},
-		text:    r.text[:0],
-		aside:   r.aside[:0],
-		entries: r.entries[:0],
-		labels:  r.labels[:0],
-		members: r.members[:0],
-	}
+	r.text, r.aside = r.text[:0], r.aside[:0]
+	r.uid, r.fn, r.org, r.n = piece{}, choice{}, choice{}, choice{}
+	r.entries, r.labels, r.members = r.entries[:0], r.labels[:0], r.members[:0]
 }
 
 // property takes one property in. Only those come here that a listing wants,
 // and none that is empty. A value is appended to text before it is known
 // whether it is wanted, and becomes part of it only if it is: that saves a
 // copy of nearly everything.
-func (r *Reader) property(k kind, m meta, value []byte) {
+func (r *Reader) property(k kind, m *meta, value []byte) {
 	switch start := len(r.text); k {
 	case kindUID:
 		// Nothing is preferred here: the first is the one that others refer to.
