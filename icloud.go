@@ -125,8 +125,8 @@ type Options struct {
 	// Transport sends the requests, Authorization included. It must not
 	// follow redirects; a *http.Transport does not. With nil it is
 	// http.DefaultTransport, whose HTTP/2 buffers up to 4 MiB of an answer
-	// that is not read yet; http.HTTP2Config.MaxReceiveBufferPerStream of
-	// 1 MiB takes nothing from the speed of a listing.
+	// that is not read yet: most of what a listing holds, and less with
+	// http.HTTP2Config.MaxReceiveBufferPerStream.
 	Transport http.RoundTripper
 }
 

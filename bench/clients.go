@@ -29,9 +29,7 @@ const (
 var clients = []string{ours, gowebdav, floor}
 
 // transport returns a way to the server: TLS, HTTP/2, and for every host name a
-// connection to addr. All else is as in http.DefaultTransport, which a program would
-// use: among it the 4 MiB that HTTP/2 buffers of an answer, and that all clients' peak
-// memory has in it.
+// connection to addr. Nearly all else is as in http.DefaultTransport.
 func (a access) transport(addr string, gzip bool) (http.RoundTripper, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(a.CA)) {
@@ -41,9 +39,9 @@ func (a access) transport(addr string, gzip bool) (http.RoundTripper, error) {
 		TLSClientConfig:    &tls.Config{RootCAs: roots},
 		ForceAttemptHTTP2:  true,
 		DisableCompression: !gzip,
-		// All clients alike. The 4 MiB of the default would be most of what a
-		// client that streams ever holds.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 20},
+		// For all clients alike. The 4 MiB of the default would be most of what
+		// a client that streams ever holds; one would make it wait.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 2 << 20},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		},
