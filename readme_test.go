@@ -16,8 +16,8 @@ var frames = []struct{ contains, imports, before, after string }{
 	{"range client.Contacts(ctx)", "context errors github.com/go-icloud/icloud",
 		"func askForNewPassword(string) error { return nil }\nfunc save(*icloud.Contact) {}\n" +
 			"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn err }"},
-	{"server.Put(\"ada.vcf\", card)", "time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest",
-		"func f(card string) {\n", "\n_, _ = client, err }"},
+	{"defer server.Close()\nclient, err", "time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest",
+		"func f() {\n", "\n_, _ = client, err }"},
 	{"form.Error", "errors github.com/go-icloud/icloud",
 		"var form interface{ Error(string) error }\nfunc f(entered string) error {\n", "\n_ = password\nreturn nil }"},
 	{"client.Authenticate(ctx)\n```", "context time github.com/go-icloud/icloud",
