@@ -317,10 +317,6 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 			m.told, tell = true, true
 		}
 	})
-	if err != nil && ctx.Err() != nil {
-		// The call is over, and the verdict not saved: the next one asks.
-		return transportError("sign-in", ctx.Err())
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.login != l {
