@@ -112,19 +112,28 @@ func (s *stage) expires(ctx context.Context) error {
 	return nil
 }
 
+// working returns a client whose password is a hundred days old, and works.
+func (s *stage) working(ctx context.Context) (*icloud.Client, icloud.Credential, error) {
+	cred := s.srv.IssueAt(time.Now().Add(-100 * day))
+	client, err := s.client(cred, 0)
+	if err != nil {
+		return nil, cred, err
+	}
+	if err := list1(ctx, client); err != nil {
+		return nil, cred, err
+	}
+	s.status(client)
+	return client, cred, nil
+}
+
 // stray: iCloud refuses a good password for a moment. That nobody is told to
 // reconnect over it is what the package is for.
 func (s *stage) stray(ctx context.Context) error {
 	s.title("iCloud refuses a good password by mistake")
-	cred := s.srv.IssueAt(time.Now().Add(-100 * day))
-	client, err := s.client(cred, 0)
+	client, cred, err := s.working(ctx)
 	if err != nil {
 		return err
 	}
-	if err := list1(ctx, client); err != nil {
-		return err
-	}
-	s.status(client)
 	// Twice: the first 401 is asked about once more, and a single one is refuted
 	// at once.
 	s.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
@@ -150,15 +159,10 @@ func (s *stage) stray(ctx context.Context) error {
 // has only just met the refusal; the second does not wait, as a demo cannot.
 func (s *stage) revoked(ctx context.Context) error {
 	s.title("The owner removes a password that worked")
-	cred := s.srv.IssueAt(time.Now().Add(-100 * day))
-	client, err := s.client(cred, 0)
+	client, cred, err := s.working(ctx)
 	if err != nil {
 		return err
 	}
-	if err := list1(ctx, client); err != nil {
-		return err
-	}
-	s.status(client)
 	s.srv.Revoke(cred.Password)
 	err = list1(ctx, client)
 	if err := s.refused(err); err != nil {
