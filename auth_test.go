@@ -1556,3 +1556,27 @@ func TestOnStatusOfTheCall(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestDailyQuestionCancelled: callers without patience do not ask a server that
+// hangs about a dead password more than once a minute.
+func TestDailyQuestionCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.srv.RevokeAll()
+		verdictOf(t, r.Authenticate(t.Context()))
+		time.Sleep(25 * time.Hour)
+		r.srv.Intercept = icloudtest.Stall
+		n := r.requests(func() {
+			for range 120 {
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				_ = r.listCtx(ctx)
+				cancel()
+				time.Sleep(500 * time.Millisecond)
+			}
+		})
+		if n == 0 || n > 3 {
+			t.Errorf("got %d requests in two minutes, want one a minute", n)
+		}
+	})
+}

@@ -148,7 +148,7 @@ func (c *Client) admit(ctx context.Context, present bool) (*login, *answer, erro
 			// minute, or a day, is for all that share the Store.
 			fresh = true
 			if err := c.reload(ctx, l); err != nil {
-				return nil, nil, err
+				return nil, nil, errors.Join(verdict, err)
 			}
 		case ask:
 			// Any answer that ended before now is old news; hence the 0.
@@ -188,6 +188,7 @@ func (c *Client) judge(ctx context.Context, l *login, started uint64, present bo
 type question struct {
 	login   *login        // whose password it is about
 	present bool          // one of the calls is the owner's; guarded by Client.mu
+	heard   bool          // and that was known when it was answered with no; likewise
 	done    chan struct{} // closed when the rest is set
 
 	answer  *answer
@@ -215,7 +216,7 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 		// as the request's own 401. But a no is final for an owner who is
 		// there, and was not for a call without one.
 		owner := present && started != 0 && l.memory.last.IsZero()
-		if q == nil && started != 0 && started < l.answered && (!owner || l.answer.present) {
+		if q == nil && started != 0 && started < l.answered && (!owner || l.answer.heard) {
 			q = l.answer
 		}
 		if v := l.memory.verdict; q == nil && !owner && v != nil && !l.memory.mayAsk(now()) {
@@ -233,6 +234,12 @@ func (c *Client) ask(ctx context.Context, l *login, started uint64, present bool
 			// The one that asked was cancelled. The next one asks in its stead.
 			if q.dropped {
 				continue
+			}
+			c.mu.Lock()
+			heard := q.heard
+			c.mu.Unlock()
+			if _, refused := errors.AsType[*AuthError](q.err); refused && owner && !heard {
+				continue // too late to make that no final
 			}
 			return q.answer, q.err
 		}
@@ -257,6 +264,11 @@ func (c *Client) pose(ctx context.Context, l *login, q *question, held time.Time
 		c.mu.Lock()
 		if q.dropped {
 			l.memory.held = held
+			if v := l.memory.verdict; v != nil && v.Confirmed {
+				// It does not cost the day's chance, but a minute: callers
+				// that have no patience may be many.
+				l.memory.held = now().Add(doubtHold - latchHold)
+			}
 		}
 		if c.question == q {
 			c.question = nil
@@ -298,6 +310,7 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	c.events++
 	refused := c.events
 	l.refused = refused
+	present := q.present
 	c.mu.Unlock()
 	if err := c.keeping.take(ctx); err != nil {
 		return transportError("sign-in", err)
@@ -306,13 +319,14 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	// The Fleet hears of it first: this refusal may be the one that makes
 	// an incident of many.
 	t := now()
-	c.countRefusal(l, t, q.present)
+	c.countRefusal(l, t, present)
 	_, incident := c.fleet.incident(t)
 	tell := false
 	// A copy of the memory is changed, saved, and adopted: a verdict that
 	// nobody can remember is not shown to anybody.
 	m, err := c.save(ctx, l, func(m *memory) {
-		m.refuse(l.cred, c.rules, t, q.present, incident)
+		q.heard = q.present
+		m.refuse(l.cred, c.rules, t, q.heard, incident)
 		if m.verdict.Confirmed && !m.told {
 			m.told, tell = true, true
 		}

@@ -268,6 +268,9 @@ func (m *memory) merge(o memory) {
 		m.last = o.last
 	}
 	m.told = m.told || o.told
+	o.last = m.last
+	m.refute()
+	o.refute()
 
 	if o.verdict != nil {
 		switch {
@@ -287,6 +290,10 @@ func (m *memory) merge(o memory) {
 			}
 		}
 	}
+}
+
+// refute lets the latest acceptance count against the refusal.
+func (m *memory) refute() {
 	if m.verdict == nil || !m.last.After(m.refused) {
 		return
 	}

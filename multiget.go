@@ -47,7 +47,10 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 			}
 			continue
 		default:
-			if l.refusals++; l.refusals > maxRefusals {
+			if _, refused := errors.AsType[*ResponseError](err); refused {
+				l.refusals++
+			}
+			if l.refusals > maxRefusals {
 				return err
 			}
 		}

@@ -34,17 +34,16 @@ func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
 	if err := c.recall(ctx); err != nil {
 		return err
 	}
-	if err := c.joining.take(ctx); err != nil {
-		return err
-	}
-	err = c.join(ctx, &login{cred: cred})
-	c.joining.give()
-	return c.settle(ctx, err)
+	return c.settle(ctx, c.join(ctx, &login{cred: cred}))
 }
 
 // join signs in with the password of l and makes it the Client's. Calls whose
 // own password is refused meanwhile wait for the outcome.
 func (c *Client) join(ctx context.Context, l *login) error {
+	if err := c.joining.take(ctx); err != nil {
+		return err
+	}
+	defer c.joining.give() // also if a Transport panics
 	ended := make(chan struct{})
 	c.mu.Lock()
 	c.reconnect = ended

@@ -388,3 +388,32 @@ func TestReconnectCancelled(t *testing.T) {
 		t.Errorf("got %v after %d requests", err, srv.Requests())
 	}
 }
+
+// TestReconnectPanics: a Transport that panics takes one call with it, as servers
+// recover from that, and not those after it.
+func TestReconnectPanics(t *testing.T) {
+	t.Parallel()
+	srv := icloudtest.NewServer()
+	t.Cleanup(srv.Close)
+	broken := true
+	client, err := icloud.New(srv.Issue(), &icloud.Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		if broken {
+			panic("a Transport's fault")
+		}
+		return srv.Transport().RoundTrip(r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := srv.Issue()
+	func() {
+		defer func() { _ = recover() }()
+		_ = client.Reconnect(t.Context(), next)
+	}()
+	broken = false
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := client.Reconnect(ctx, next); err != nil {
+		t.Error(err)
+	}
+}

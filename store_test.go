@@ -1219,3 +1219,47 @@ func TestSharedQuestion(t *testing.T) {
 		}
 	})
 }
+
+// TestSharedVerdict: a verdict of another Client is not lost to an acceptance that
+// came before it, nor hidden by a Store that cannot be read.
+func TestSharedVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &memoryStore{}
+		r := newRig(t, icloud.Options{Store: store})
+		r.mustList()
+		a := r.Client
+		r.restart()
+		r.mustList()
+		b := r.Client
+
+		// b doubts, a refutes that; then the password dies, as a finds out.
+		r.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+		verdictOf(t, r.list())
+		r.Client = a
+		time.Sleep(2 * time.Minute)
+		r.mustList()
+		time.Sleep(time.Minute)
+		r.srv.RevokeAll()
+		verdictOf(t, r.list())
+		time.Sleep(20 * time.Minute)
+		if ae := verdictOf(t, r.list()); !ae.Confirmed {
+			t.Fatalf("got %v, want it confirmed", ae)
+		}
+		r.Client = b
+		if n := r.requests(func() {
+			if ae := verdictOf(t, r.list()); !ae.Confirmed {
+				t.Errorf("the other Client: got %v, want it confirmed", ae)
+			}
+		}); n != 0 {
+			t.Errorf("the other Client: got %d requests, want 0", n)
+		}
+
+		time.Sleep(25 * time.Hour)
+		store.failLoad = errors.New("no connection")
+		err := r.list()
+		if ae := verdictOf(t, err); !ae.Confirmed || !errors.Is(err, store.failLoad) {
+			t.Errorf("got %v, want the verdict and the Store's error", err)
+		}
+	})
+}

@@ -139,15 +139,22 @@ func (s *syncing) collect(token string) error {
 				// No ErrResync: the caller would come back with the same "".
 				return s.compare(nil)
 			}
-			return s.refusal(token, err)
+			if err = s.refusal(token, err); s.since == "" && spent(err) {
+				return s.compare(nil)
+			}
+			return err
 		}
 		next, more, err := s.page(resp, token)
+		if s.since == "" && spent(err) {
+			return s.compare(nil)
+		}
 		switch _, broken := errors.AsType[*dav.SyntaxError](err); {
 		case broken && !s.bare:
 			// One of the cards may have broken the answer.
 			s.bare = true
+			s.forget()
 			continue
-		case broken && token == "":
+		case broken && s.since == "":
 			// Or one of the names, which another report may write better.
 			return s.compare(nil)
 		case broken:
@@ -155,7 +162,7 @@ func (s *syncing) collect(token string) error {
 			return ErrResync
 		case err != nil:
 			return err
-		case next == "" && token == "":
+		case next == "" && s.since == "":
 			// Not a sync-collection, then: all cards, and no way on.
 			return s.compare(nil)
 		// A 207 without a token, after one that had some: whatever that is, it
@@ -170,11 +177,23 @@ func (s *syncing) collect(token string) error {
 			return errEndless
 		}
 		token = next
-		// A card may have changed again since the page before.
-		s.seen.clear()
-		clear(s.odd)
+		s.forget()
 	}
 	return errEndless
+}
+
+// forget makes ready for another answer about the same cards: one may have changed
+// since the answer before, and must not be passed over as known.
+func (s *syncing) forget() {
+	s.seen.clear()
+	clear(s.odd)
+}
+
+// spent says whether an error is about the token. A run that began with "" got its
+// tokens from its own pages, and an ErrResync would have it begin again for ever.
+func spent(err error) bool {
+	_, refused := errors.AsType[*tokenError](err)
+	return refused || err == ErrResync
 }
 
 // report asks for the changes since a token. Any Depth but 0 is an error (RFC
@@ -277,6 +296,7 @@ func (s *syncing) breaksServer(token string) bool {
 
 // compare reports how the ETags of the book differ from old.
 func (s *syncing) compare(old map[string]uint64) error {
+	s.forget()
 	state := make(map[string]uint64)
 	var changed []string
 	err := s.etags(s.book, func(h href, row *dav.Row) error {

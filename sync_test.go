@@ -393,6 +393,30 @@ func TestMultigetSpoiled(t *testing.T) {
 	}
 }
 
+// Cards that break the answer cost themselves, and no other, however many they are.
+func TestMultigetManyBroken(t *testing.T) {
+	t.Parallel()
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		var rows []string
+		for i := range 60 {
+			href := fmt.Sprintf("/book/%02d.vcf", i)
+			switch {
+			case strings.Contains(body, "multiget") && !strings.Contains(body, href):
+			case r.Method == "PROPFIND":
+				rows = append(rows, etagRow(href, "1"))
+			case 20 <= i && i < 40:
+				rows = append(rows, "</oops>")
+			default:
+				rows = append(rows, row(href, card("x")))
+			}
+		}
+		return answer(207, multistatus(rows...))
+	})
+	if contacts, err := list(t, client); len(contacts) != 40 || err == nil {
+		t.Errorf("got %d cards, %v", len(contacts), err)
+	}
+}
+
 // The book's own row may hide a refusal of the book, and of the token, in a 207.
 func TestOwnRowRefuses(t *testing.T) {
 	t.Parallel()
@@ -459,6 +483,59 @@ func TestSyncBrokenNames(t *testing.T) {
 	}
 	if _, err := copied.sync(t.Context(), client, next); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// A run that began with "" is never told to begin again, whatever its second page
+// brings, and misses nothing that changed between two tries.
+func TestSyncFirstRun(t *testing.T) {
+	t.Parallel()
+	withToken := func(token string, rows ...string) string {
+		return strings.Replace(multistatus(rows...), "</multistatus>", "<sync-token>"+token+"</sync-token></multistatus>", 1)
+	}
+	for name, second := range map[string]func() *http.Response{
+		"refused":    func() *http.Response { return answer(403, "") },
+		"unreadable": func() *http.Response { return answer(207, withToken("t2", etagRow("/book/b&c.vcf", "1"))) },
+		"no token":   func() *http.Response { return answer(207, multistatus()) },
+	} {
+		client := onBook(t, func(r *http.Request, body string) *http.Response {
+			switch {
+			case r.Method == "PROPFIND" && r.Header.Get("Depth") == "0":
+				return answer(207, bookAnswer)
+			case r.Method == "PROPFIND":
+				return answer(207, multistatus(etagRow("/book/a.vcf", "1")))
+			case strings.Contains(body, "multiget"):
+				return answer(207, multistatus(row("/book/a.vcf", card("a"))))
+			case strings.Contains(body, "t1"):
+				return second()
+			}
+			return answer(207, withToken("t1", statusRow("/book/", 507)))
+		})
+		copied := new(changes)
+		if next, err := copied.sync(t.Context(), client, ""); err != nil || next == "" || len(copied.cards) != 1 {
+			t.Errorf("%s: got %v, token %q, %v", name, copied.cards, next, err)
+		}
+	}
+
+	version := "1"
+	client := onBook(t, func(r *http.Request, body string) *http.Response {
+		switch {
+		case r.Method == "PROPFIND":
+			return answer(207, bookAnswer)
+		case strings.Contains(body, "multiget"):
+			return answer(207, multistatus(row("/book/a.vcf", card(version))))
+		case strings.Contains(body, "address-data"):
+			defer func() { version = "2" }()
+			return answer(207, withToken("t1", row("/book/a.vcf", card(version)), etagRow("/book/b&c.vcf", "1")))
+		}
+		return answer(207, withToken("t2", etagRow("/book/a.vcf", version)))
+	})
+	got := ""
+	if _, err := client.Sync(t.Context(), "", func(c icloud.Change) error {
+		got = c.Contact.Name
+		return nil
+	}); err != nil || got != "2" {
+		t.Errorf("a card that changed between two tries: got version %q, %v", got, err)
 	}
 }
 

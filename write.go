@@ -131,7 +131,7 @@ func ifMatch(etag string) (http.Header, error) {
 	switch {
 	case etag == "":
 		return nil, errors.New("icloud: an ETag is needed, so that nobody else's change is lost")
-	case len(etag) > 2 && strings.EqualFold(etag[:2], "W/"):
+	case len(etag) >= 2 && strings.EqualFold(etag[:2], "W/"):
 		return nil, errors.New("icloud: a weak ETag cannot be a precondition")
 	case opaque == "*" && !quoted,
 		// Not a list, and nothing that is lost on its way: an empty If-Match is
