@@ -337,6 +337,7 @@ type gzipBody struct {
 	err  error
 }
 
+// Read implements io.Reader.
 func (b *gzipBody) Read(p []byte) (int, error) {
 	if b.zip == nil && b.err == nil {
 		b.zip, b.err = gzip.NewReader(b.body)
@@ -348,6 +349,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 	return b.zip.Read(p)
 }
 
+// Close closes the compressed body.
 func (b *gzipBody) Close() error { return b.body.Close() }
 
 // discard reads a little of what is left of an answer and closes it.

@@ -33,6 +33,7 @@ type webdavClient struct {
 	home   *url.URL
 }
 
+// Do sends a request of go-webdav's like any other of the Client's.
 func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	if dirPath(req.URL.Path) == w.home.Path {

@@ -163,6 +163,7 @@ func (l *listing) end() { keepDecoder(l.decoder) }
 // cardErrors are the CardErrors of a listing.
 type cardErrors []error
 
+// Error counts them: a listing may have lost thousands.
 func (e cardErrors) Error() string {
 	if len(e) == 1 {
 		return e[0].Error()
@@ -170,6 +171,7 @@ func (e cardErrors) Error() string {
 	return fmt.Sprintf("icloud: %d cards could not be got; the first: %s", len(e), strings.TrimPrefix(e[0].Error(), "icloud: "))
 }
 
+// Unwrap lets errors.As find the first of them.
 func (e cardErrors) Unwrap() []error { return e }
 
 // with joins the errors of single cards to the one that ended the listing.

@@ -280,7 +280,10 @@ type hiddenError struct {
 	lost bool // the connection was, and with it what became of the request
 }
 
+// Error returns text, which is ours.
 func (e *hiddenError) Error() string { return e.text }
+
+// Unwrap returns the error whose own words are not repeated.
 func (e *hiddenError) Unwrap() error { return e.err }
 
 // transportError wraps what the network or the context ended a request with.

@@ -301,9 +301,9 @@ func (c *Client) pose(ctx context.Context, l *login, q *question, held time.Time
 	}
 }
 
-// refuse notes that question q was answered with no, and returns the verdict,
-// saved. Until it is, no other call learns of it; errReplaced says that one has
-// refuted it meanwhile.
+// refuse notes that question q was answered with no, saves the verdict and returns
+// it. Until then no other call learns of it; errReplaced says that one has refuted
+// it meanwhile.
 func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	// What has started before does not refute it, however long saving takes.
 	c.mu.Lock()
@@ -322,8 +322,9 @@ func (c *Client) refuse(ctx context.Context, l *login, q *question) error {
 	c.countRefusal(l, t, present)
 	_, incident := c.fleet.incident(t)
 	tell := false
-	// A copy of the memory is changed, saved, and adopted: a verdict that
-	// nobody can remember is not shown to anybody.
+	// A copy of the memory is changed, saved, and adopted: nobody sees a verdict
+	// before the Store has had its chance, and one that is not saved comes with
+	// the reason.
 	m, err := c.save(ctx, l, func(m *memory) {
 		q.heard = q.present
 		m.refuse(l.cred, c.rules, t, q.heard, incident)

@@ -27,8 +27,8 @@ import (
 // methods are called concurrently, by all Clients that share the Store, and must
 // return when ctx ends.
 //
-// Several programs may share the Stores of an account. Before a Client saves, it
-// loads again and adds what others have learned: a later acceptance wins over
+// Several programs may share the Stores of an account. Before a Client saves, or
+// asks about a password that is refused, it loads again and adds what others have learned: a later acceptance wins over
 // an earlier refusal, and what is known of one password never touches another,
 // so that a worker with an old refusal cannot undo another's Reconnect. A Store
 // needs no transactions for that: an update that is lost costs one repeated
