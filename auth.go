@@ -9,10 +9,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // Credential is what signs in to an account's contacts, and what is known of
@@ -205,14 +206,12 @@ func (c *Client) exchange(req *http.Request, k kind) (*http.Response, *login, ui
 // send sends a request with the password of l and follows redirects. It returns
 // the answer, and the count of c.events when the last hop started.
 func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint64, error) {
-	next := req.URL
+	target, err := c.gate.Check(req.URL)
+	if err != nil {
+		closeBody(req)
+		return nil, 0, err
+	}
 	for hops := 0; ; hops++ {
-		// Before each hop, and before a connection: next may be a server's word.
-		target, err := c.gate.check(next)
-		if err != nil {
-			closeBody(req)
-			return nil, 0, err
-		}
 		c.mu.Lock()
 		// Before every hop: the answer to another call may have asked to wait
 		// meanwhile.
@@ -228,11 +227,11 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 		if err != nil {
 			return nil, 0, err
 		}
-		next, err = c.redirect(resp, target)
+		next, redirected, err := c.redirect(resp)
 		switch {
 		case err != nil:
 			return nil, 0, err
-		case next == nil:
+		case !redirected:
 			return resp, started, c.weigh(l, resp, started, k)
 		// iCloud sends one, from contacts to the partition host.
 		case hops == maxRedirects:
@@ -240,14 +239,17 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 		case req.Body != nil && req.GetBody == nil:
 			return nil, 0, errors.New("icloud: redirected, but the request's body cannot be sent again")
 		}
+		target = next
 	}
 }
 
-// hop sends one request and returns its answer as it is.
-func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Response, error) {
+// hop sends one request and returns its answer as it is. The password is put into
+// no other request than this one, and its URL is of the type that nothing but the
+// gate can make.
+func (c *Client) hop(l *login, req *http.Request, target origin.URL) (*http.Response, error) {
 	// A copy: the caller may send its own request again.
 	hop := req.Clone(req.Context())
-	hop.URL, hop.Host = target, ""
+	hop.URL, hop.Host = target.Copy(), ""
 	if req.GetBody != nil && req.Body != nil {
 		body, err := req.GetBody()
 		if err != nil {
@@ -256,8 +258,6 @@ func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Respon
 		hop.Body = body
 		closeBody(req)
 	}
-	// Here alone is the password put into a request, and only into one whose
-	// URL has passed the gate.
 	hop.SetBasicAuth(l.cred.AppleID, l.cred.Password.Reveal())
 	hop.Header.Set("User-Agent", userAgent)
 	// A server that compresses a card on the fly makes its ETag weak, as RFC 9110
@@ -291,26 +291,25 @@ func (c *Client) hop(l *login, req *http.Request, target *url.URL) (*http.Respon
 	return resp, nil
 }
 
-// redirect returns where an answer sends the request, or nil if it is none. Only
+// redirect returns where an answer sends the request, if it is a redirect. Only
 // the four codes that can keep method and body count (RFC 9110, section 15.4);
 // net/http would turn a PROPFIND into a GET for two of them.
-func (c *Client) redirect(resp *http.Response, from *url.URL) (*url.URL, error) {
+func (c *Client) redirect(resp *http.Response) (next origin.URL, redirected bool, err error) {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
-		return nil, nil
+		return next, false, nil
 	}
 	// Without a Location it is the answer, and not one that anybody wants.
 	location := resp.Header.Get("Location")
 	if location == "" {
-		return nil, nil
+		return next, false, nil
 	}
 	discard(resp)
-	next, err := c.gate.resolve(from, location)
-	if err != nil {
-		return nil, fmt.Errorf("icloud: %s was redirected (%d): %w", resp.Request.Method, resp.StatusCode, err)
+	if next, err = c.gate.Resolve(resp.Request.URL, location); err != nil {
+		return next, false, fmt.Errorf("icloud: %s was redirected (%d): %w", resp.Request.Method, resp.StatusCode, err)
 	}
-	return next, nil
+	return next, true, nil
 }
 
 // decompress makes the body of an answer plain, if it is compressed.

@@ -8,6 +8,8 @@ import (
 	"net/url"
 
 	"github.com/emersion/go-webdav/carddav"
+
+	"github.com/go-icloud/icloud/internal/dav"
 )
 
 // CardDAV returns go-webdav's client for what this package leaves out, such as
@@ -36,7 +38,7 @@ type webdavClient struct {
 // Do sends a request of go-webdav's like any other of the Client's.
 func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	if dirPath(req.URL.Path) == w.home.Path {
+	if dav.DirPath(req.URL.Path) == w.home.Path {
 		// go-webdav joins paths, which costs the home its slash; some servers
 		// know it with one alone.
 		req = req.WithContext(ctx) // a copy

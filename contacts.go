@@ -122,14 +122,10 @@ type listing struct {
 	ctx    context.Context
 	emit   func(*Contact) error
 
-	// seen has the hash of each card's ID: all that is remembered of a card
-	// once it has been handed out. Where its path is not the book's and the ID,
-	// odd has the hash of the path besides.
-	seen hashSet
-	odd  map[uint64]uint64
+	// seen maps the hash of each card's ID to that of its path: all that is
+	// remembered of a card once it has been handed out.
+	seen map[uint64]uint64
 	seed maphash.Seed
-	dir  string   // of the book, decoded
-	at   *url.URL // whose dir it is
 
 	failed   cardErrors
 	refusals int // of single cards, in a row
@@ -139,7 +135,7 @@ type listing struct {
 }
 
 func newListing(c *Client, ctx context.Context, emit func(*Contact) error) *listing {
-	return &listing{client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed(), decoder: newDecoder(nil)}
+	return &listing{client: c, ctx: ctx, emit: emit, seen: make(map[uint64]uint64), seed: maphash.MakeSeed(), decoder: newDecoder(nil)}
 }
 
 // decoders are kept for the next answer, since most answers are shorter than the
@@ -210,7 +206,7 @@ func (l *listing) query(u *url.URL) error {
 		case err != nil:
 			return err
 		case m.state == memberThere:
-			return l.card(m.href, row)
+			return l.card(m.Href, row)
 		case m.state == memberRefused:
 			l.refused(m)
 		}
@@ -230,11 +226,11 @@ func (l *listing) query(u *url.URL) error {
 // a time, so that one that breaks an answer does not take many others with it.
 func (l *listing) rest(u *url.URL, n int) error {
 	var left []string
-	listed := l.etags(u, func(h href, _ *dav.Row) error {
+	listed := l.etags(u, func(h dav.Href, _ *dav.Row) error {
 		// Only those that are missing. A card that was renamed meanwhile counts as
 		// one.
-		if !l.seen.has(l.idHash(h)) {
-			left = append(left, string(h.written))
+		if _, seen := l.seen[l.idHash(h)]; !seen {
+			left = append(left, string(h.Written))
 		}
 		return nil
 	})
@@ -249,7 +245,7 @@ func (l *listing) rest(u *url.URL, n int) error {
 }
 
 // etags calls f with each member of the book at u.
-func (l *listing) etags(u *url.URL, f func(href, *dav.Row) error) error {
+func (l *listing) etags(u *url.URL, f func(dav.Href, *dav.Row) error) error {
 	resp, err := l.client.propfind(l.ctx, u, "1", dav.PropfindETags())
 	if err != nil {
 		return err
@@ -262,7 +258,7 @@ func (l *listing) etags(u *url.URL, f func(href, *dav.Row) error) error {
 			return err
 		// A card without an ETag is a card.
 		case m.state == memberThere, m.state == memberBare:
-			return f(m.href, row)
+			return f(m.Href, row)
 		case m.state == memberRefused:
 			l.refused(m)
 		}
@@ -290,7 +286,7 @@ func (l *listing) rows(resp *http.Response, f func(*dav.Row) error) error {
 
 // member is the card that a row is about, and what the row says of it.
 type member struct {
-	href
+	dav.Href
 	state  memberState
 	status error // of memberRefused
 }
@@ -309,9 +305,6 @@ const (
 // 207 is an error.
 func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	at, method := resp.Request.URL, resp.Request.Method
-	if l.at != at {
-		l.at, l.dir = at, dirPath(at.Path)
-	}
 	if len(row.Href) == 0 && !row.HasData {
 		// About nothing, then, unless it is a refusal.
 		if row.Status >= 300 {
@@ -319,21 +312,22 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 		}
 		return member{state: memberNone}, nil
 	}
-	h, err := memberHref(l.client.gate, at, row.Href)
+	written, err := l.client.gate.Path(at, row.Href)
 	if err != nil {
 		// One name that cannot be used costs one card.
-		l.fail(idOf(row.Href), err)
+		l.fail(dav.ParseHref(row.Href).ID(), err)
 		return member{state: memberNone}, nil
 	}
+	h := dav.ParseHref(written)
 	// The book's own row. iCloud sends it without the slash, and without a
 	// resource type.
-	if h.of(at) {
+	if h.Names(at) {
 		if status := refusedBook(row); status != 0 {
 			return member{}, &ResponseError{Method: method, StatusCode: status}
 		}
 		return member{state: memberNone}, nil
 	}
-	m, refused := member{href: h}, 0
+	m, refused := member{Href: h}, 0
 	switch {
 	case row.Status == http.StatusNotFound, row.Status == http.StatusGone:
 		m.state = memberGone
@@ -342,7 +336,7 @@ func (l *listing) member(resp *http.Response, row *dav.Row) (member, error) {
 	// A card that is there is there, whatever else the row says.
 	case row.HasData:
 	// A collection within the book, as some servers have them.
-	case row.Collection, bytes.HasSuffix(h.path, []byte("/")):
+	case row.Collection, bytes.HasSuffix(h.Path, []byte("/")):
 		m.state = memberNone
 	// The properties are refused one by one; 404 is what a property that the
 	// resource does not have gets.
@@ -376,21 +370,21 @@ func refusedBook(row *dav.Row) int {
 
 // refused notes that the server did not give out a card.
 func (l *listing) refused(m member) {
-	if l.first(m.href) {
-		l.fail(m.id(), m.status)
+	if l.first(m.Href) {
+		l.fail(m.ID(), m.status)
 	}
 }
 
 // card hands out the card of a row, or notes why there is none.
-func (l *listing) card(h href, row *dav.Row) error {
+func (l *listing) card(h dav.Href, row *dav.Row) error {
 	switch {
 	case !l.first(h):
 		return nil
 	case row.TooLarge:
-		l.fail(h.id(), errCardTooLarge)
+		l.fail(h.ID(), errCardTooLarge)
 		return nil
 	case !row.HasData:
-		l.fail(h.id(), errCardMissing)
+		l.fail(h.ID(), errCardMissing)
 		return nil
 	}
 	return l.emit(l.contact(h, row))
@@ -412,40 +406,30 @@ func (l *listing) fail(id string, err error) {
 // first says whether a member has not been met before, and notes that it has.
 // Two members with one ID cannot be told apart by Sync or Put: the second one is
 // an error.
-func (l *listing) first(h href) bool {
-	id := l.idHash(h)
-	child := string(h.path[:bytes.LastIndexByte(h.path, '/')+1]) == l.dir
-	path := uint64(0) // the child's
-	if !child {
-		path = maphash.Bytes(l.seed, h.path) | 1
-	}
-	if l.seen.add(id) {
-		if !child {
-			if l.odd == nil {
-				l.odd = make(map[uint64]uint64)
-			}
-			l.odd[id] = path
-		}
+func (l *listing) first(h dav.Href) bool {
+	id, path := l.idHash(h), maphash.Bytes(l.seed, h.Path)
+	before, seen := l.seen[id]
+	if !seen {
+		l.seen[id] = path
 		return true
 	}
 	// The same member again is a server's slip, and passed over; another one
 	// under the same ID would overwrite it at the caller's.
-	if l.odd[id] != path {
-		l.fail(h.id(), errCardAmbiguous)
+	if before != path {
+		l.fail(h.ID(), errCardAmbiguous)
 	}
 	return false
 }
 
-// idHash is of the decoded ID, in which all spellings are one. It is cut off before
-// it is decoded: a name may hold a slash as %2F.
-func (l *listing) idHash(h href) uint64 {
-	return maphash.Bytes(l.seed, decoded(nameOf(h.written)))
+// idHash is of the decoded ID, in which all spellings are one.
+func (l *listing) idHash(h dav.Href) uint64 {
+	return maphash.Bytes(l.seed, h.DecodedName())
 }
 
 // contact makes the Contact of a row: what it keeps is copied here, once.
-func (l *listing) contact(h href, row *dav.Row) *Contact {
+func (l *listing) contact(h dav.Href, row *dav.Row) *Contact {
 	f := l.reader.Read(row.Data)
-	id := nameOf(h.written)
+	id := h.Name()
 	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
 	// One allocation for both.
 	names := string(l.scratch)

@@ -12,9 +12,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // book is the account's address book, as it was found. It is guarded by
@@ -40,7 +40,7 @@ var (
 
 // front is where the question goes: the endpoint as given, on iCloud its root.
 func (c *Client) front() *url.URL {
-	if c.gate.apple {
+	if c.gate.ICloud() {
 		return c.endpoint.ResolveReference(&url.URL{Path: "/"})
 	}
 	return c.endpoint
@@ -68,7 +68,7 @@ func (c *Client) signIn(ctx context.Context, present bool) (*answer, error) {
 		}
 		// Not for the question: only an answer at the root is a word on the
 		// password.
-		if c.gate.apple && elsewhere(err) {
+		if c.gate.ICloud() && elsewhere(err) {
 			// iCloud's root answers; what poses as it may know better where.
 			return c.whoAmI(ctx, c.wellKnown())
 		}
@@ -84,7 +84,7 @@ func (c *Client) signIn(ctx context.Context, present bool) (*answer, error) {
 // URL; iCloud's is at its root.
 func (c *Client) inquire(ctx context.Context, l *login) (*answer, uint64, error) {
 	ans, started, err := c.inquireAt(ctx, l, c.front())
-	if err == nil || c.gate.apple || !elsewhere(err) {
+	if err == nil || c.gate.ICloud() || !elsewhere(err) {
 		return ans, started, err
 	}
 	ans, started, second := c.inquireAt(ctx, l, c.wellKnown())
@@ -146,7 +146,7 @@ func readAnswer(resp *http.Response) (*answer, error) {
 		}
 		// The row must be about what was asked for: a Depth that a server ignores
 		// brings rows of other things.
-		ans.isBook = ans.isBook || row.AddressBook && !row.Unauthenticated && sameResource(string(row.Href), ans.base)
+		ans.isBook = ans.isBook || row.AddressBook && !row.Unauthenticated && dav.SameResource(string(row.Href), ans.base)
 		return nil
 	})
 	switch {
@@ -215,10 +215,11 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 	if ans.isBook {
 		return book{url: ans.base, home: ans.base.ResolveReference(&url.URL{Path: "."})}, nil
 	}
-	principal, err := c.gate.resolve(ans.base, ans.principal)
+	checked, err := c.gate.Resolve(ans.base, ans.principal)
 	if err != nil {
 		return book{}, err
 	}
+	principal := checked.Copy()
 	// iCloud at times forgets the account's number, answers 403 to whoever
 	// follows, and means nothing by it.
 	// Asked again at the root, then at the well-known URL, and no more.
@@ -229,11 +230,12 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 		if ans, err = c.whoAmI(ctx, u); err != nil {
 			return book{}, err
 		}
-		if principal, err = c.gate.resolve(ans.base, ans.principal); err != nil {
+		if checked, err = c.gate.Resolve(ans.base, ans.principal); err != nil {
 			return book{}, err
 		}
+		principal = checked.Copy()
 	}
-	if principal.Path == "/principal/" && c.gate.apple {
+	if principal.Path == "/principal/" && c.gate.ICloud() {
 		return book{}, errNoNumber
 	}
 	homes, err := c.findHomes(ctx, principal)
@@ -310,12 +312,12 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 		}
 		for _, href := range row.HomeSet {
 			// Untrusted: this is where a server could send the password anywhere.
-			home, err := c.gate.resolve(resp.Request.URL, string(href))
+			home, err := c.gate.Resolve(resp.Request.URL, string(href))
 			if err != nil {
 				foreign = err // of no use, but another may be
 				continue
 			}
-			homes = append(homes, home)
+			homes = append(homes, home.Copy())
 		}
 		return nil
 	})
@@ -347,7 +349,9 @@ func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error
 			status = row.Status
 		}
 		if row.AddressBook && found == nil {
-			found, err = c.gate.resolve(resp.Request.URL, string(row.Href))
+			var checked origin.URL
+			checked, err = c.gate.Resolve(resp.Request.URL, string(row.Href))
+			found = checked.Copy()
 		}
 		return err
 	})
@@ -410,19 +414,4 @@ func (c *Client) suspect(b book, err error) {
 	if c.book.url == b.url {
 		c.book.suspect = true
 	}
-}
-
-// dirPath returns path with a slash at its end.
-func dirPath(path string) string {
-	if strings.HasSuffix(path, "/") {
-		return path
-	}
-	return path + "/"
-}
-
-// sameResource says whether an href is that of u. A slash at the end makes no
-// difference: servers forget it for collections.
-func sameResource(href string, u *url.URL) bool {
-	v, err := u.Parse(href)
-	return err == nil && dirPath(v.Path) == dirPath(u.Path)
 }

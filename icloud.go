@@ -77,6 +77,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // Options are all optional: nil options are zero options, and the zero value of
@@ -130,6 +132,15 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
+// Endpoints of iCloud's CardDAV service.
+const (
+	defaultEndpoint = "https://contacts.icloud.com"
+
+	// ChinaEndpoint is the Options.Endpoint of accounts that iCloud keeps in
+	// mainland China.
+	ChinaEndpoint = "https://contacts.icloud.com.cn"
+)
+
 const (
 	defaultDwell = 15 * time.Minute
 	defaultWarn  = 30 * day
@@ -140,7 +151,7 @@ const (
 // call ends with its context; there is no other deadline.
 type Client struct {
 	endpoint  *url.URL
-	gate      gate
+	gate      origin.Gate
 	rules     rules
 	transport http.RoundTripper
 	store     Store
@@ -191,10 +202,11 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	if endpoint == "" {
 		endpoint = defaultEndpoint
 	}
-	u, g, err := newGate(endpoint)
+	at, g, err := origin.New(endpoint)
 	if err != nil {
 		return nil, err
 	}
+	u := at.Copy()
 	cred, err = checkCredential(cred)
 	if err != nil {
 		return nil, err
@@ -215,10 +227,10 @@ func New(cred Credential, opts *Options) (*Client, error) {
 			lifetime:  max(opts.Lifetime, 0),
 			dwell:     max(opts.Dwell, 0),
 			warn:      opts.Warn,
-			elsewhere: !g.apple,
+			elsewhere: !g.ICloud(),
 		},
 	}
-	if opts.Lifetime == 0 && g.apple {
+	if opts.Lifetime == 0 && g.ICloud() {
 		c.rules.lifetime = DefaultLifetime
 	}
 	if opts.Dwell == 0 {

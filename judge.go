@@ -16,6 +16,9 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // realm is the one of iCloud's challenges, for contacts too.
@@ -63,7 +66,7 @@ func (c *Client) accepts(resp *http.Response) bool {
 		c.mu.Unlock()
 		// Success elsewhere, or with the book as a whole, may be a page's.
 		return resp.StatusCode/100 == 2 && !isPage(resp) && u != nil && u.Host == resp.Request.URL.Host &&
-			strings.HasPrefix(resp.Request.URL.Path, dirPath(u.Path)) && resp.Request.URL.Path != dirPath(u.Path)
+			strings.HasPrefix(resp.Request.URL.Path, dav.DirPath(u.Path)) && resp.Request.URL.Path != dav.DirPath(u.Path)
 	}
 	return false
 }
@@ -79,8 +82,8 @@ func isPage(resp *http.Response) bool {
 // any scheme and in any order; elsewhere any challenge to Basic. A proxy's or a
 // portal's 401 is neither.
 func (c *Client) counts(resp *http.Response) bool {
-	for _, ch := range challenges(resp.Header.Values("WWW-Authenticate")) {
-		if c.gate.apple && ch.realm == realm || !c.gate.apple && strings.EqualFold(ch.scheme, "Basic") {
+	for _, ch := range origin.Challenges(resp.Header.Values("WWW-Authenticate")) {
+		if c.gate.ICloud() && ch.Realm == realm || !c.gate.ICloud() && strings.EqualFold(ch.Scheme, "Basic") {
 			return true
 		}
 	}

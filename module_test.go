@@ -34,6 +34,39 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// What is in internal is machinery, and each part of it can be read by itself: it
+// imports none of the packages that use it, and of its kind only those that are
+// listed here.
+func TestInternalImports(t *testing.T) {
+	t.Parallel()
+	const module = "github.com/go-icloud/icloud"
+	allowed := map[string][]string{
+		"internal/dav": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
+	}
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./internal/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	met := 0
+	for line := range strings.Lines(string(out)) {
+		imports := strings.Fields(line)
+		name, ok := strings.CutPrefix(imports[0], module+"/")
+		may, machinery := allowed[name]
+		if !ok || !machinery {
+			continue // what the tests alone use
+		}
+		met++
+		for _, path := range imports[1:] {
+			if other, ours := strings.CutPrefix(path, module); ours && !slices.Contains(may, strings.TrimPrefix(other, "/")) {
+				t.Errorf("%s imports %s", name, path)
+			}
+		}
+	}
+	if met != len(allowed) {
+		t.Errorf("met %d of the %d packages", met, len(allowed))
+	}
+}
+
 // A new program gets the module as it was committed last, packed by the go command
 // from git as the module proxy does it, and nothing but what is promised with it.
 // A name of a file that Windows does not take, for instance, would be refused.

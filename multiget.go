@@ -55,9 +55,7 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 			}
 		}
 		for _, written := range left {
-			if err := l.notGot(written, err); err != nil {
-				return err
-			}
+			l.notGot(written, err)
 		}
 	}
 	return nil
@@ -66,21 +64,20 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(id string) 
 // notGot notes that a card was asked for and not got. why is nil if the server
 // passed over it. A status of the whole answer is never taken for the card's own:
 // a 404 may be about a book that has moved, and then nothing is gone.
-func (l *listing) notGot(written string, why error) error {
-	h, err := memberHref(l.client.gate, l.client.endpoint, []byte(written))
+func (l *listing) notGot(written string, why error) {
+	h := dav.ParseHref([]byte(written))
 	// A card whose row came twice, the second time with less, was handed out.
-	if err != nil || !l.first(h) {
-		return err
+	if !l.first(h) {
+		return
 	}
 	switch re, ok := errors.AsType[*ResponseError](why); {
 	case why == nil:
-		l.fail(h.id(), errCardMissing)
+		l.fail(h.ID(), errCardMissing)
 	case ok:
-		l.fail(h.id(), re)
+		l.fail(h.ID(), re)
 	default:
-		l.fail(h.id(), errCardUnread)
+		l.fail(h.ID(), errCardUnread)
 	}
-	return nil
 }
 
 // single says whether an error of a batch may be the fault of one card in it:
@@ -99,11 +96,7 @@ func single(err error) bool {
 func (l *listing) multiget(u *url.URL, batch []string, gone func(id string) error) (left []string, err error) {
 	asked := make(map[string]string, len(batch)) // by decoded path
 	for _, written := range batch {
-		h, err := memberHref(l.client.gate, u, []byte(written))
-		if err != nil {
-			return nil, err
-		}
-		asked[string(h.path)] = written
+		asked[string(dav.ParseHref([]byte(written)).Path)] = written
 	}
 	resp, err := l.client.multistatus(l.ctx, "REPORT", u, "1", dav.Multiget(batch))
 	if err != nil {
@@ -117,28 +110,27 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(id string) erro
 		}
 		// Compared by decoded path: servers answer with other escapes than they
 		// were asked with.
-		written, ok := asked[string(m.path)]
+		written, ok := asked[string(m.Path)]
 		if !ok || m.state == memberBare || m.state == memberNone {
 			return nil
 		}
-		delete(asked, string(m.path))
+		delete(asked, string(m.Path))
 		// Under the ID by which it was first named, whatever is written here:
 		// that is the one by which a deletion will name it.
-		m.written = []byte(written)
+		m.Written = []byte(written)
 		switch {
 		case m.state == memberThere:
-			return l.card(m.href, row)
+			return l.card(m.Href, row)
 		case m.state == memberRefused:
 			l.refused(m)
-		case l.first(m.href) && gone != nil:
-			return gone(m.id())
+		case l.first(m.Href) && gone != nil:
+			return gone(m.ID())
 		}
 		return nil
 	})
 	// In the order of the request, so that nothing depends on a map's.
 	for _, written := range batch {
-		h, _ := memberHref(l.client.gate, u, []byte(written))
-		if _, ok := asked[string(h.path)]; ok {
+		if _, ok := asked[string(dav.ParseHref([]byte(written)).Path)]; ok {
 			left = append(left, written)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-icloud/icloud/internal/origin"
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
@@ -82,13 +83,13 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, said string, err error) {
 	// The card's word, and so the word of whoever could write it: it passes the
 	// same gate as a server's.
-	u, err := c.gate.resolve(c.endpoint, address)
+	u, err := c.gate.Resolve(c.endpoint, address)
 	if err != nil {
 		return nil, "", err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, "", errBadURL
+		return nil, "", origin.ErrBadURL
 	}
 	resp, err := c.do(req, photo)
 	if err != nil {

@@ -180,10 +180,10 @@ func (c *Client) recall(ctx context.Context) error {
 	c.absorb(s, c.login)
 	c.kept.saved = c.login.memory.last
 	// Whoever can write to the Store must not direct the password either.
-	u, err1 := c.gate.resolve(c.endpoint, s.Book)
-	home, err2 := c.gate.resolve(c.endpoint, s.Home)
+	u, err1 := c.gate.Resolve(c.endpoint, s.Book)
+	home, err2 := c.gate.Resolve(c.endpoint, s.Home)
 	if s.Book != "" && s.Home != "" && err1 == nil && err2 == nil {
-		c.book = book{url: u, home: home}
+		c.book = book{url: u.Copy(), home: home.Copy()}
 	}
 	// A state that an earlier Client has reported is no news; one that time
 	// alone has brought since, Expiring, is.

@@ -9,21 +9,15 @@
 package icloud
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"errors"
-	"io"
-	"maps"
 	"net/http"
 	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/synctoken"
 )
 
 // Change is a card that was added or changed, or one that was deleted.
@@ -94,26 +88,22 @@ func (s *syncing) gone(id string) error { return s.change(Change{ID: id}) }
 // run syncs the book at u.
 func (s *syncing) run(u *url.URL) error {
 	s.book = u
-	t, ok := parseToken(s.since)
+	t, ok := synctoken.Parse(s.since)
 	// No request is needed to know that a token is another book's; sent there,
 	// it might even be honored.
-	if !ok || s.since != "" && t.book != s.bookHash() {
+	if !ok || s.since != "" && t.Book != s.bookHash() {
 		return ErrResync
 	}
-	if t.etags != nil {
-		return s.compare(t.etags)
+	if t.Server == "" && t.ETags != nil {
+		return s.compare(t.ETags)
 	}
-	return s.collect(t.server)
+	return s.collect(t.Server)
 }
 
 // bookHash names a book in a token. Partition hosts come and go; the account's
 // number in the path stays.
 func (s *syncing) bookHash() string {
-	host := s.book.Host
-	if g := s.client.gate; g.apple {
-		host = g.host
-	}
-	sum := sha256.Sum256([]byte(host + dirPath(s.book.Path)))
+	sum := sha256.Sum256([]byte(s.client.gate.Domain(s.book) + dav.DirPath(s.book.Path)))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
@@ -170,8 +160,8 @@ func (s *syncing) collect(token string) error {
 		case next == "":
 			return ErrResync
 		case !more:
-			s.next = syncToken{book: s.bookHash(), server: next}.String()
-			return nil
+			s.next, err = synctoken.Token{Book: s.bookHash(), Server: next, Cards: synctoken.Unknown}.Encode()
+			return err
 		// More is promised, but not by this token.
 		case next == token:
 			return errEndless
@@ -185,8 +175,7 @@ func (s *syncing) collect(token string) error {
 // forget makes ready for another answer about the same cards: one may have changed
 // since the answer before, and must not be passed over as known.
 func (s *syncing) forget() {
-	s.seen.clear()
-	clear(s.odd)
+	clear(s.seen)
 }
 
 // spent says whether an error is about the token. A run that began with "" got its
@@ -217,15 +206,15 @@ func (s *syncing) page(resp *http.Response, token string) (next string, more boo
 			// A refusal that hides in a 207 may be the token's, too.
 			return s.refusal(token, err)
 		case m.state == memberThere && row.HasData && (len(row.Data) > 0 || row.TooLarge):
-			return s.card(m.href, row)
+			return s.card(m.Href, row)
 		// Named alone, as iCloud does it: fetched below.
 		case m.state == memberThere, m.state == memberBare:
-			left = append(left, string(m.written))
+			left = append(left, string(m.Written))
 		case m.state == memberRefused:
 			s.refused(m)
 		// A first sync has nothing to delete, whatever tombstones it lists.
-		case m.state == memberGone && token != "" && s.first(m.href):
-			return s.gone(m.id())
+		case m.state == memberGone && token != "" && s.first(m.Href):
+			return s.gone(m.ID())
 		}
 		return nil
 	})
@@ -299,11 +288,11 @@ func (s *syncing) compare(old map[string]uint64) error {
 	s.forget()
 	state := make(map[string]uint64)
 	var changed []string
-	err := s.etags(s.book, func(h href, row *dav.Row) error {
-		id, etag := h.id(), etagHash(row.ETag)
+	err := s.etags(s.book, func(h dav.Href, row *dav.Row) error {
+		id, etag := h.ID(), synctoken.Hash(row.ETag)
 		// Without an ETag there is no telling, so it is fetched.
 		if was, known := old[id]; !known || was != etag || etag == 0 {
-			changed = append(changed, string(h.written))
+			changed = append(changed, string(h.Written))
 		}
 		state[id] = etag
 		return nil
@@ -333,105 +322,6 @@ func (s *syncing) compare(old map[string]uint64) error {
 			return err
 		}
 	}
-	s.next = syncToken{book: s.bookHash(), etags: state}.String()
-	return nil
-}
-
-// etagHash returns what is remembered of an ETag: 0 if there is none, so that its
-// card counts as changed each time.
-func etagHash(etag []byte) uint64 {
-	if len(etag) == 0 {
-		return 0
-	}
-	sum := sha256.Sum256(etag)
-	return binary.BigEndian.Uint64(sum[:])
-}
-
-// syncToken is what a token of ours holds: the book, and either the server's
-// token or the ETags.
-type syncToken struct {
-	book   string
-	server string
-	etags  map[string]uint64
-}
-
-const (
-	serverToken = "s"
-	etagToken   = "e"
-)
-
-// String returns the token as the caller keeps it.
-func (t syncToken) String() string {
-	if t.etags == nil {
-		return serverToken + "." + t.book + "." + t.server
-	}
-	// Sorted, so that neighbours share what flate can leave out; the hashes, which
-	// are noise to it, stand apart.
-	ids := slices.Sorted(maps.Keys(t.etags))
-	raw := binary.AppendUvarint(nil, uint64(len(ids)))
-	for _, id := range ids {
-		raw = append(binary.AppendUvarint(raw, uint64(len(id))), id...)
-	}
-	for _, id := range ids {
-		raw = binary.BigEndian.AppendUint64(raw, t.etags[id])
-	}
-	var b bytes.Buffer
-	w, _ := flate.NewWriter(&b, flate.BestCompression) // fails for other levels alone
-	_, _ = w.Write(raw)                                // b does not fail
-	_ = w.Close()
-	return etagToken + "." + t.book + "." + base64.RawURLEncoding.EncodeToString(b.Bytes())
-}
-
-// maxToken bounds what a token may decompress to: more than any book's.
-const maxToken = 64 << 20
-
-// parseToken is the inverse of String. It is not ok for anything else.
-func parseToken(s string) (t syncToken, ok bool) {
-	if s == "" {
-		return t, true
-	}
-	kind, rest, ok := strings.Cut(s, ".")
-	t.book, rest, _ = strings.Cut(rest, ".")
-	switch {
-	case !ok || t.book == "" || rest == "":
-		return t, false
-	case kind == serverToken:
-		t.server = rest
-		return t, true
-	case kind != etagToken:
-		return t, false
-	}
-	packed, err := base64.RawURLEncoding.DecodeString(rest)
-	if err != nil {
-		return t, false
-	}
-	// A token is the caller's to keep, and so outside input.
-	raw, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxToken))
-	if err != nil {
-		return t, false
-	}
-	n, used := binary.Uvarint(raw)
-	// Each ID takes a byte at least: no count can ask for more memory than
-	// the token brings.
-	if used <= 0 || n > uint64(len(raw)) {
-		return t, false
-	}
-	raw = raw[used:]
-	ids := make([]string, n)
-	for i := range ids {
-		size, used := binary.Uvarint(raw)
-		if used <= 0 || size > uint64(len(raw)-used) {
-			return t, false
-		}
-		ids[i] = string(raw[used : used+int(size)])
-		raw = raw[used+int(size):]
-	}
-	if len(raw) != 8*len(ids) {
-		return t, false
-	}
-	t.etags = make(map[string]uint64, len(ids))
-	for i, id := range ids {
-		t.etags[id] = binary.BigEndian.Uint64(raw[8*i:])
-	}
-	return t, true
+	s.next, err = synctoken.Token{Book: s.bookHash(), ETags: state, Cards: synctoken.Unknown}.Encode()
+	return err
 }

@@ -165,7 +165,7 @@ func TestSyncForeignToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{"garbage", "s", "s.", "s..", "e.x.y", ".", "http://sabre.io/ns/sync/1", token[:len(token)/4], "e" + token[1:], strings.Replace(token, "s.", "s.x", 1), "e." + strings.Repeat("A", 1000)} {
+	for _, bad := range []string{"garbage", "s", "s.", "s..", "e.x.y", ".", "http://sabre.io/ns/sync/1", token[:len(token)/4], "e" + token[1:], strings.Replace(token, ".", ".x", 1), "e." + strings.Repeat("A", 1000)} {
 		if next, err := new(changes).sync(t.Context(), client, bad); err != icloud.ErrResync || next != bad {
 			t.Errorf("%q: got %v", bad, err)
 		}

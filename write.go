@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"net/http"
 	"net/url"
@@ -26,7 +25,7 @@ import (
 func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
 	// Before the book is looked for: an ID that cannot be sent is not worth a
 	// request.
-	if _, err := memberURL(c.endpoint, id); err != nil {
+	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return nil, err
 	}
 	var contact *Contact
@@ -41,7 +40,7 @@ func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
 }
 
 func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, error) {
-	resp, err := c.member(ctx, http.MethodGet, book, id, nil, nil)
+	resp, err := c.cardRequest(ctx, http.MethodGet, book, id, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +53,9 @@ func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, e
 	case len(data) > dav.MaxCard:
 		return nil, &CardError{ID: id, Err: errCardTooLarge}
 	}
-	l := &listing{seed: maphash.MakeSeed()}
+	l := new(listing)
 	row := &dav.Row{Data: data, ETag: []byte(strings.TrimSpace(resp.Header.Get("ETag")))}
-	return l.contact(href{written: []byte(id)}, row), nil
+	return l.contact(dav.ParseHref([]byte(id)), row), nil
 }
 
 // Put writes a card. With etag "" it creates one, and never overwrites: the
@@ -70,7 +69,7 @@ func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, e
 // refused. A Put is never repeated after the connection was lost: the error then
 // says that the outcome is unknown, and Contact shows what became of it.
 func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (newETag string, err error) {
-	if _, err := memberURL(c.endpoint, id); err != nil {
+	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return "", err
 	}
 	// A server might take it, and then the card is gone.
@@ -85,7 +84,7 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 		}
 	}
 	err = c.withBook(ctx, func(u *url.URL) error {
-		resp, err := c.member(ctx, http.MethodPut, u, id, precondition, card)
+		resp, err := c.cardRequest(ctx, http.MethodPut, u, id, precondition, card)
 		if err != nil {
 			return err
 		}
@@ -103,7 +102,7 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 // Delete deletes a card if it still has this ETag, and is [ErrConflict] if not.
 // An outcome that is unknown is reported as with [Client.Put].
 func (c *Client) Delete(ctx context.Context, id, etag string) error {
-	if _, err := memberURL(c.endpoint, id); err != nil {
+	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return err
 	}
 	precondition, err := ifMatch(etag)
@@ -111,7 +110,7 @@ func (c *Client) Delete(ctx context.Context, id, etag string) error {
 		return err
 	}
 	err = c.withBook(ctx, func(u *url.URL) error {
-		resp, err := c.member(ctx, http.MethodDelete, u, id, precondition, nil)
+		resp, err := c.cardRequest(ctx, http.MethodDelete, u, id, precondition, nil)
 		if err == nil {
 			discard(resp)
 		}
@@ -142,65 +141,6 @@ func ifMatch(etag string) (http.Header, error) {
 		return nil, errors.New("icloud: not an ETag")
 	}
 	return http.Header{"If-Match": {etag}}, nil
-}
-
-// member sends a request about one card of the book, and returns the answer if
-// it is success.
-func (c *Client) member(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
-	u, err := memberURL(book, id)
-	if err != nil {
-		return nil, err
-	}
-	var body io.Reader
-	if method == http.MethodPut {
-		body = bytes.NewReader(card)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
-	if err != nil {
-		return nil, errBadURL
-	}
-	// As the server wrote it, not as net/url would.
-	req.URL = u
-	for name, values := range header {
-		req.Header[name] = values
-	}
-	if method == http.MethodPut {
-		req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
-	}
-	resp, err := c.do(req, ordinary)
-	if err != nil {
-		// A GET that was lost can be repeated, and nothing is unknown.
-		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
-			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
-		}
-		return nil, err
-	}
-	status := resp.StatusCode
-	switch {
-	// A page is a portal's, and a card that seems to be one would be kept.
-	case status == http.StatusOK && !isPage(resp):
-		return resp, nil
-	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
-		return resp, nil
-	}
-	if status == http.StatusMultiStatus {
-		// What was not done may be said inside (RFC 4918, section 9.6.1).
-		err := rows(resp, func(row *dav.Row) error {
-			if row.Status/100 != 2 {
-				status = max(row.Status, 0)
-			}
-			return nil
-		})
-		if err == nil && status == http.StatusMultiStatus && method != http.MethodGet {
-			return resp, nil
-		}
-	}
-	discard(resp)
-	// Without a precondition of ours, a 412 is about something else.
-	if status == http.StatusPreconditionFailed && header != nil {
-		return nil, ErrConflict
-	}
-	return nil, &ResponseError{Method: method, StatusCode: status}
 }
 
 // Edit returns VCard with these properties replaced, each by the fields given

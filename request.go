@@ -12,13 +12,14 @@ import (
 	"net/url"
 
 	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // davRequest returns a request with an XML body, or without one.
 func davRequest(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, errBadURL
+		return nil, origin.ErrBadURL
 	}
 	// u itself, not u parsed again: a path keeps the escapes that it came
 	// with.
@@ -51,6 +52,65 @@ func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, dep
 		return nil, refusal(resp)
 	}
 	return resp, nil
+}
+
+// cardRequest sends a request about one card of the book, and returns the answer if
+// it is success.
+func (c *Client) cardRequest(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
+	u, err := dav.MemberURL(book, id)
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader
+	if method == http.MethodPut {
+		body = bytes.NewReader(card)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, origin.ErrBadURL
+	}
+	// As the server wrote it, not as net/url would.
+	req.URL = u
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if method == http.MethodPut {
+		req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
+	}
+	resp, err := c.do(req, ordinary)
+	if err != nil {
+		// A GET that was lost can be repeated, and nothing is unknown.
+		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
+			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
+		}
+		return nil, err
+	}
+	status := resp.StatusCode
+	switch {
+	// A page is a portal's, and a card that seems to be one would be kept.
+	case status == http.StatusOK && !isPage(resp):
+		return resp, nil
+	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
+		return resp, nil
+	}
+	if status == http.StatusMultiStatus {
+		// What was not done may be said inside (RFC 4918, section 9.6.1).
+		err := rows(resp, func(row *dav.Row) error {
+			if row.Status/100 != 2 {
+				status = max(row.Status, 0)
+			}
+			return nil
+		})
+		if err == nil && status == http.StatusMultiStatus && method != http.MethodGet {
+			return resp, nil
+		}
+	}
+	discard(resp)
+	// Without a precondition of ours, a 412 is about something else.
+	if status == http.StatusPreconditionFailed && header != nil {
+		return nil, ErrConflict
+	}
+	return nil, &ResponseError{Method: method, StatusCode: status}
 }
 
 // responseError is the error of an answer's status.

@@ -1,21 +1,19 @@
-// The challenges of a 401 (WWW-Authenticate). iCloud sends two, at times in one
-// header and at times in two, in either order, so splitting at commas will not do:
-// they separate the parameters of a challenge as well.
+package origin
 
-package icloud
+// This file reads the challenges of a 401 (WWW-Authenticate). iCloud sends two, at
+// times in one header and at times in two, in either order. Splitting at commas will
+// not do: they separate the parameters of a challenge as well.
 
-import (
-	"strings"
-)
+import "strings"
 
-// challenge is one of a WWW-Authenticate header.
-type challenge struct{ scheme, realm string }
+// A Challenge is one of those in a WWW-Authenticate header.
+type Challenge struct{ Scheme, Realm string }
 
-// challenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1), which
+// Challenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1), which
 // may each hold several challenges, separated by the same commas as the
 // parameters of one. What cannot be parsed ends its header.
-func challenges(headers []string) []challenge {
-	var all []challenge
+func Challenges(headers []string) []Challenge {
+	var all []Challenge
 	for _, s := range headers {
 		for {
 			s = strings.TrimLeft(s, " \t,")
@@ -26,7 +24,7 @@ func challenges(headers []string) []challenge {
 			after := strings.TrimLeft(rest, " \t")
 			// A word that no '=' follows starts a challenge.
 			if !strings.HasPrefix(after, "=") {
-				all = append(all, challenge{scheme: word})
+				all = append(all, Challenge{Scheme: word})
 				s = after
 				continue
 			}
@@ -36,7 +34,7 @@ func challenges(headers []string) []challenge {
 			}
 			// Of the parameters, the realm alone is of interest.
 			if len(all) > 0 && strings.EqualFold(word, "realm") {
-				all[len(all)-1].realm = value
+				all[len(all)-1].Realm = value
 			}
 			s = rest
 		}
@@ -55,7 +53,7 @@ func token(s string) (word, rest string) {
 
 // parameter splits s after the value that it starts with, quoted or not.
 func parameter(s string) (value, rest string, ok bool) {
-	s = strings.TrimLeft(s, " \t=") // the '=' that pads a token68
+	s = strings.TrimLeft(s, " \t=") // a token68 is padded with '='
 	if !strings.HasPrefix(s, `"`) {
 		value, rest = token(s)
 		return value, rest, true
