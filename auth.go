@@ -1,10 +1,11 @@
-// The password and its way to the server: Credential, Password, and do, the
-// one method through which every request goes.
+// The password and its way to the server: Credential, Password, and the transport,
+// through which every request goes.
 
 package icloud
 
 import (
 	"compress/gzip"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -40,10 +41,43 @@ type Credential struct {
 	AccountChanged time.Time
 }
 
+// checked returns cred without the white space that people paste around an Apple
+// ID, or says what could not be sent by Basic authentication.
+func (cred Credential) checked() (Credential, error) {
+	var err error
+	if cred.AppleID, err = checkAppleID(cred.AppleID); err != nil {
+		return cred, err
+	}
+	switch {
+	case cred.Password.Reveal() == "":
+		return cred, errors.New("icloud: Credential.Password is empty")
+	case strings.ContainsFunc(cred.Password.Reveal(), isControl):
+		return cred, errors.New("icloud: Credential.Password contains a control character")
+	}
+	return cred, nil
+}
+
+// checkAppleID does the same for an Apple ID alone.
+func checkAppleID(id string) (string, error) {
+	id = strings.TrimSpace(id)
+	switch {
+	case id == "":
+		return id, errors.New("icloud: the Apple ID is empty")
+	case strings.ContainsRune(id, ':') || strings.ContainsFunc(id, isControl):
+		// RFC 7617, section 2: a colon would end the user name.
+		return id, errors.New("icloud: the Apple ID contains a colon or a control character")
+	}
+	return id, nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
 // Password holds a secret. No verb of fmt, no log/slog handler, no encoder and
 // no template prints it; [Password.Reveal] alone returns it. The zero value
 // holds no password.
 type Password struct {
+	_ [0]func() // == would compare addresses; use Equal
+
 	// A *string, because fmt does not follow one that it finds within
 	// another value, not even in somebody else's unexported field.
 	s *string
@@ -97,7 +131,7 @@ func isDash(r rune) bool {
 // UncheckedPassword returns a Password of any text: for another CardDAV
 // server, or for a form that Apple introduces later.
 func UncheckedPassword(s string) Password {
-	return Password{&s}
+	return Password{s: &s}
 }
 
 // Format implements [fmt.Formatter]: for every verb it writes "[redacted]".
@@ -120,22 +154,11 @@ func (p Password) Reveal() string {
 	return *p.s
 }
 
-// kind says what the answer to a request can prove.
-type kind int
-
-const (
-	// ordinary requests are CardDAV's: a 401 is a question, success is an
-	// acceptance.
-	ordinary kind = iota
-
-	// asking who is signed in, as the question itself does: the answer proves
-	// something only if it names somebody, which is for readAnswer to see.
-	asking
-
-	// photo requests go to another service, whose 401 has been seen with
-	// passwords that were good. They are evidence of nothing.
-	photo
-)
+// Equal says whether two Passwords hold the same secret, in constant time. The
+// operator == does not compile.
+func (p Password) Equal(q Password) bool {
+	return subtle.ConstantTimeCompare([]byte(p.Reveal()), []byte(q.Reveal())) == 1
+}
 
 const (
 	maxRedirects = 5
@@ -148,96 +171,41 @@ const (
 	maxJunk = 64 << 10
 )
 
-// do sends a request with the password and returns the answer. It is the one way
-// out of this package: it says which hosts may see the password, follows
-// redirects, and judges what the answer means for the password.
-//
-// The errors are *AuthError, *ResponseError for a 401 that was refuted or does
-// not count, for 503 and 429, and for what was withheld; or an ordinary error.
-// Other answers are the caller's to judge.
-func (c *Client) do(req *http.Request, k kind) (*http.Response, error) {
-	resp, _, _, err := c.exchange(req, k)
-	return resp, err
+// transport is the way out of this package. It puts the password into a request,
+// and only into one whose URL the gate has made.
+type transport struct {
+	gate origin.Gate
+	rt   http.RoundTripper
 }
 
-// exchange is do. It returns the login that was sent, too, and the count of
-// c.events at that time, for the caller who is to judge whether the answer is an
-// acceptance.
-func (c *Client) exchange(req *http.Request, k kind) (*http.Response, *login, uint64, error) {
-	ctx := req.Context()
-	for {
-		// Which password is the Client's may change between two tries.
-		l, _, err := c.admit(ctx, false)
-		if err != nil {
-			closeBody(req)
-			return nil, nil, 0, err
-		}
-		resp, sent, err := c.send(l, req, k)
-		if err != nil {
-			return nil, nil, 0, err
-		}
-		if resp.StatusCode != http.StatusUnauthorized {
-			return resp, l, sent, nil
-		}
-		discard(resp)
-		refuted := &ResponseError{Method: req.Method, StatusCode: http.StatusUnauthorized}
-		// Not iCloud's word on the password: no question, no change of state.
-		if k == photo || !c.counts(resp) {
-			return nil, nil, 0, refuted
-		}
-		switch _, err := c.judge(ctx, l, sent, false); {
-		case errors.Is(err, errReplaced):
-			// A 401 proves that nothing was done, so even a write may be
-			// sent again.
-			if req.Body != nil && req.GetBody == nil {
-				return nil, nil, 0, refuted
-			}
-		// The verdict, or why there is none.
-		case err != nil:
-			return nil, nil, 0, err
-		// The password is good. This URL refuses it, or did for a moment;
-		// whether to try again is the caller's to say.
-		default:
-			return nil, nil, 0, refuted
-		}
-	}
-}
-
-// send sends a request with the password of l and follows redirects. It returns
-// the answer, and the count of c.events when the last hop started.
-func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint64, error) {
-	target, err := c.gate.Check(req.URL)
+// send sends a request with a credential, follows redirects, and returns the answer.
+// depart is called before each hop, and may refuse it.
+func (t *transport) send(cred Credential, req *http.Request, depart func() error) (*http.Response, error) {
+	target, err := t.gate.Check(req.URL)
 	if err != nil {
 		closeBody(req)
-		return nil, 0, err
+		return nil, err
 	}
 	for hops := 0; ; hops++ {
-		c.mu.Lock()
-		// Before every hop: the answer to another call may have asked to wait
-		// meanwhile.
-		err = c.throttle.withheld(req.Method, time.Now())
-		c.events++
-		started := c.events
-		c.mu.Unlock()
-		if err != nil {
+		if err := depart(); err != nil {
 			closeBody(req)
-			return nil, 0, err
+			return nil, err
 		}
-		resp, err := c.hop(l, req, target)
+		resp, err := t.hop(cred, req, target)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		next, redirected, err := c.redirect(resp)
+		next, redirected, err := t.redirect(resp)
 		switch {
 		case err != nil:
-			return nil, 0, err
+			return nil, err
 		case !redirected:
-			return resp, started, c.weigh(l, resp, started, k)
+			return resp, nil
 		// iCloud sends one, from contacts to the partition host.
 		case hops == maxRedirects:
-			return nil, 0, errors.New("icloud: too many redirects")
+			return nil, errors.New("icloud: too many redirects")
 		case req.Body != nil && req.GetBody == nil:
-			return nil, 0, errors.New("icloud: redirected, but the request's body cannot be sent again")
+			return nil, errors.New("icloud: redirected, but the request's body cannot be sent again")
 		}
 		target = next
 	}
@@ -246,7 +214,7 @@ func (c *Client) send(l *login, req *http.Request, k kind) (*http.Response, uint
 // hop sends one request and returns its answer as it is. The password is put into
 // no other request than this one, and its URL is of the type that nothing but the
 // gate can make.
-func (c *Client) hop(l *login, req *http.Request, target origin.URL) (*http.Response, error) {
+func (t *transport) hop(cred Credential, req *http.Request, target origin.URL) (*http.Response, error) {
 	// A copy: the caller may send its own request again.
 	hop := req.Clone(req.Context())
 	hop.URL, hop.Host = target.Copy(), ""
@@ -258,7 +226,7 @@ func (c *Client) hop(l *login, req *http.Request, target origin.URL) (*http.Resp
 		hop.Body = body
 		closeBody(req)
 	}
-	hop.SetBasicAuth(l.cred.AppleID, l.cred.Password.Reveal())
+	hop.SetBasicAuth(cred.AppleID, cred.Password.Reveal())
 	hop.Header.Set("User-Agent", userAgent)
 	// A server that compresses a card on the fly makes its ETag weak, as RFC 9110
 	// section 8.8.1 has it, and then no write can name it.
@@ -273,13 +241,20 @@ func (c *Client) hop(l *login, req *http.Request, target origin.URL) (*http.Resp
 		// of it is sent. Writes must not be repeated.
 		hop.Header["Idempotency-Key"] = []string{}
 	}
-	resp, err := c.transport.RoundTrip(hop)
+	resp, err := t.rt.RoundTrip(hop)
 	if err != nil {
 		// Some transports report the end of a context as an error of their own.
 		if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
 			err = errors.Join(ended, err)
 		}
 		return nil, transportError(req.Method, err)
+	}
+	if resp == nil {
+		// net/http does not allow it, but neither does its Client fall over it.
+		return nil, errors.New("icloud: " + req.Method + ": the Transport has returned neither an answer nor an error")
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
 	if sent := resp.Request; sent != nil && sent.Header.Get("Authorization") == "" {
 		// It has followed a redirect by itself, and whatever was answered at
@@ -294,7 +269,7 @@ func (c *Client) hop(l *login, req *http.Request, target origin.URL) (*http.Resp
 // redirect returns where an answer sends the request, if it is a redirect. Only
 // the four codes that can keep method and body count (RFC 9110, section 15.4);
 // net/http would turn a PROPFIND into a GET for two of them.
-func (c *Client) redirect(resp *http.Response) (next origin.URL, redirected bool, err error) {
+func (t *transport) redirect(resp *http.Response) (next origin.URL, redirected bool, err error) {
 	switch resp.StatusCode {
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
@@ -306,7 +281,7 @@ func (c *Client) redirect(resp *http.Response) (next origin.URL, redirected bool
 		return next, false, nil
 	}
 	discard(resp)
-	if next, err = c.gate.Resolve(resp.Request.URL, location); err != nil {
+	if next, err = t.gate.Resolve(resp.Request.URL, location); err != nil {
 		return next, false, fmt.Errorf("icloud: %s was redirected (%d): %w", resp.Request.Method, resp.StatusCode, err)
 	}
 	return next, true, nil

@@ -22,8 +22,9 @@ import (
 // reads whole answers into memory, and loses a list to one bad card; use
 // [Client.Contacts] and [Client.Sync] for listing.
 func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
+	call := c.begin()
 	b, _, err := c.findBook(ctx)
-	if err = c.settle(ctx, err); err != nil {
+	if err = call.end(ctx, err); err != nil {
 		return nil, err
 	}
 	return carddav.NewClient(webdavClient{c, b.home}, b.home.String())
@@ -44,11 +45,12 @@ func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
 		req = req.WithContext(ctx) // a copy
 		req.URL = w.home
 	}
+	call := w.client.begin()
 	resp, err := w.client.do(req, ordinary)
 	if err == nil && resp.StatusCode/100 != 2 {
 		// go-webdav would put the text of the answer into its error.
 		discard(resp)
 		resp, err = nil, responseError(resp)
 	}
-	return resp, w.client.settle(ctx, err)
+	return resp, call.end(ctx, err)
 }

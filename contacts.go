@@ -103,14 +103,15 @@ func (c *Client) Contacts(ctx context.Context) iter.Seq2[*Contact, error] {
 			return nil
 		})
 		defer l.end()
+		call := c.begin()
 		err := c.withBook(ctx, l.query)
 		// The loop was left: that is no failure, but what was learned until then
 		// is saved all the same.
 		if err == errStopped {
-			_ = c.settle(ctx, nil)
+			_ = call.end(ctx, nil)
 			return
 		}
-		if err = c.settle(ctx, l.failed.with(err)); err != nil {
+		if err = call.end(ctx, l.failed.with(err)); err != nil {
 			yield(nil, err)
 		}
 	}
@@ -279,7 +280,7 @@ func unsupported(err error) bool {
 func (l *listing) rows(resp *http.Response, f func(*dav.Row) error) error {
 	// The answer has changed the state, if it has, in this call, and not in one
 	// that the caller makes between two cards.
-	l.client.report(l.ctx)
+	l.client.notify(l.ctx)
 	l.decoder.Reset(resp.Body)
 	return eachRow(l.decoder, resp, f)
 }

@@ -13,209 +13,101 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/go-icloud/icloud/internal/authstate"
 	"github.com/go-icloud/icloud/internal/dav"
 	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // book is the account's address book, as it was found. It is guarded by
-// Client.mu; the URL is never modified.
+// session.mu; the URL is never modified.
 type book struct {
 	url, home *url.URL
 	suspect   bool // a 401 there was refuted: it may have moved
 }
 
-// answer is what a question to the endpoint found out beside the acceptance.
-type answer struct {
-	base      *url.URL // what principal is relative to
-	principal string   // href, as written
-	isBook    bool     // the endpoint is an address book itself
-}
-
 var (
-	errNoPrincipal = errors.New("icloud: the server does not say who is signed in (current-user-principal)")
-	errNoNumber    = errors.New("icloud: the server forgot the account's number in the principal, as iCloud does at times; try again later")
-	errNoHome      = errors.New("icloud: the account has no home for address books (addressbook-home-set)")
-	errNoBook      = errors.New("icloud: the account has no address book")
+	errNoNumber = errors.New("icloud: the server forgot the account's number in the principal, as iCloud does at times; try again later")
+	errNoHome   = errors.New("icloud: the account has no home for address books (addressbook-home-set)")
+	errNoBook   = errors.New("icloud: the account has no address book")
 )
 
-// front is where the question goes: the endpoint as given, on iCloud its root.
-func (c *Client) front() *url.URL {
-	if c.gate.ICloud() {
-		return c.endpoint.ResolveReference(&url.URL{Path: "/"})
-	}
-	return c.endpoint
-}
-
-// wellKnown is where discovery goes on (RFC 6764, section 5).
-func (c *Client) wellKnown() *url.URL {
-	return c.endpoint.ResolveReference(&url.URL{Path: "/.well-known/carddav"})
-}
-
-// signIn asks the endpoint who is signed in. A 401 is asked about once more, and
-// if that is accepted, it was the sign-in.
-func (c *Client) signIn(ctx context.Context, present bool) (*answer, error) {
+// signIn asks who is signed in. A 401 is checked, and if the check is accepted, it
+// was the sign-in.
+func (s *session) signIn(ctx context.Context, by authstate.Caller) (*principal, error) {
 	for {
-		l, ans, err := c.admit(ctx, present)
-		if ans != nil || err != nil {
-			return ans, err
+		cs, found, err := s.authorize(ctx, by)
+		if found != nil || err != nil {
+			return found, err
 		}
-		ans, started, err := c.inquire(ctx, l)
+		found, sent, err := s.askPrincipal(ctx, cs)
 		if errors.Is(err, errRefused) {
-			ans, err = c.judge(ctx, l, started, present)
+			found, err = s.check401(ctx, cs, sent, by)
 		}
-		if errors.Is(err, errReplaced) {
-			continue
-		}
-		// Not for the question: only an answer at the root is a word on the
-		// password.
-		if c.gate.ICloud() && elsewhere(err) {
-			// iCloud's root answers; what poses as it may know better where.
-			return c.whoAmI(ctx, c.wellKnown())
-		}
-		return ans, err
-	}
-}
-
-// inquire puts the question with the password of l: PROPFIND, Depth 0, for
-// current-user-principal. Only a 207 that names one is acceptance, or one that
-// shows the endpoint to be an address book. errRefused is a 401 that counts.
-//
-// A server whose DAV is elsewhere than at its root is asked at the well-known
-// URL; iCloud's is at its root.
-func (c *Client) inquire(ctx context.Context, l *login) (*answer, uint64, error) {
-	ans, started, err := c.inquireAt(ctx, l, c.front())
-	if err == nil || c.gate.ICloud() || !elsewhere(err) {
-		return ans, started, err
-	}
-	ans, started, second := c.inquireAt(ctx, l, c.wellKnown())
-	// Of two URLs that know nothing, the caller named the first.
-	if second != nil && elsewhere(second) {
-		second = err
-	}
-	return ans, started, second
-}
-
-// elsewhere says whether an error shows that CardDAV is not spoken at a URL,
-// rather than that it failed there.
-func elsewhere(err error) bool {
-	if re, ok := errors.AsType[*ResponseError](err); ok {
-		return re.StatusCode < 500 && re.StatusCode != http.StatusUnauthorized &&
-			re.StatusCode != http.StatusTooManyRequests || re.StatusCode == http.StatusNotImplemented
-	}
-	return errors.Is(err, errNoPrincipal)
-}
-
-func (c *Client) inquireAt(ctx context.Context, l *login, u *url.URL) (*answer, uint64, error) {
-	req, err := davRequest(ctx, "PROPFIND", u, "0", c.whoAmIBody(u))
-	if err != nil {
-		return nil, 0, err
-	}
-	resp, started, err := c.send(l, req, asking)
-	if err != nil {
-		return nil, 0, err
-	}
-	switch {
-	// The judge's part, not this one's: inquire is what the judge asks with.
-	case resp.StatusCode == http.StatusUnauthorized && c.counts(resp):
-		discard(resp)
-		return nil, started, errRefused
-	case resp.StatusCode != http.StatusMultiStatus:
-		discard(resp)
-		return nil, started, responseError(resp)
-	}
-	defer resp.Body.Close()
-	ans, err := readAnswer(resp)
-	// weigh does not take a question's 207 for an acceptance: it may say
-	// <unauthenticated/>.
-	if err == nil {
-		c.accepted(l, started)
-	}
-	return ans, started, err
-}
-
-// readAnswer reads who is signed in.
-func readAnswer(resp *http.Response) (*answer, error) {
-	ans := &answer{base: resp.Request.URL}
-	status := 0
-	err := rows(resp, func(row *dav.Row) error {
 		switch {
-		case row.Status >= 300:
-			status = row.Status
-		case len(row.Principal) > 0 && !row.Unauthenticated && ans.principal == "":
-			ans.principal = string(row.Principal)
+		case errors.Is(err, errReplaced):
+			continue
+		// iCloud's root answers. What stands in for it may know better where to
+		// ask. A probe is not sent there: only an answer at the root is a word on
+		// the password.
+		case s.gate.ICloud() && noDAV(err):
+			return s.findPrincipal(ctx, s.wellKnownURL())
 		}
-		// The row must be about what was asked for: a Depth that a server ignores
-		// brings rows of other things.
-		ans.isBook = ans.isBook || row.AddressBook && !row.Unauthenticated && dav.SameResource(string(row.Href), ans.base)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case ans.principal != "" || ans.isBook:
-		return ans, nil
-	case status != 0:
-		return nil, &ResponseError{Method: resp.Request.Method, StatusCode: status}
+		return found, err
 	}
-	return nil, errNoPrincipal
 }
 
 // findBook returns the address book. It is fresh if it was found just now, and
 // not remembered.
-func (c *Client) findBook(ctx context.Context) (b book, fresh bool, err error) {
+func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) {
 	// A Client that is signed out says so before anything else.
-	if _, _, err := c.admit(ctx, false); err != nil {
+	if _, _, err := s.authorize(ctx, authstate.Unattended); err != nil {
 		return book{}, false, err
 	}
-	c.mu.Lock()
-	b = c.book
-	c.mu.Unlock()
+	s.mu.Lock()
+	b = s.book
+	s.mu.Unlock()
 	if b.url != nil && !b.suspect {
 		return b, false, nil
 	}
-	b, err = c.rediscover(ctx, b.url)
+	b, err = s.rediscover(ctx, b.url)
 	return b, true, err
 }
 
 // rediscover finds the address book again, unless another call has found
 // another than old meanwhile.
-func (c *Client) rediscover(ctx context.Context, old *url.URL) (book, error) {
-	if err := c.finding.take(ctx); err != nil {
+func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
+	if err := s.finding.take(ctx); err != nil {
 		return book{}, err
 	}
-	defer c.finding.give()
-	c.mu.Lock()
-	b := c.book
-	c.mu.Unlock()
+	defer s.finding.give()
+	s.mu.Lock()
+	b := s.book
+	s.mu.Unlock()
 	// Calls that met the same 404 together look once, not each.
 	if b.url != nil && b.url != old && !b.suspect {
 		return b, nil
 	}
-	b, err := c.discover(ctx)
+	b, err := s.discover(ctx)
 	if err != nil {
 		return book{}, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	// Known to all workers at once: each of them would spend three requests on
-	// finding it.
-	if c.book.url == nil || c.book.url.String() != b.url.String() {
-		c.kept.dirty, c.kept.urgent = true, true
-	}
-	c.book = b
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.SetBook(b.url.String(), b.home.String())
+	s.book = b
 	return b, nil
 }
 
 // discover asks for the address book: three requests.
-func (c *Client) discover(ctx context.Context) (book, error) {
-	ans, err := c.start(ctx)
+func (s *session) discover(ctx context.Context) (book, error) {
+	found, err := s.start(ctx)
 	if err != nil {
 		return book{}, err
 	}
-	if ans.isBook {
-		return book{url: ans.base, home: ans.base.ResolveReference(&url.URL{Path: "."})}, nil
+	if found.isBook {
+		return book{url: found.base, home: found.base.ResolveReference(&url.URL{Path: "."})}, nil
 	}
-	checked, err := c.gate.Resolve(ans.base, ans.principal)
+	checked, err := s.gate.Resolve(found.base, found.href)
 	if err != nil {
 		return book{}, err
 	}
@@ -223,29 +115,29 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 	// iCloud at times forgets the account's number, answers 403 to whoever
 	// follows, and means nothing by it.
 	// Asked again at the root, then at the well-known URL, and no more.
-	for _, u := range []*url.URL{c.front(), c.wellKnown()} {
+	for _, u := range []*url.URL{s.probeURL(), s.wellKnownURL()} {
 		if principal.Path != "/principal/" {
 			break
 		}
-		if ans, err = c.whoAmI(ctx, u); err != nil {
+		if found, err = s.findPrincipal(ctx, u); err != nil {
 			return book{}, err
 		}
-		if checked, err = c.gate.Resolve(ans.base, ans.principal); err != nil {
+		if checked, err = s.gate.Resolve(found.base, found.href); err != nil {
 			return book{}, err
 		}
 		principal = checked.Copy()
 	}
-	if principal.Path == "/principal/" && c.gate.ICloud() {
+	if principal.Path == "/principal/" && s.gate.ICloud() {
 		return book{}, errNoNumber
 	}
-	homes, err := c.findHomes(ctx, principal)
+	homes, err := s.findHomes(ctx, principal)
 	if err != nil {
 		return book{}, err
 	}
 	// A home that fails ends the search: to pass over it could settle on
 	// another book than the account's first.
 	for _, home := range homes {
-		u, err := c.findBookIn(ctx, home)
+		u, err := s.findBookIn(ctx, home)
 		if u != nil || err != nil {
 			return book{url: u, home: home}, err
 		}
@@ -255,23 +147,23 @@ func (c *Client) discover(ctx context.Context) (book, error) {
 
 // start asks where discovery starts: at the endpoint as given, and on iCloud, if
 // that knows nothing, where the question goes.
-func (c *Client) start(ctx context.Context) (*answer, error) {
-	if c.endpoint.Path != c.front().Path {
-		ans, err := c.whoAmI(ctx, c.endpoint)
-		if err == nil || !elsewhere(err) {
-			return ans, err
+func (s *session) start(ctx context.Context) (*principal, error) {
+	if s.endpoint.Path != s.probeURL().Path {
+		found, err := s.findPrincipal(ctx, s.endpoint)
+		if err == nil || !noDAV(err) {
+			return found, err
 		}
 	}
-	return c.signIn(ctx, false)
+	return s.signIn(ctx, authstate.Unattended)
 }
 
-// whoAmI asks u who is signed in.
-func (c *Client) whoAmI(ctx context.Context, u *url.URL) (*answer, error) {
-	req, err := davRequest(ctx, "PROPFIND", u, "0", c.whoAmIBody(u))
+// findPrincipal asks u who is signed in.
+func (s *session) findPrincipal(ctx context.Context, u *url.URL) (*principal, error) {
+	req, err := davRequest(ctx, "PROPFIND", u, "0", s.principalBody(u))
 	if err != nil {
 		return nil, err
 	}
-	resp, l, started, err := c.exchange(req, asking)
+	resp, cs, sent, err := s.exchange(req, principalRequest)
 	if err != nil {
 		return nil, err
 	}
@@ -280,25 +172,17 @@ func (c *Client) whoAmI(ctx context.Context, u *url.URL) (*answer, error) {
 		return nil, refusal(resp)
 	}
 	defer resp.Body.Close()
-	ans, err := readAnswer(resp)
+	found, err := readPrincipal(resp)
 	if err == nil {
-		c.accepted(l, started)
+		s.accepted(cs, sent)
 	}
-	return ans, err
-}
-
-// whoAmIBody asks a URL that may be an address book what it is, too.
-func (c *Client) whoAmIBody(u *url.URL) []byte {
-	if u.Path == c.endpoint.Path && u.Path != "/" {
-		return dav.PropfindEndpoint()
-	}
-	return dav.PropfindPrincipal()
+	return found, err
 }
 
 // findHomes asks a principal for its homes: on iCloud one, absolute, on the
 // account's partition host.
-func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL, error) {
-	resp, err := c.propfind(ctx, principal, "0", dav.PropfindHomeSet())
+func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL, error) {
+	resp, err := s.propfind(ctx, principal, "0", dav.PropfindHomeSet())
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +196,7 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 		}
 		for _, href := range row.HomeSet {
 			// Untrusted: this is where a server could send the password anywhere.
-			home, err := c.gate.Resolve(resp.Request.URL, string(href))
+			home, err := s.gate.Resolve(resp.Request.URL, string(href))
 			if err != nil {
 				foreign = err // of no use, but another may be
 				continue
@@ -336,8 +220,8 @@ func (c *Client) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL,
 
 // findBookIn returns the first address book that a home lists, or nil if it
 // lists none. iCloud has one, without a name.
-func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error) {
-	resp, err := c.propfind(ctx, home, "1", dav.PropfindBooks())
+func (s *session) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error) {
+	resp, err := s.propfind(ctx, home, "1", dav.PropfindBooks())
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +234,7 @@ func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error
 		}
 		if row.AddressBook && found == nil {
 			var checked origin.URL
-			checked, err = c.gate.Resolve(resp.Request.URL, string(row.Href))
+			checked, err = s.gate.Resolve(resp.Request.URL, string(row.Href))
 			found = checked.Copy()
 		}
 		return err
@@ -365,18 +249,18 @@ func (c *Client) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error
 // withBook calls f with the address book. If a remembered one turns out to be
 // gone, it is looked for once more; f gets the new one if there is one, and the
 // error of the old one stands otherwise.
-func (c *Client) withBook(ctx context.Context, f func(u *url.URL) error) error {
-	b, fresh, err := c.findBook(ctx)
+func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error {
+	b, fresh, err := s.findBook(ctx)
 	if err != nil {
 		return err
 	}
 	err = f(b.url)
 	// Found a moment ago, so looking again would find the same.
 	if fresh || !gone(err) {
-		c.suspect(b, err)
+		s.suspect(b, err)
 		return err
 	}
-	now, again := c.rediscover(ctx, b.url)
+	now, again := s.rediscover(ctx, b.url)
 	switch {
 	case again != nil:
 		return again
@@ -388,10 +272,24 @@ func (c *Client) withBook(ctx context.Context, f func(u *url.URL) error) error {
 	return f(now.url)
 }
 
+// recallBook takes the book from what the Store had, if none is known. Whoever can
+// write to the Store must not direct the password either. The caller holds s.mu.
+func (s *session) recallBook() {
+	address, homeAddress := s.state.Book()
+	if s.book.url != nil || address == "" || homeAddress == "" {
+		return
+	}
+	u, err1 := s.gate.Resolve(s.endpoint, address)
+	home, err2 := s.gate.Resolve(s.endpoint, homeAddress)
+	if err1 == nil && err2 == nil {
+		s.book = book{url: u.Copy(), home: home.Copy()}
+	}
+}
+
 // gone says whether an error may mean that a URL is no longer the resource's.
 func gone(err error) bool {
 	re, ok := errors.AsType[*ResponseError](err)
-	if !ok {
+	if !ok || re.RetryAfter > 0 { // a 403 that asks to wait
 		return false
 	}
 	switch re.StatusCode {
@@ -404,14 +302,14 @@ func gone(err error) bool {
 // suspect remembers that the book may have moved, if it answered with a 401 that
 // was refuted: a partition host that an account has left does so for good. The
 // next call looks for it again.
-func (c *Client) suspect(b book, err error) {
+func (s *session) suspect(b book, err error) {
 	re, ok := errors.AsType[*ResponseError](err)
 	if !ok || re.StatusCode != http.StatusUnauthorized {
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.book.url == b.url {
-		c.book.suspect = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.book.url == b.url {
+		s.book.suspect = true
 	}
 }

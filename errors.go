@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-icloud/icloud/internal/authstate"
 )
 
 // The reasons for which a password is refused. iCloud answers each of them
@@ -107,6 +109,45 @@ type AuthError struct {
 	elsewhere bool
 }
 
+// reasons are the sentinels of what authstate concludes.
+var reasons = map[authstate.Reason]error{
+	authstate.Expired:  ErrPasswordExpired,
+	authstate.Revoked:  ErrPasswordRevoked,
+	authstate.Rejected: ErrPasswordRejected,
+}
+
+// newAuthError converts what authstate concludes. elsewhere means another server
+// than iCloud.
+func newAuthError(v *authstate.Verdict, elsewhere bool) *AuthError {
+	err := &AuthError{
+		Err:            reasons[v.Reason],
+		Confirmed:      v.Confirmed,
+		Refused:        v.Refused,
+		Issued:         v.Issued,
+		Expires:        v.Expires,
+		LastAccepted:   v.LastAccepted,
+		AccountChanged: v.AccountChanged,
+		elsewhere:      elsewhere,
+	}
+	switch v.Certainty {
+	case authstate.Likely:
+		err.Certainty = Likely
+	case authstate.Certain:
+		err.Certainty = Certain
+	}
+	return err
+}
+
+// reason returns the name of e.Err, "refused" if it is none of the three.
+func (e *AuthError) reason() string {
+	for name, err := range reasons {
+		if errors.Is(e.Err, err) {
+			return string(name)
+		}
+	}
+	return "refused"
+}
+
 // Error describes the refusal in one line that is fit for a log.
 func (e *AuthError) Error() string {
 	var b strings.Builder
@@ -192,17 +233,8 @@ func (e *AuthError) remedy() string {
 // LogValue returns the reason, the certainty, whether it is confirmed, and the
 // known dates, as a group.
 func (e *AuthError) LogValue() slog.Value {
-	reason := "refused"
-	switch {
-	case errors.Is(e.Err, ErrPasswordExpired):
-		reason = "expired"
-	case errors.Is(e.Err, ErrPasswordRevoked):
-		reason = "revoked"
-	case errors.Is(e.Err, ErrPasswordRejected):
-		reason = "rejected"
-	}
 	attrs := []slog.Attr{
-		slog.String("reason", reason),
+		slog.String("reason", e.reason()),
 		slog.String("certainty", e.Certainty.String()),
 		slog.Bool("confirmed", e.Confirmed),
 	}
@@ -278,6 +310,8 @@ type hiddenError struct {
 	text string
 	err  error
 	lost bool // the connection was, and with it what became of the request
+
+	network bool // the request, or its answer, did not get through
 }
 
 // Error returns text, which is ours.
@@ -299,5 +333,18 @@ func transportError(method string, err error) error {
 		what = "the connection timed out"
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
-	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial"}
+	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial", network: true}
+}
+
+// mayPass says whether a call failed for a reason that may pass by itself: the
+// network, a fault of the server, or a request to wait.
+func mayPass(err error) bool {
+	if _, refused := errors.AsType[*AuthError](err); refused || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if re, ok := errors.AsType[*ResponseError](err); ok {
+		return !re.Withheld && (re.StatusCode >= 500 || re.StatusCode == http.StatusTooManyRequests || re.RetryAfter > 0)
+	}
+	he, ok := errors.AsType[*hiddenError](err)
+	return ok && he.network
 }

@@ -2,22 +2,6 @@ package icloud
 
 import "time"
 
-// Evidence is what the table of diagnose_test.go is written in: what a memory
-// and a Credential know together at Now.
-type Evidence struct {
-	Issued, Said, Changed time.Time // of the Credential; Said is LastAccepted
-	First, Last           time.Time // acceptances that the Client has seen itself
-	Refused, Now          time.Time
-	Lifetime              time.Duration // 0: none
-}
-
-// Diagnose judges a refusal, with dates as they come.
-func Diagnose(e Evidence) (Certainty, error) {
-	cred := Credential{Issued: e.Issued, LastAccepted: e.Said, AccountChanged: e.Changed}
-	m := memory{first: e.First, last: e.Last, refused: e.Refused}
-	return diagnose(m.evidence(cred, rules{lifetime: e.Lifetime}, e.Now))
-}
-
 // ParseRetryAfter is retryAfter.
 var ParseRetryAfter = retryAfter
 

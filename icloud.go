@@ -75,9 +75,9 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/go-icloud/icloud/internal/authstate"
 	"github.com/go-icloud/icloud/internal/origin"
 )
 
@@ -124,6 +124,11 @@ type Options struct {
 	// both report it. OnStatus may call the Client.
 	OnStatus func(context.Context, Status)
 
+	// OnStoreError, if not nil, is called when the Store begins to fail, and
+	// with nil when that is over, in the goroutine of the call that noticed and
+	// before that call returns. Status.StoreErr has the error meanwhile.
+	OnStoreError func(context.Context, error)
+
 	// Transport sends the requests, Authorization included. It must not
 	// follow redirects; a *http.Transport does not. With nil it is
 	// http.DefaultTransport, whose HTTP/2 buffers up to 4 MiB of an answer
@@ -143,52 +148,21 @@ const (
 
 const (
 	defaultDwell = 15 * time.Minute
-	defaultWarn  = 30 * day
+	defaultWarn  = 30 * 24 * time.Hour
 )
 
+// DefaultLifetime is how long an app-specific password is taken to live if
+// Options.Lifetime does not say otherwise. Integrators report one year; Apple
+// publishes no figure, which is why age alone never makes a verdict Certain.
+const DefaultLifetime = 365 * 24 * time.Hour
+
 // A Client reads and writes the contacts of one account. It is safe for
-// concurrent use, keeps no goroutine and no timer, and need not be closed. A
-// call ends with its context; there is no other deadline.
+// concurrent use, keeps no goroutine, and need not be closed. A call ends with its
+// context; there is no other deadline.
 type Client struct {
-	endpoint  *url.URL
-	gate      origin.Gate
-	rules     rules
-	transport http.RoundTripper
-	store     Store
-	fleet     *Fleet
-	account   uint64 // for fleet
-	onStatus  func(context.Context, Status)
-	key       string // of the account, in store
-
-	keeping turn // held while store is used
-	finding turn // held during discovery
-	joining turn // held during Reconnect
-
-	mu        sync.Mutex // guards what follows; never held during I/O or a callback
-	login     *login
-	past      saved // what is known of passwords that Reconnect has tried or replaced
-	book      book
-	question  *question
-	reconnect chan struct{} // closed when the Reconnect under way has ended; or nil
-	throttle  throttle
-	events    uint64 // counts requests and refusals, to order them
-	reported  State
-	kept      kept
-}
-
-// login is one password and what is remembered of it. Reconnect replaces it
-// whole, so that a request knows which password it was sent with.
-type login struct {
-	cred   Credential
-	memory memory // guarded by Client.mu
-
-	// refused and answered are the counts of Client.events at the latest
-	// refusal and at the latest end of a question, whose outcome is answer;
-	// accepted is that at which the latest request started that was accepted.
-	refused  uint64
-	accepted uint64
-	answered uint64
-	answer   *question
+	// Behind one pointer, since fmt would print what it finds in a Client: the
+	// account, and the URL of its address book.
+	*session
 }
 
 // New returns a Client for an account. It does no I/O, so an unusable
@@ -198,71 +172,65 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	if opts == nil {
 		opts = new(Options)
 	}
-	endpoint := opts.Endpoint
+	endpoint, gate, err := parseEndpoint(opts.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if cred, err = cred.checked(); err != nil {
+		return nil, err
+	}
+	s := &session{
+		endpoint:     endpoint,
+		gate:         gate,
+		transport:    transport{gate: gate, rt: opts.Transport},
+		store:        opts.Store,
+		key:          storeKey(endpoint, cred.AppleID),
+		fleet:        opts.Fleet,
+		onStatus:     opts.OnStatus,
+		onStoreError: opts.OnStoreError,
+		storing:      newTurn(),
+		finding:      newTurn(),
+		reconnecting: newTurn(),
+		state:        authstate.New(opts.rules(gate.ICloud()), hashPassword(cred.Password), cred.claims()),
+	}
+	if s.store == nil {
+		s.store = noStore{}
+	}
+	if s.transport.rt == nil {
+		s.transport.rt = http.DefaultTransport
+	}
+	s.account = fleetAccount(s.key)
+	s.current = &credentialState{cred: cred, entry: s.state.Current()}
+	return &Client{s}, nil
+}
+
+// parseEndpoint parses Options.Endpoint.
+func parseEndpoint(endpoint string) (*url.URL, origin.Gate, error) {
 	if endpoint == "" {
 		endpoint = defaultEndpoint
 	}
-	at, g, err := origin.New(endpoint)
-	if err != nil {
-		return nil, err
-	}
-	u := at.Copy()
-	cred, err = checkCredential(cred)
-	if err != nil {
-		return nil, err
-	}
-	c := &Client{
-		endpoint:  u,
-		gate:      g,
-		transport: opts.Transport,
-		store:     opts.Store,
-		fleet:     opts.Fleet,
-		onStatus:  opts.OnStatus,
-		key:       storeKey(u, cred.AppleID),
-		keeping:   newTurn(),
-		finding:   newTurn(),
-		joining:   newTurn(),
-		login:     &login{cred: cred},
-		rules: rules{
-			lifetime:  max(opts.Lifetime, 0),
-			dwell:     max(opts.Dwell, 0),
-			warn:      opts.Warn,
-			elsewhere: !g.ICloud(),
-		},
-	}
-	if opts.Lifetime == 0 && g.ICloud() {
-		c.rules.lifetime = DefaultLifetime
-	}
-	if opts.Dwell == 0 {
-		c.rules.dwell = defaultDwell
-	}
-	if opts.Warn == 0 {
-		c.rules.warn = defaultWarn
-	}
-	if c.transport == nil {
-		c.transport = http.DefaultTransport
-	}
-	c.account = fleetAccount(c.key)
-	return c, nil
+	u, gate, err := origin.New(endpoint)
+	return u.Copy(), gate, err
 }
 
-// checkCredential returns cred without the white space that people paste around
-// an Apple ID, or says what could not be sent by Basic authentication.
-func checkCredential(cred Credential) (Credential, error) {
-	cred.AppleID = strings.TrimSpace(cred.AppleID)
-	control := func(r rune) bool { return r < ' ' || r == 0x7f }
-	switch {
-	case cred.AppleID == "":
-		return cred, errors.New("icloud: Credential.AppleID is empty")
-	case strings.ContainsRune(cred.AppleID, ':') || strings.ContainsFunc(cred.AppleID, control):
-		// RFC 7617, section 2: a colon would end the user name.
-		return cred, errors.New("icloud: Credential.AppleID contains a colon or a control character")
-	case cred.Password.Reveal() == "":
-		return cred, errors.New("icloud: Credential.Password is empty")
-	case strings.ContainsFunc(cred.Password.Reveal(), control):
-		return cred, errors.New("icloud: Credential.Password contains a control character")
+// rules returns the Options that decide about dates.
+func (o *Options) rules(icloud bool) authstate.Rules {
+	r := authstate.Rules{
+		Lifetime:  max(o.Lifetime, 0),
+		Dwell:     max(o.Dwell, 0),
+		Warn:      o.Warn,
+		Elsewhere: !icloud,
 	}
-	return cred, nil
+	if o.Lifetime == 0 && icloud {
+		r.Lifetime = DefaultLifetime
+	}
+	if o.Dwell == 0 {
+		r.Dwell = defaultDwell
+	}
+	if o.Warn == 0 {
+		r.Warn = defaultWarn
+	}
+	return r
 }
 
 // Authenticate asks iCloud whether it accepts the password, with one request if
@@ -273,65 +241,54 @@ func checkCredential(cred Credential) (Credential, error) {
 // Any other error leaves the question open: a *ResponseError, a failure of the
 // network, of the Store, or the end of ctx.
 func (c *Client) Authenticate(ctx context.Context) error {
-	_, err := c.signIn(ctx, true)
-	return c.settle(ctx, err)
+	call := c.begin()
+	_, err := c.signIn(ctx, authstate.Interactive)
+	return call.end(ctx, err)
+}
+
+// Reconnect replaces the password of the account, once iCloud has accepted the
+// new one, and so ends SignedOut. Nothing else of the Client is lost: sync tokens
+// stay good. Calls that are under way go on with the new password. If the new
+// one is refused, which is final as with [Client.Authenticate], or the question
+// stays open, the old one remains, and whatever is known of it.
+//
+// A credential with another AppleID is an error, before anything is sent.
+func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
+	cred, err := cred.checked()
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(cred.AppleID, c.appleID()) {
+		return errors.New("icloud: Reconnect with another Credential.AppleID")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	call := c.begin()
+	// The Store may have the book.
+	if err := c.loadOnce(ctx); err != nil {
+		return call.end(ctx, err)
+	}
+	return call.end(ctx, c.reconnect(ctx, cred))
+}
+
+// Load reads the Store and adds what it has of the account to what the Client
+// knows, so that Status says what any Client of the account would say, before this
+// one has made a call. Load again to see what others have learned since. It sends
+// iCloud nothing, and calls OnStatus for no State. Calls side by side share one
+// reading. Without a Store it does nothing. The error is the Store's, or says that
+// its data is corrupt.
+func (c *Client) Load(ctx context.Context) error {
+	err := c.load(ctx)
+	c.notifyStore(ctx)
+	return err
 }
 
 // Status returns what is known of the password. This function doesn't perform
-// I/O, and does not wait for any: before the first call with a Store, what the
-// Store knows is not known.
+// I/O, and does not wait for any: before Load or the first call, what the Store
+// knows is not known.
 func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.login.memory.status(c.login.cred, c.rules, time.Now())
+	return c.status(time.Now())
 }
-
-// report calls OnStatus if the state has changed since it was last reported.
-func (c *Client) report(ctx context.Context) {
-	c.mu.Lock()
-	status := c.login.memory.status(c.login.cred, c.rules, time.Now())
-	changed := status.State != c.reported
-	c.reported = status.State
-	// A new Client must not report it again.
-	c.kept.urgent = c.kept.urgent || changed && c.kept.dirty
-	if status.State == SignedOut {
-		// The memory of having told is saved with the verdict, before this:
-		// twice is worse than, after a crash at this very point, never.
-		changed = changed && c.kept.tell
-		c.kept.tell = false
-	}
-	c.mu.Unlock()
-	if changed && c.onStatus != nil {
-		c.onStatus(ctx, status)
-	}
-}
-
-// turn is a lock that is waited for no longer than a context lasts.
-type turn chan struct{}
-
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) take(ctx context.Context) error {
-	select {
-	case t <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (t turn) try() bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (t turn) give() { <-t }

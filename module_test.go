@@ -41,8 +41,11 @@ func TestInternalImports(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/go-icloud/icloud"
 	allowed := map[string][]string{
-		"internal/dav": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
+		"internal/authstate": {}, "internal/dav": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
 	}
+	// A decision about a password follows from the events and the time that it is
+	// told, and from nothing else.
+	impure := []string{"context", "io", "math/rand", "net", "net/http", "os", "sync", "sync/atomic"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./internal/...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -60,10 +63,27 @@ func TestInternalImports(t *testing.T) {
 			if other, ours := strings.CutPrefix(path, module); ours && !slices.Contains(may, strings.TrimPrefix(other, "/")) {
 				t.Errorf("%s imports %s", name, path)
 			}
+			if name == "internal/authstate" && slices.Contains(impure, path) {
+				t.Errorf("%s imports %s", name, path)
+			}
 		}
 	}
 	if met != len(allowed) {
 		t.Errorf("met %d of the %d packages", met, len(allowed))
+	}
+	clock := regexp.MustCompile(`time\.(Now|Since|Until|Sleep|After|NewTimer|NewTicker|Tick)\(`)
+	sources, err := filepath.Glob("internal/authstate/*.go")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources of internal/authstate: %v", err)
+	}
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if call := clock.Find(text); call != nil && !strings.HasSuffix(name, "_test.go") {
+			t.Errorf("%s reads a clock: %s", name, call)
+		}
 	}
 }
 

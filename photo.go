@@ -55,8 +55,9 @@ func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, medi
 	case scheme == "data":
 		data, said, err = dataURI(rest)
 	case scheme == "http", scheme == "https":
+		call := c.begin()
 		data, said, err = c.fetchPhoto(ctx, value)
-		err = c.settle(ctx, err)
+		err = call.endOther(ctx, err)
 	// cid: for one, which means a part of an e-mail.
 	case strings.EqualFold(line.Param("VALUE"), "uri"):
 		err = errors.New("icloud: the photo's address is of an unknown kind")
@@ -91,7 +92,7 @@ func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, s
 	if err != nil {
 		return nil, "", origin.ErrBadURL
 	}
-	resp, err := c.do(req, photo)
+	resp, err := c.do(req, photoRequest)
 	if err != nil {
 		return nil, "", err
 	}

@@ -8,9 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
+	"time"
 
+	"github.com/go-icloud/icloud/internal/authstate"
 	"github.com/go-icloud/icloud/internal/dav"
 	"github.com/go-icloud/icloud/internal/origin"
 )
@@ -32,17 +37,17 @@ func davRequest(ctx context.Context, method string, u *url.URL, depth string, bo
 }
 
 // propfind sends a PROPFIND. Its answer is a multistatus.
-func (c *Client) propfind(ctx context.Context, u *url.URL, depth string, body []byte) (*http.Response, error) {
-	return c.multistatus(ctx, "PROPFIND", u, depth, body)
+func (s *session) propfind(ctx context.Context, u *url.URL, depth string, body []byte) (*http.Response, error) {
+	return s.multistatus(ctx, "PROPFIND", u, depth, body)
 }
 
 // multistatus sends a request whose answer must be a 207.
-func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Response, error) {
+func (s *session) multistatus(ctx context.Context, method string, u *url.URL, depth string, body []byte) (*http.Response, error) {
 	req, err := davRequest(ctx, method, u, depth, body)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := c.do(req, ordinary)
+	resp, err := s.do(req, ordinary)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +61,7 @@ func (c *Client) multistatus(ctx context.Context, method string, u *url.URL, dep
 
 // cardRequest sends a request about one card of the book, and returns the answer if
 // it is success.
-func (c *Client) cardRequest(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
+func (s *session) cardRequest(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
 	u, err := dav.MemberURL(book, id)
 	if err != nil {
 		return nil, err
@@ -77,7 +82,7 @@ func (c *Client) cardRequest(ctx context.Context, method string, book *url.URL, 
 	if method == http.MethodPut {
 		req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
 	}
-	resp, err := c.do(req, ordinary)
+	resp, err := s.do(req, ordinary)
 	if err != nil {
 		// A GET that was lost can be repeated, and nothing is unknown.
 		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
@@ -176,7 +181,7 @@ func bodyError(req *http.Request, err error) error {
 	// A connection that was cut, or a server that gave up: both look like
 	// this, and neither like the end of the list.
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err}
+		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err, network: true}
 	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
 		return fmt.Errorf("icloud: %s: the answer cannot be read: %w", req.Method, err)
 	}
@@ -186,4 +191,61 @@ func bodyError(req *http.Request, err error) error {
 		err = errors.Join(ended, err)
 	}
 	return transportError(req.Method, err)
+}
+
+// isPage says whether an answer is a page for people, which nothing in CardDAV
+// is, whatever its status.
+func isPage(resp *http.Response) bool {
+	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return (t == "text/html" || t == "application/xhtml+xml") && resp.StatusCode == http.StatusOK
+}
+
+// throttled says whether an answer asks the account to wait, and for how long;
+// negative if it does not say. A 403 does so only with Retry-After, to a PROPFIND or
+// a REPORT, and unless its body names a precondition. The body can still be read.
+func throttled(resp *http.Response) (wait time.Duration, ok bool) {
+	wait, dated := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	if !dated {
+		wait = -1
+	}
+	switch resp.StatusCode {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		return wait, true
+	case http.StatusForbidden:
+		method := resp.Request.Method
+		if !dated || method != "PROPFIND" && method != "REPORT" {
+			return 0, false
+		}
+		start, _ := io.ReadAll(io.LimitReader(resp.Body, maxJunk))
+		condition := dav.Precondition(bytes.NewReader(start))
+		resp.Body = readCloser{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
+		return wait, condition == dav.NoCondition
+	}
+	return 0, false
+}
+
+// readCloser reads from one and closes the other.
+type readCloser struct {
+	io.Reader
+	io.Closer
+}
+
+// retryAfter parses a Retry-After header (RFC 9110, section 10.2.3): seconds, or
+// a date, of which one in the past means now. It is not ok if there is none, or
+// none that can be read.
+func retryAfter(header string, now time.Time) (time.Duration, bool) {
+	header = strings.TrimSpace(header)
+	if header != "" && strings.Trim(header, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(header, 10, 64)
+		// More digits than an int64 holds are a long time, not an error.
+		if err != nil || seconds > int64(authstate.MaxWait/time.Second) {
+			return authstate.MaxWait, true
+		}
+		return time.Duration(seconds) * time.Second, true
+	}
+	date, err := http.ParseTime(header)
+	if err != nil {
+		return 0, false
+	}
+	return min(max(date.Sub(now), 0), authstate.MaxWait), true
 }

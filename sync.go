@@ -50,16 +50,17 @@ func (c *Client) Sync(ctx context.Context, since string, apply func(Change) erro
 		return s.change(Change{contact.ID, contact})
 	})
 	defer s.end()
+	s.call = c.begin()
 	err = c.withBook(ctx, s.run)
 	if _, ok := errors.AsType[*tokenError](err); ok {
 		err = ErrResync
 	}
 	// apply's error ended it, and is not to be hidden behind those of cards.
 	if s.applied != nil {
-		_ = c.settle(ctx, nil)
+		_ = s.call.end(ctx, nil)
 		return since, s.applied
 	}
-	if err = c.settle(ctx, s.failed.with(err)); err != nil {
+	if err = s.call.end(ctx, s.failed.with(err)); err != nil {
 		return since, err
 	}
 	return s.next, nil
@@ -70,12 +71,14 @@ type syncing struct {
 	*listing
 	since, next string
 	apply       func(Change) error
+	call        *call
 	applied     error // apply's
 	book        *url.URL
 	bare        bool // asks without address-data
 }
 
 func (s *syncing) change(c Change) error {
+	s.call.apply(s.ctx)
 	if err := s.apply(c); err != nil {
 		s.applied = err
 		return errStopped

@@ -51,7 +51,9 @@ func TestThrottle(t *testing.T) {
 		{"a fraction", 503, "1.5", []time.Duration{0}},
 		{"words", 429, "soon", []time.Duration{0}},
 		{"another status", 500, "100", []time.Duration{0}},
-		{"unauthorized is no throttling", 403, "100", []time.Duration{0}},
+		{"forbidden", 403, "100", []time.Duration{100 * s}},
+		{"forbidden for a day", 403, "86400", []time.Duration{time.Hour}},
+		{"forbidden, and no more", 403, "", []time.Duration{0}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -28,12 +28,13 @@ func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
 	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return nil, err
 	}
+	call := c.begin()
 	var contact *Contact
 	err := c.withBook(ctx, func(u *url.URL) (err error) {
 		contact, err = c.get(ctx, u, id)
 		return err
 	})
-	if err = c.settle(ctx, err); err != nil {
+	if err = call.end(ctx, err); err != nil {
 		return nil, err
 	}
 	return contact, nil
@@ -83,6 +84,7 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 			return "", err
 		}
 	}
+	call := c.begin()
 	err = c.withBook(ctx, func(u *url.URL) error {
 		resp, err := c.cardRequest(ctx, http.MethodPut, u, id, precondition, card)
 		if err != nil {
@@ -93,7 +95,7 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 		discard(resp)
 		return nil
 	})
-	if err = c.settle(ctx, err); err != nil {
+	if err = call.end(ctx, err); err != nil {
 		return "", err
 	}
 	return newETag, nil
@@ -109,6 +111,7 @@ func (c *Client) Delete(ctx context.Context, id, etag string) error {
 	if err != nil {
 		return err
 	}
+	call := c.begin()
 	err = c.withBook(ctx, func(u *url.URL) error {
 		resp, err := c.cardRequest(ctx, http.MethodDelete, u, id, precondition, nil)
 		if err == nil {
@@ -116,7 +119,7 @@ func (c *Client) Delete(ctx context.Context, id, etag string) error {
 		}
 		return err
 	})
-	return c.settle(ctx, err)
+	return call.end(ctx, err)
 }
 
 // ifMatch returns the precondition that a card still has an ETag. A weak one

@@ -97,7 +97,7 @@ func (f *fake) die() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fate, f.requests = icloud.ErrPasswordRevoked, f.Requests()
-	if f.young != (icloud.Password{}) {
+	if f.young.Reveal() != "" {
 		f.fate, f.young = icloud.ErrPasswordExpired, icloud.Password{}
 		return
 	}
@@ -137,7 +137,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	account.mu.RLock()
 	defer account.mu.RUnlock()
-	if account.young != (icloud.Password{}) {
+	if account.young.Reveal() != "" {
 		r.SetBasicAuth(user, account.young.Reveal())
 	}
 	if account.lost != "" && r.Method == "REPORT" {

@@ -1,14 +1,27 @@
-// Why a password is refused: evidence in, verdict out. Nothing here asks, waits
-// or remembers, so that the table can be read, and tested, as a table.
+// Why a password is refused: dates in, reason and certainty out.
 
-package icloud
+package authstate
 
 import "time"
 
-// DefaultLifetime is how long an app-specific password is taken to live if
-// Options.Lifetime does not say otherwise. Integrators report one year; Apple
-// publishes no figure, which is why age alone never makes a verdict Certain.
-const DefaultLifetime = 365 * 24 * time.Hour
+// A Reason is why a password is refused. Its text is what a Store keeps.
+type Reason string
+
+const (
+	Expired  Reason = "expired"
+	Revoked  Reason = "revoked"
+	Rejected Reason = "rejected"
+)
+
+// Certainty says how well the evidence supports a Reason. Its zero value is the
+// weakest.
+type Certainty int
+
+const (
+	Possible Certainty = iota
+	Likely
+	Certain
+)
 
 const (
 	day = 24 * time.Hour
@@ -74,22 +87,30 @@ func (e evidence) outlived() bool {
 	return !end.IsZero() && !e.last.Before(end.Add(endSlack))
 }
 
+// since returns the issue or what stands in for it.
+func (e evidence) since() time.Time {
+	if e.issued.IsZero() {
+		return e.first
+	}
+	return e.issued
+}
+
 // diagnose names the reason for which the evidence speaks, and how well. It
 // expects dates that have been through known, refused excepted.
-func diagnose(e evidence) (certainty Certainty, reason error) {
+func diagnose(e evidence) (Certainty, Reason) {
 	end, slack := e.end()
 
 	// A change of the account's password revokes what was issued before it
-	// (Apple, 102654). This alone needs no guess.
+	// (Apple, 102654). Nothing here is estimated, hence Certain.
 	if since := e.since(); !since.IsZero() && e.changed.After(since.Add(day)) && e.changed.After(e.last) {
-		return Certain, ErrPasswordRevoked
+		return Certain, Revoked
 	}
 
 	if !e.worked() {
 		if !end.IsZero() && e.refused.After(end) {
-			return Possible, ErrPasswordExpired
+			return Possible, Expired
 		}
-		return Likely, ErrPasswordRejected
+		return Likely, Rejected
 	}
 
 	most := Likely
@@ -98,20 +119,13 @@ func diagnose(e evidence) (certainty Certainty, reason error) {
 	}
 	switch {
 	case end.IsZero(), e.outlived():
-		return most, ErrPasswordRevoked
+		return most, Revoked
 	case !e.refused.After(end.Add(-slack)):
-		return most, ErrPasswordRevoked
+		return most, Revoked
 	case e.last.Before(end.Add(-endSlack)):
-		// It was not in use when its time came, and may have gone earlier.
-		return Possible, ErrPasswordExpired
+		// It was not in use when its time came, so it may have been revoked
+		// before.
+		return Possible, Expired
 	}
-	return most, ErrPasswordExpired
-}
-
-// since returns the issue or what stands in for it.
-func (e evidence) since() time.Time {
-	if e.issued.IsZero() {
-		return e.first
-	}
-	return e.issued
+	return most, Expired
 }

@@ -1,0 +1,468 @@
+// Package authstate decides about an account's password: what may be sent next,
+// what a refusal means, what is due to be saved, and what is news to the
+// application. It sends nothing, saves nothing and reads no clock. Time is an
+// argument, and every answer follows from the events that a [State] was told of.
+//
+// A password goes through these phases:
+//
+//	            accepted                       close to its end
+//	Untested -------------> Active ------------------------------> Expiring
+//	    |                    |  ^                                   |   ^
+//	    | refused    refused |  | accepted                  refused |   | accepted
+//	    v                    v  |                                   v   |
+//	    +----------------> Doubted <---------------------------------+--+
+//	                         |
+//	                         | refused for longer than the dwell; or at once, where
+//	                         | the reason is certain or the owner is present
+//	                         v
+//	                      SignedOut --- accepted by the probe of the day, or
+//	                                    replaced by Reconnect ---> Active
+package authstate
+
+import "time"
+
+const (
+	// doubtHold is how often a doubted password is probed at most.
+	doubtHold = time.Minute
+
+	// latchHold is how often a password is probed at most that is refused for
+	// good: a wrong verdict repairs itself within a day, and a right one costs no
+	// more than a request a day.
+	latchHold = 24 * time.Hour
+
+	// holdBack is how long an incident at Apple holds back a verdict at most.
+	holdBack = 24 * time.Hour
+
+	// saveEvery is how often an acceptance alone is saved at most. Less than an
+	// hour of acceptances can be lost with the process, which costs nothing but
+	// the precision of a date.
+	saveEvery = time.Hour
+
+	// readEvery is how often a Client that has nothing to save reads the Store at
+	// most, to see what others have learned.
+	readEvery = time.Minute
+
+	// saveAgain is how long a save is not tried again after the Store has not
+	// answered in time, unless a verdict waits for it.
+	saveAgain = time.Minute
+)
+
+// Rules are the Options that decide about dates.
+type Rules struct {
+	Lifetime  time.Duration // 0: none
+	Dwell     time.Duration // 0: the first refusal is final
+	Warn      time.Duration
+	Elsewhere bool // not iCloud
+}
+
+// A Caller is whoever waits for an answer.
+type Caller int
+
+const (
+	// Unattended: a program on its own.
+	Unattended Caller = iota
+
+	// Interactive: the password's owner is present.
+	Interactive
+)
+
+// An Action is what a call may do next.
+type Action int
+
+const (
+	// Send the request.
+	Send Action = iota
+
+	// Probe first: ask iCloud whether it accepts the password, and send the
+	// request only if it does.
+	Probe
+
+	// Hold the request back, and return the verdict.
+	Hold
+)
+
+// Due says what is to be done about the Store.
+type Due int
+
+const (
+	DueNothing Due = iota
+	DueRead        // others may have learned something
+	DueLazily      // a save that need not succeed, and is left to one of many calls
+	DueNow         // a save that every call waits for
+)
+
+// A Seq numbers the events of one process, so that their order does not depend on
+// clocks.
+type Seq uint64
+
+// State is what is known of an account's passwords, of which one is current. It is
+// not safe for concurrent use.
+type State struct {
+	rules   Rules
+	record  Record // what is saved; it is the memory, too
+	current *Entry // in record
+	seq     Seq
+
+	throttle throttle
+	failures failures
+
+	loaded  bool      // the Store's record has been merged
+	dirty   bool      // something is not saved yet
+	urgent  bool      // and does not wait for saveEvery
+	unsaved bool      // urgent is in what is being saved
+	savedAt time.Time // when something was last saved
+	readAt  time.Time // when the Store was last read
+	hungAt  time.Time // when a save last took too long; zero if it has succeeded since
+
+	notified Phase // the last one that the application was told, or need not be
+	tell     bool  // a SignedOut that was saved as told is yet to be told
+}
+
+// New returns the State of an account whose password is known by hash.
+func New(rules Rules, hash Hash, claims Claims) *State {
+	e := &Entry{hash: hash, claims: claims}
+	return &State{
+		rules:   rules,
+		record:  Record{Version: recordVersion, Elsewhere: rules.Elsewhere, entries: []*Entry{e}},
+		current: e,
+	}
+}
+
+// stamp returns a time in the form in which it is remembered.
+func stamp(t time.Time) time.Time { return t.Round(0).UTC() }
+
+// Current returns the entry of the current password.
+func (s *State) Current() *Entry { return s.current }
+
+// Worked says whether a password is known to have been accepted.
+func (s *State) Worked(e *Entry, now time.Time) bool {
+	return e.evidence(0, stamp(now)).worked()
+}
+
+// AcceptedSince says whether a password was accepted by an answer that this process has
+// received to a request sent after at.
+func (e *Entry) AcceptedSince(at Seq) bool { return e.acceptedAt > at }
+
+// Sent numbers a request that is about to be sent.
+func (s *State) Sent() Seq {
+	s.seq++
+	return s.seq
+}
+
+// Next says what a call with the current password may do at now, and returns the
+// verdict, if there is one. It changes nothing.
+func (s *State) Next(now time.Time) (Action, *Verdict) {
+	e := s.current
+	switch {
+	case e.Verdict == nil:
+		return Send, nil
+	case e.mayProbe(stamp(now)):
+		return Probe, e.Verdict
+	}
+	return Hold, e.Verdict
+}
+
+// Probing notes that a probe of e is about to be sent, so that calls which come
+// meanwhile do not send a second one. It returns what Unprobed needs to take that
+// back.
+func (s *State) Probing(e *Entry, now time.Time) (before time.Time) {
+	before, e.probed = e.probed, stamp(now)
+	return before
+}
+
+// Unprobed notes that a probe has ended without a word on the password. If it was
+// not even sent, nothing has happened. If it was cancelled, the next one is
+// delayed by a minute, not by a day: callers without patience may be many.
+func (s *State) Unprobed(e *Entry, before time.Time, sent bool, now time.Time) {
+	e.probed = before
+	if sent && e.Verdict != nil && e.Verdict.Confirmed {
+		e.probed = stamp(now).Add(doubtHold - latchHold)
+	}
+}
+
+// Accepted notes that a password was accepted by the answer to a request that was
+// sent at that Seq. It counts unless the password is no longer the current one, or
+// was refused after the request was sent. cleared says that there was a verdict.
+func (s *State) Accepted(e *Entry, sent Seq, now time.Time) (counts, cleared bool) {
+	if e != s.current || sent < e.rejectedAt {
+		return false, false
+	}
+	// The answer may arrive after those to requests that were sent later. What
+	// counts is when the request was sent.
+	e.acceptedAt = max(e.acceptedAt, sent)
+	cleared = e.accept(stamp(now))
+	s.dirty = true
+	s.urgent = s.urgent || cleared
+	// An account that is answered is not being throttled any more. A wait that
+	// was asked for stands.
+	s.throttle.times = 0
+	return true, cleared
+}
+
+// Refused notes that a probe of e, which was sent at that Seq, has been refused,
+// and returns the Seq of the refusal. What was sent before it cannot refute it.
+// It is not ok if an answer that arrived before has refuted it already.
+func (s *State) Refused(e *Entry, sent Seq) (at Seq, ok bool) {
+	if e.acceptedAt > sent {
+		return 0, false
+	}
+	e.rejectedAt = s.Sent()
+	return e.rejectedAt, true
+}
+
+// IsSymptom says whether a refusal of e at now may be the sign of an incident at
+// Apple. A refusal that was to be expected is none, nor is one that has lasted for
+// longer than an incident holds verdicts back.
+func (s *State) IsSymptom(e *Entry, now time.Time, by Caller) bool {
+	now = stamp(now)
+	if e.Verdict != nil && (e.Verdict.Confirmed || now.Sub(e.Refused) >= holdBack) {
+		return false
+	}
+	trial := *e
+	trial.Verdict = nil
+	trial.refuse(s.rules, now, Unattended, true)
+	v := trial.Verdict
+	switch {
+	// An end that was due, and a revocation that the caller foretold.
+	case v.Reason == Expired && v.Certainty == Likely, v.Certainty == Certain:
+		return false
+	// People mistype passwords, and several may within minutes.
+	case by == Interactive && v.Reason == Rejected:
+		return false
+	}
+	return true
+}
+
+// MaySendPending says whether a request may be sent although a refusal waits to be
+// committed. As in doubt, one a minute may.
+func (s *State) MaySendPending(now time.Time) bool {
+	return over(s.current.pendingSent, stamp(now), doubtHold)
+}
+
+// SentPending notes that one was sent.
+func (s *State) SentPending(now time.Time) { s.current.pendingSent = stamp(now) }
+
+// A Rejection is what a refusal makes of an entry. Nothing shows it before Commit.
+type Rejection struct {
+	Verdict *Verdict
+
+	entry *Entry
+	after Entry
+	at    Seq
+	tell  bool
+}
+
+// Reject works out what follows from a refusal of e, which arrived at that Seq. by
+// is whoever hears of it; incident holds back what is not certain. Nothing has
+// changed until the Rejection is committed.
+func (s *State) Reject(e *Entry, at Seq, now time.Time, by Caller, incident bool) *Rejection {
+	r := &Rejection{entry: e, after: *e, at: at}
+	r.after.refuse(s.rules, stamp(now), by, incident)
+	r.Verdict = r.after.Verdict
+	if e == s.current && r.Verdict.Confirmed && !r.after.told() {
+		r.after.ToldFor, r.tell = r.Verdict.Refused, true
+	}
+	return r
+}
+
+// Commit makes a Rejection part of the State, once it has been saved, or could not
+// be. It is not ok, and the Rejection changes nothing, if an acceptance has refuted
+// it in the meantime, which is then due to be saved.
+func (s *State) Commit(r *Rejection) (ok bool) {
+	e := r.entry
+	if e.acceptedAt > r.at {
+		s.dirty, s.urgent = true, true
+		return false
+	}
+	// What else may have changed meanwhile is the caller's claims.
+	r.after.claims, r.after.acceptedAt, r.after.rejectedAt, r.after.pendingSent = e.claims, e.acceptedAt, e.rejectedAt, e.pendingSent
+	*e = r.after
+	s.record = s.record.with(e, e)
+	s.record.trim(s.current)
+	s.tell = s.tell || r.tell
+	return true
+}
+
+// Candidate returns the entry of a password that may become the current one. It is
+// the entry that there is, if the password is known, so that whatever happens to it
+// meanwhile is not lost.
+func (s *State) Candidate(hash Hash, claims Claims, now time.Time) *Entry {
+	s.current.salted() // or find could not recognize it
+	e := s.record.find(hash)
+	if e == nil {
+		e = new(Entry)
+	}
+	e.hash = hash
+	e.claim(claims, stamp(now))
+	return e
+}
+
+// Replace makes a password that was accepted the current one.
+func (s *State) Replace(e *Entry, now time.Time) {
+	e.acceptedAt = s.Sent()
+	e.accept(stamp(now))
+	s.current = e
+	s.record = s.record.with(e, e)
+	s.record.trim(e)
+	s.throttle.times = 0
+	// Other workers are signed out until they read it.
+	s.dirty, s.urgent = true, true
+}
+
+// Book returns the URLs of the address book and its home, "" if they are not known.
+func (s *State) Book() (book, home string) { return s.record.Book, s.record.Home }
+
+// SetBook notes them. A new one is saved at once, because each worker would spend
+// three requests on finding it.
+func (s *State) SetBook(book, home string) {
+	if s.record.Book != book || s.record.Home != home {
+		s.dirty, s.urgent = true, true
+	}
+	s.record.Book, s.record.Home = book, home
+}
+
+// Loaded says whether the Store's record has been merged.
+func (s *State) Loaded() bool { return s.loaded }
+
+// Merge adds what the Store has, and so what other Clients have learned. A silent
+// merge changes the Phase without news for the application, as does the first.
+func (s *State) Merge(r *Record, now time.Time, silent bool) {
+	now = stamp(now)
+	first := !s.loaded
+	before := s.phase(now)
+	s.loaded, s.readAt = true, now
+
+	e := s.current
+	e.keepClaims(now)
+	for _, o := range r.entries {
+		i := 0
+		for i < len(s.record.entries) && !s.record.entries[i].sameAs(o) {
+			i++
+		}
+		if i == len(s.record.entries) {
+			s.record.entries = append(s.record.entries, o)
+			continue
+		}
+		mine := s.record.entries[i]
+		doubted := o.Verdict != nil
+		mine.merge(*o)
+		if mine == e && doubted && e.Verdict == nil {
+			// Another Client doubts what was accepted here. If it did not hear
+			// of that, a second stray 401 over there would confirm the first.
+			s.dirty, s.urgent = true, true
+		}
+	}
+	s.record.trim(e)
+	s.record.later, s.record.Version = r.later, max(s.record.Version, r.Version)
+	if s.record.Book == "" {
+		s.record.Book, s.record.Home = r.Book, r.Home
+	}
+	switch {
+	case first:
+		s.savedAt = e.LastAccepted
+		// A Phase that an earlier Client has reported is no news. One that time
+		// alone has brought since, as Expiring, is.
+		s.notified = s.phase(e.latest())
+	case silent && s.notified == before:
+		s.notified = s.phase(now)
+	}
+}
+
+// Due says what is to be done about the Store at now.
+func (s *State) Due(now time.Time) Due {
+	now = stamp(now)
+	switch {
+	case !s.dirty || !s.hungAt.IsZero() && !over(s.hungAt, now, saveAgain):
+		return DueNothing
+	// The next Client must not report again what this one is about to.
+	case s.urgent, s.phase(now) != s.notified:
+		return DueNow
+	case over(s.savedAt, now, saveEvery):
+		return DueLazily
+	case over(s.readAt, now, readEvery):
+		return DueRead
+	}
+	return DueNothing
+}
+
+// MayRead says whether a Client that is signed out may look into the Store at now.
+func (s *State) MayRead(now time.Time) bool { return over(s.readAt, stamp(now), readEvery) }
+
+// Unsaved says whether a verdict could not be saved when it was reached.
+func (s *State) Unsaved() bool { return s.dirty && s.urgent }
+
+// Save returns what is to be saved: the State with r, if it is not nil. What
+// changes from here on is not in it.
+func (s *State) Save(r *Rejection, now time.Time) ([]byte, error) {
+	s.current.salted()
+	record := s.record
+	if r != nil {
+		r.after.salted()
+		record = record.with(r.entry, &r.after)
+	}
+	current := s.current
+	entries := make([]*Entry, len(record.entries))
+	for i, e := range record.entries {
+		entry := *e
+		s.conclude(&entry, stamp(now))
+		entries[i] = &entry
+		if e == s.current || r != nil && e == &r.after && r.entry == s.current {
+			current = &entry
+		}
+	}
+	record.entries = entries
+	record.trim(current)
+	data, err := record.encode()
+	if err == nil {
+		s.unsaved = s.urgent || r != nil
+		s.dirty, s.urgent = false, false
+	}
+	return data, err
+}
+
+// conclude sets what others may read without knowing the Options. Of a password
+// that is not at hand, another Client has concluded it.
+func (s *State) conclude(e *Entry, now time.Time) {
+	e.Told = e.told()
+	if e.hash == nil {
+		return
+	}
+	e.keepClaims(now)
+	e.Expires, e.WarnFrom = s.ends(e, now)
+	e.Final = time.Time{}
+	if e.Verdict != nil && !e.Verdict.Confirmed {
+		e.Final = e.Refused.Add(s.rules.Dwell)
+	}
+}
+
+// Saved notes that what Save returned is in the Store.
+func (s *State) Saved(now time.Time) {
+	s.savedAt, s.hungAt, s.unsaved = stamp(now), time.Time{}, false
+}
+
+// SaveFailed notes that what Save returned is not in the Store, or that the Store
+// could not even be read. verdict says that it was to keep a Rejection, hung that
+// the Store did not answer in time.
+func (s *State) SaveFailed(verdict, hung bool, now time.Time) {
+	s.dirty, s.urgent, s.unsaved = true, s.urgent || s.unsaved || verdict, false
+	if hung {
+		s.hungAt = stamp(now)
+	}
+}
+
+// Notify says whether the Phase has changed in a way that is news for the
+// application. Each change is news once.
+func (s *State) Notify(now time.Time) bool {
+	phase := s.phase(stamp(now))
+	news := phase != s.notified
+	s.notified = phase
+	// The next Client must not report it again.
+	s.urgent = s.urgent || news && s.dirty
+	if phase == SignedOut {
+		// That it was told is saved with the verdict, before it is. To tell it
+		// twice is worse than to miss it in a crash between the two.
+		news = news && s.tell
+		s.tell = false
+	}
+	return news
+}

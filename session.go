@@ -1,0 +1,827 @@
+// The session of an account: what is known of its password, and the I/O that this
+// calls for. It asks authstate what may be sent, sends it, and tells authstate what
+// came back; it decides nothing about dates itself.
+//
+// Before a request, authorize says whether it may be sent. After it, observe notes
+// an acceptance. A 401 that counts goes to check401, which has one probe sent for
+// all calls that met it. A probe that is refused goes to reject, which saves the
+// verdict before anybody sees it.
+
+package icloud
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-icloud/icloud/internal/authstate"
+	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/origin"
+)
+
+// session is one account's. It is safe for concurrent use.
+type session struct {
+	endpoint     *url.URL
+	gate         origin.Gate
+	transport    transport
+	store        Store
+	key          string // of the account, in store
+	fleet        *Fleet
+	account      uint64 // for fleet
+	onStatus     func(context.Context, Status)
+	onStoreError func(context.Context, error)
+
+	storing      turn // held while store is used
+	finding      turn // held during discovery
+	reconnecting turn // held during Reconnect
+
+	// mu guards what follows. It is never held during I/O or a callback.
+	mu        sync.Mutex
+	state     *authstate.State
+	current   *credentialState
+	probe     *probe             // under way, or nil
+	lastProbe *probe             // the latest that said yes or no to the current password, or nil
+	replaced  chan struct{}      // closed when the Reconnect under way has ended, or nil
+	authError *AuthError         // the one for verdict
+	verdict   *authstate.Verdict // of the current password
+	book      book
+	loading   *loading // of Client.Load, or nil
+	storeErr  error    // Status.StoreErr
+	storeTold bool     // OnStoreError was called with it
+	unsaved   bool     // storeErr is of a save
+	applying  int      // Syncs that have called apply and not ended
+}
+
+// credentialState is a credential and what is known of its password. Reconnect
+// replaces it whole, so that a request knows which password it was sent with.
+type credentialState struct {
+	cred  Credential
+	entry *authstate.Entry // guarded by session.mu
+}
+
+// hashPassword returns the function by which authstate recognizes a password.
+// App-specific passwords have 75 bits, which cannot be guessed. So the hash need
+// not be slow, and a worker that starts computes it for each of its accounts.
+func hashPassword(p Password) authstate.Hash {
+	return func(salt []byte) []byte {
+		mac := hmac.New(sha256.New, salt)
+		mac.Write([]byte(p.Reveal()))
+		return mac.Sum(nil)
+	}
+}
+
+// claims returns the dates of a credential.
+func (cred Credential) claims() authstate.Claims {
+	return authstate.Claims{Issued: cred.Issued, LastAccepted: cred.LastAccepted, AccountChanged: cred.AccountChanged}
+}
+
+var (
+	// errReplaced says that the password of a request has been replaced since, or
+	// accepted: its refusal is no news, and the request may be sent again.
+	errReplaced = errors.New("icloud: the password has been replaced meanwhile")
+
+	// errRefused is a probe's, for a 401 that counts.
+	errRefused = errors.New("icloud: refused")
+)
+
+// requestKind says what the answer to a request can prove.
+type requestKind int
+
+const (
+	// ordinary requests are CardDAV's: a 401 calls for a probe, success is an
+	// acceptance.
+	ordinary requestKind = iota
+
+	// principalRequest asks who is signed in. The answer is an acceptance only if
+	// it names somebody, which its reader sees.
+	principalRequest
+
+	// photoRequest goes to another service, whose 401 has been seen with
+	// passwords that were good. The answer is evidence of nothing.
+	photoRequest
+)
+
+// do sends a request with the password and returns the answer. All requests but
+// probes go through it.
+//
+// The errors are *AuthError, *ResponseError for a 401 that was refuted or does not
+// count, for an answer that asks to wait, and for what was withheld; or an ordinary
+// error. Other answers are for the caller to judge.
+func (s *session) do(req *http.Request, k requestKind) (*http.Response, error) {
+	resp, _, _, err := s.exchange(req, k)
+	return resp, err
+}
+
+// exchange is do. It also returns the credential that was sent, and when, for a
+// caller who decides whether the answer is an acceptance.
+func (s *session) exchange(req *http.Request, k requestKind) (*http.Response, *credentialState, authstate.Seq, error) {
+	ctx := req.Context()
+	for {
+		// The current credential may change between two tries.
+		cs, _, err := s.authorize(ctx, authstate.Unattended)
+		if err != nil {
+			closeBody(req)
+			return nil, nil, 0, err
+		}
+		resp, sent, err := s.send(cs, req, k)
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			return resp, cs, sent, nil
+		}
+		discard(resp)
+		refuted := &ResponseError{Method: req.Method, StatusCode: http.StatusUnauthorized}
+		// Not iCloud's word on the password: no probe, no change of state.
+		if k == photoRequest || !s.counts(resp) {
+			return nil, nil, 0, refuted
+		}
+		switch _, err := s.check401(ctx, cs, sent, authstate.Unattended); {
+		case errors.Is(err, errReplaced):
+			// A 401 proves that nothing was done, so even a write may be
+			// sent again.
+			if req.Body != nil && req.GetBody == nil {
+				return nil, nil, 0, refuted
+			}
+		case err != nil:
+			return nil, nil, 0, err
+		// The password is good. This URL refuses it, or did for a moment;
+		// whether to try again is for the caller to say.
+		default:
+			return nil, nil, 0, refuted
+		}
+	}
+}
+
+// send sends a request with a credential. It returns the answer, and when the last
+// hop was sent.
+func (s *session) send(cs *credentialState, req *http.Request, k requestKind) (*http.Response, authstate.Seq, error) {
+	var sent authstate.Seq
+	resp, err := s.transport.send(cs.cred, req, func() (err error) {
+		sent, err = s.depart(cs, req.Method)
+		return err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return resp, sent, s.observe(cs, resp, sent, k)
+}
+
+// depart is called before each hop: the answer to another call may have asked to
+// wait meanwhile.
+func (s *session) depart(cs *credentialState, method string) (authstate.Seq, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if left, status := s.state.Withheld(now); left > 0 {
+		return 0, &ResponseError{Method: method, StatusCode: status, RetryAfter: left, Withheld: true}
+	}
+	if s.pending(cs) {
+		s.state.SentPending(now)
+	}
+	return s.state.Sent(), nil
+}
+
+// observe notes what an answer means for the account, and makes its body plain.
+func (s *session) observe(cs *credentialState, resp *http.Response, sent authstate.Seq, k requestKind) error {
+	if err := decompress(resp); err != nil {
+		discard(resp)
+		return err
+	}
+	if k != photoRequest {
+		if err := s.throttle(resp); err != nil {
+			discard(resp)
+			return err
+		}
+	}
+	if k == ordinary && s.accepts(resp) {
+		s.accepted(cs, sent)
+	}
+	return nil
+}
+
+// throttle returns an error if an answer asks the account to wait.
+func (s *session) throttle(resp *http.Response) error {
+	asked, ok := throttled(resp)
+	if !ok {
+		return nil
+	}
+	err := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
+	// Without a Retry-After nothing is withheld: the caller's own schedule is as
+	// good a guess as ours.
+	if asked >= 0 {
+		s.mu.Lock()
+		err.RetryAfter = s.state.Throttled(resp.StatusCode, asked, time.Now())
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// accepts says whether an answer proves that the password was accepted: a
+// multistatus, or success with a card of the book. A portal can answer 200 to
+// anything.
+func (s *session) accepts(resp *http.Response) bool {
+	if resp.StatusCode == http.StatusMultiStatus {
+		return true
+	}
+	switch resp.Request.Method {
+	case http.MethodGet, http.MethodPut, http.MethodDelete:
+		s.mu.Lock()
+		u := s.book.url
+		s.mu.Unlock()
+		// Success elsewhere, or with the book as a whole, may be a page's.
+		return resp.StatusCode/100 == 2 && !isPage(resp) && u != nil && u.Host == resp.Request.URL.Host &&
+			strings.HasPrefix(resp.Request.URL.Path, dav.DirPath(u.Path)) && resp.Request.URL.Path != dav.DirPath(u.Path)
+	}
+	return false
+}
+
+// realm is the one of iCloud's challenges, for contacts too.
+const realm = "MMCalDav"
+
+// counts says whether a 401 is iCloud's own word on the password: its realm, with
+// any scheme and in any order; elsewhere any challenge to Basic. A proxy's or a
+// portal's 401 is neither.
+func (s *session) counts(resp *http.Response) bool {
+	for _, ch := range origin.Challenges(resp.Header.Values("WWW-Authenticate")) {
+		if s.gate.ICloud() && ch.Realm == realm || !s.gate.ICloud() && strings.EqualFold(ch.Scheme, "Basic") {
+			return true
+		}
+	}
+	return false
+}
+
+// accepted notes that a password was accepted by the answer to a request that was
+// sent at that Seq.
+func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := time.Now()
+	counts, cleared := s.state.Accepted(cs.entry, sent, t)
+	if !counts {
+		return
+	}
+	if cleared {
+		// A 401 that arrives late is checked anew: the outcome that it would
+		// share is refuted.
+		s.lastProbe = nil
+	}
+	s.fleet.count(s.account, t, false)
+}
+
+// errorOf returns the AuthError of a verdict. Of the current password's verdict
+// there is one, which all calls get. The caller holds s.mu.
+func (s *session) errorOf(v *authstate.Verdict) *AuthError {
+	if v == s.verdict {
+		return s.authError
+	}
+	err := newAuthError(v, !s.gate.ICloud())
+	if v == s.state.Current().Verdict {
+		s.verdict, s.authError = v, err
+	}
+	return err
+}
+
+// step is what authorize does next.
+type step int
+
+const (
+	stepSend    step = iota
+	stepReturn       // the verdict
+	stepJoin         // the probe that is under way
+	stepWait         // for the Reconnect that is under way
+	stepProbe        // send one
+	stepRead         // the Store: others may have learned something
+	stepPeek         // likewise, if it can be had
+	stepSaveNow      // a verdict that should have been saved before it was returned
+)
+
+// nextStep says how a call goes on. read says that the Store has been read in this
+// call.
+func (s *session) nextStep(read bool) (step, *credentialState, *AuthError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cs, now := s.current, time.Now()
+	action, v := s.state.Next(now)
+	if action == authstate.Send {
+		if s.pending(cs) && !s.state.MaySendPending(now) {
+			return stepJoin, cs, nil
+		}
+		return stepSend, cs, nil
+	}
+	err := s.errorOf(v)
+	switch {
+	case s.probe != nil && s.probe.cs == cs:
+		return stepJoin, cs, err
+	// A new password may be accepted at this moment. Whoever is signed out need
+	// not wait for that.
+	case s.replaced != nil && v.Confirmed:
+		return stepReturn, cs, err
+	case s.replaced != nil:
+		return stepWait, cs, err
+	// Another Client may have probed in the meantime: one probe a minute, or a
+	// day, is for all that share the Store.
+	case action == authstate.Probe && !read:
+		return stepRead, cs, err
+	case action == authstate.Probe:
+		return stepProbe, cs, err
+	case s.state.Unsaved():
+		return stepSaveNow, cs, err
+	case v.Confirmed && !read && s.state.MayRead(now):
+		return stepPeek, cs, err
+	}
+	return stepReturn, cs, err
+}
+
+// pending says whether a refusal of the password is being saved. The caller holds
+// s.mu.
+func (s *session) pending(cs *credentialState) bool {
+	return s.probe != nil && s.probe.cs == cs && s.probe.refused
+}
+
+// authorize decides whether a request may be sent, and with which credential. While
+// the password is in doubt, a probe goes out in its stead, once a minute, and must
+// be accepted; authorize then returns what it found. Once it is refused for good,
+// that happens once a day.
+func (s *session) authorize(ctx context.Context, by authstate.Caller) (*credentialState, *principal, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	// Before anything is sent: the Store may know that the password is refused.
+	if err := s.loadOnce(ctx); err != nil {
+		return nil, nil, err
+	}
+	for read := false; ; {
+		step, cs, authErr := s.nextStep(read)
+		switch step {
+		case stepSend:
+			return cs, nil, nil
+		case stepReturn:
+			return nil, nil, authErr
+		case stepWait:
+			if err := s.waitReplaced(ctx); err != nil {
+				return nil, nil, err
+			}
+		case stepRead:
+			read = true
+			if err := s.readStore(ctx); err != nil {
+				return nil, nil, errors.Join(authErr, err)
+			}
+		case stepPeek:
+			read = true
+			s.peekStore(ctx)
+		case stepSaveNow:
+			if err := s.saveAtOnce(ctx); err != nil {
+				return nil, nil, errors.Join(authErr, err)
+			}
+		case stepJoin, stepProbe:
+			// Any probe that ended before now is old news; hence the 0.
+			found, err := s.shareProbe(ctx, cs, 0, by)
+			if !errors.Is(err, errReplaced) {
+				return cs, found, err
+			}
+		}
+	}
+}
+
+// check401 decides what a 401 means that a password met with a request that was
+// sent at that Seq: nil if it is refuted.
+func (s *session) check401(ctx context.Context, cs *credentialState, sent authstate.Seq, by authstate.Caller) (*principal, error) {
+	// A new password may be accepted at this moment, and then this 401 was the
+	// old one's.
+	if err := s.waitReplaced(ctx); err != nil {
+		return nil, err
+	}
+	return s.shareProbe(ctx, cs, sent, by)
+}
+
+// waitReplaced waits for the end of the Reconnect that is under way, if one is.
+func (s *session) waitReplaced(ctx context.Context) error {
+	s.mu.Lock()
+	replaced := s.replaced
+	s.mu.Unlock()
+	if replaced == nil {
+		return nil
+	}
+	return wait(ctx, replaced)
+}
+
+// A probe is one PROPFIND that asks whether the password is accepted, for all calls
+// that want to know.
+type probe struct {
+	cs   *credentialState
+	done chan struct{} // closed when the probe has ended
+
+	// Guarded by session.mu.
+	by      authstate.Caller // Interactive if one of the calls is
+	judged  authstate.Caller // what by was when the refusal was judged
+	refused bool
+	ended   authstate.Seq // when it ended with yes or no
+
+	// Set before done is closed.
+	found   *principal
+	err     error
+	dropped bool // the call that sent it did not wait for the answer
+}
+
+// shareProbe asks iCloud whether it accepts a password, or shares the probe of
+// another call: one under way, or one that ended after sent, if that is not 0. It
+// returns nil or a principal for yes, an *AuthError for no, errReplaced if there is
+// no more reason to ask, and other errors for neither.
+func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent authstate.Seq, by authstate.Caller) (*principal, error) {
+	for {
+		s.mu.Lock()
+		if s.current != cs {
+			s.mu.Unlock()
+			return nil, errReplaced
+		}
+		// A refusal is final for an owner who is present, and was perhaps not
+		// for the call that sent the probe.
+		wantsFinal := by == authstate.Interactive && sent != 0 && !s.state.Worked(cs.entry, time.Now())
+		p, err := s.probeToShare(cs, sent, wantsFinal)
+		if err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		if p == nil {
+			p = &probe{cs: cs, by: by, done: make(chan struct{})}
+			s.probe = p
+			before := s.state.Probing(cs.entry, time.Now())
+			s.mu.Unlock()
+			s.runProbe(ctx, p, before)
+			return p.found, p.err
+		}
+		p.by = max(p.by, by)
+		s.mu.Unlock()
+		if err := wait(ctx, p.done); err != nil {
+			return nil, err
+		}
+		// The call that sent it was cancelled. The next one sends its own.
+		if p.dropped {
+			continue
+		}
+		s.mu.Lock()
+		tooLate := wantsFinal && p.judged != authstate.Interactive
+		s.mu.Unlock()
+		if _, refused := errors.AsType[*AuthError](p.err); refused && tooLate {
+			continue
+		}
+		return p.found, p.err
+	}
+}
+
+// probeToShare returns the probe whose outcome is that of a call too, nil if the
+// call has to send one, or the verdict if it may not. The caller holds s.mu.
+func (s *session) probeToShare(cs *credentialState, sent authstate.Seq, wantsFinal bool) (*probe, error) {
+	// Calls with different passwords never share an outcome.
+	if p := s.probe; p != nil && p.cs == cs {
+		return p, nil
+	}
+	// A probe that ended after the request was sent is as fresh as the request's
+	// own 401.
+	if p := s.lastProbe; p != nil && sent != 0 && sent < p.ended && (!wantsFinal || p.judged == authstate.Interactive) {
+		return p, nil
+	}
+	// A request that slipped out between a refusal and this has nothing to add to
+	// it, and another call may have probed just now.
+	if action, v := s.state.Next(time.Now()); action == authstate.Hold && !wantsFinal {
+		return nil, s.errorOf(v)
+	}
+	return nil, nil
+}
+
+// runProbe sends probe p, and leaves its outcome in it. before is what
+// State.Probing returned.
+func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
+	p.dropped = true // unless it comes to an end: a Transport may panic
+	wasSent := true
+	defer func() {
+		s.mu.Lock()
+		if p.dropped || !wasSent {
+			s.state.Unprobed(p.cs.entry, before, wasSent, time.Now())
+		}
+		if s.probe == p {
+			s.probe = nil
+		}
+		s.mu.Unlock()
+		close(p.done)
+	}()
+	// The probe has the context of the call that sends it. If that ends, the
+	// outcome is lost, but nobody else's call is.
+	var sent authstate.Seq
+	p.found, sent, p.err = s.askPrincipal(ctx, p.cs)
+	if errors.Is(p.err, errRefused) {
+		p.err = s.reject(ctx, p.cs, sent, p)
+	}
+	_, refused := errors.AsType[*AuthError](p.err)
+	if re, ok := errors.AsType[*ResponseError](p.err); ok && re.Withheld {
+		wasSent = false
+	}
+	// Neither yes nor no, because the context of this call has ended: others must
+	// not be told of a cancellation that is not theirs.
+	p.dropped = p.err != nil && !refused && ctx.Err() != nil
+	if p.err == nil || refused {
+		s.mu.Lock()
+		// Requests that are under way now may still meet a 401, which this
+		// explains.
+		p.ended = s.state.Sent()
+		s.lastProbe = p
+		s.mu.Unlock()
+	}
+}
+
+// askPrincipal sends a probe: PROPFIND, Depth 0, for current-user-principal at the
+// endpoint as given, on iCloud at its root. Only a 207 that names a principal is an
+// acceptance, or one that shows the endpoint to be an address book. errRefused is a
+// 401 that counts.
+//
+// A server whose DAV is elsewhere than at its root is asked at the well-known URL.
+func (s *session) askPrincipal(ctx context.Context, cs *credentialState) (*principal, authstate.Seq, error) {
+	found, sent, err := s.askPrincipalAt(ctx, cs, s.probeURL())
+	if err == nil || s.gate.ICloud() || !noDAV(err) {
+		return found, sent, err
+	}
+	found, sent, second := s.askPrincipalAt(ctx, cs, s.wellKnownURL())
+	// Of two URLs that know nothing, the caller has named the first.
+	if second != nil && noDAV(second) {
+		second = err
+	}
+	return found, sent, second
+}
+
+func (s *session) askPrincipalAt(ctx context.Context, cs *credentialState, u *url.URL) (*principal, authstate.Seq, error) {
+	req, err := davRequest(ctx, "PROPFIND", u, "0", s.principalBody(u))
+	if err != nil {
+		return nil, 0, err
+	}
+	resp, sent, err := s.send(cs, req, principalRequest)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized && s.counts(resp):
+		discard(resp)
+		return nil, sent, errRefused
+	case resp.StatusCode != http.StatusMultiStatus:
+		discard(resp)
+		return nil, sent, responseError(resp)
+	}
+	defer resp.Body.Close()
+	found, err := readPrincipal(resp)
+	if err == nil {
+		s.accepted(cs, sent)
+	}
+	return found, sent, err
+}
+
+// reject notes that a password was refused by a probe that was sent at that Seq,
+// saves the verdict and returns it. Until then no other call learns of it. p is the
+// probe that is shared, nil for Reconnect's. errReplaced says that an acceptance
+// has refuted the refusal, or that the password has been replaced.
+func (s *session) reject(ctx context.Context, cs *credentialState, sent authstate.Seq, p *probe) error {
+	s.mu.Lock()
+	at, ok := s.state.Refused(cs.entry, sent)
+	if p != nil {
+		ok = ok && s.current == cs
+		p.refused = true
+	}
+	s.mu.Unlock()
+	if !ok {
+		return errReplaced
+	}
+	r, err := s.saveRejection(ctx, cs.entry, p, at)
+	authErr, ok := s.commit(cs, r, p)
+	switch {
+	case !ok:
+		// What was saved is refuted. Others must not read it for long.
+		_ = s.saveAtOnce(ctx)
+		return errReplaced
+	case err != nil:
+		return errors.Join(authErr, err)
+	}
+	return authErr
+}
+
+// commit makes a verdict that was saved, or could not be, known to all calls.
+func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) (authErr *AuthError, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p != nil && s.current != cs || !s.state.Commit(r) {
+		return nil, false
+	}
+	return s.errorOf(r.Verdict), true
+}
+
+// saveRejection works out the verdict on a refusal that arrived at that Seq, and
+// saves it. The error says that it could not be saved.
+func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *probe, at authstate.Seq) (*authstate.Rejection, error) {
+	ctx, cancel := s.storeContext(ctx)
+	defer cancel()
+	turnErr := s.storing.take(ctx)
+	if turnErr == nil {
+		defer s.storing.give()
+	}
+	now := time.Now()
+	s.mu.Lock()
+	if p != nil && s.state.IsSymptom(e, now, p.by) {
+		// Before the verdict: this refusal may be the one that makes an incident
+		// of many.
+		s.fleet.count(s.account, now, true)
+	}
+	s.mu.Unlock()
+	_, incident := s.fleet.incident(now)
+	return s.updateStore(ctx, turnErr, func() *authstate.Rejection {
+		by := authstate.Interactive
+		if p != nil {
+			// An owner may have joined the probe by now.
+			by, p.judged = p.by, p.by
+		}
+		return s.state.Reject(e, at, now, by, incident)
+	})
+}
+
+// appleID returns the account's name, which no Reconnect changes.
+func (s *session) appleID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current.cred.AppleID
+}
+
+// reconnect signs in with another credential, or the same once more, and makes it
+// the current one. Calls whose own password is refused meanwhile wait for the
+// outcome.
+func (s *session) reconnect(ctx context.Context, cred Credential) error {
+	if err := s.reconnecting.take(ctx); err != nil {
+		return err
+	}
+	defer s.reconnecting.give() // also if a Transport panics
+	// The password may have been tried elsewhere. A Store that fails keeps nobody
+	// from connecting again.
+	s.peekStore(ctx)
+	ended := make(chan struct{})
+	s.mu.Lock()
+	s.replaced = ended
+	cs := &credentialState{cred: cred, entry: s.state.Candidate(hashPassword(cred.Password), cred.claims(), time.Now())}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.replaced = nil
+		s.mu.Unlock()
+		close(ended)
+	}()
+
+	_, sent, err := s.askPrincipal(ctx, cs)
+	if errors.Is(err, errRefused) {
+		// One 401 may be a passing fault, here as everywhere.
+		_, sent, err = s.askPrincipal(ctx, cs)
+	}
+	if errors.Is(err, errRefused) {
+		err = s.reject(ctx, cs, sent, nil)
+	}
+	// errReplaced: another call was accepted with the same password meanwhile.
+	if err != nil && !errors.Is(err, errReplaced) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// From here on requests are sent with the new password. Those under way keep
+	// the old credentialState, so that a refusal of the one is not taken for a
+	// refusal of the other.
+	now := time.Now()
+	s.state.Replace(cs.entry, now)
+	s.current, s.lastProbe = cs, nil
+	s.fleet.count(s.account, now, false)
+	return nil
+}
+
+// notify calls OnStatus if the State has changed since it was last called.
+func (s *session) notify(ctx context.Context) {
+	s.mu.Lock()
+	now := time.Now()
+	news := s.state.Notify(now)
+	var status Status
+	if news && s.onStatus != nil {
+		status = s.status(now)
+	}
+	s.mu.Unlock()
+	if news && s.onStatus != nil {
+		s.onStatus(ctx, status)
+	}
+}
+
+// status returns the Status at now. The caller holds s.mu.
+func (s *session) status(now time.Time) Status {
+	incident := false
+	if v := s.state.Current().Verdict; v != nil && !v.Confirmed {
+		_, incident = s.fleet.incident(now)
+	}
+	st := s.state.Status(now, incident)
+	var err error
+	if st.Verdict != nil {
+		err = s.errorOf(st.Verdict)
+	}
+	return newStatus(st, err, s.storeErr)
+}
+
+// A call is one call of an exported method, from its beginning to its end.
+type call struct {
+	session *session
+	began   authstate.Seq
+	applied bool // Sync's apply has been called
+}
+
+// begin begins a call.
+func (s *session) begin() *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &call{session: s, began: s.state.Sent()}
+}
+
+// apply is called before Sync's first call of apply: what is due is saved, since
+// nothing is from then on until the call has ended. The application may hold the
+// very connection that its Store needs.
+func (c *call) apply(ctx context.Context) {
+	if c.applied {
+		return
+	}
+	c.applied = true
+	c.session.saveDue(ctx)
+	c.session.notify(ctx)
+	c.session.mu.Lock()
+	c.session.applying++
+	c.session.mu.Unlock()
+}
+
+// end ends a call about the account or its address book: it notes how the call
+// went, saves what is due, reports a change of the state, and returns err. That a
+// success could not be saved does not make it a failure. The caller holds no lock
+// and no turn, since OnStatus may call the Client.
+func (c *call) end(ctx context.Context, err error) error {
+	s := c.session
+	s.mu.Lock()
+	switch {
+	case err == nil:
+		s.state.Succeeded()
+	case mayPass(err):
+		s.state.Failed(c.began, time.Now())
+	}
+	if c.applied {
+		s.applying--
+	}
+	s.mu.Unlock()
+	return c.endOther(ctx, err)
+}
+
+// endOther ends any other call.
+func (c *call) endOther(ctx context.Context, err error) error {
+	if !c.applied {
+		c.session.saveDue(ctx)
+	}
+	c.session.notify(ctx)
+	c.session.notifyStore(ctx)
+	return err
+}
+
+// turn is a lock that is waited for no longer than a context lasts.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) take(ctx context.Context) error {
+	if t.try() {
+		return nil
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) try() bool {
+	select {
+	case t <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (t turn) give() { <-t }
+
+// wait waits for ch to be closed, no longer than ctx lasts.
+func wait(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
