@@ -295,9 +295,10 @@ func TestRefusedWhileStoreHangs(t *testing.T) {
 					wg.Go(func() { call(first) })
 					each(time.Minute)
 				})
-				// The first call's own, and the probe.
-				if n > 2 {
-					t.Errorf("got %d refused requests in a minute, want 2", n)
+				// The first call's own, its probe, and one that could have refuted
+				// both.
+				if n > 3 {
+					t.Errorf("got %d refused requests in a minute, want 3 at most", n)
 				}
 				if n := r.requests(func() { each(11 * time.Minute) }); n > 10 {
 					t.Errorf("got %d refused requests in the next ten minutes, want one a minute", n)
