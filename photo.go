@@ -97,6 +97,10 @@ func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, s
 		return nil, "", err
 	}
 	defer discard(resp)
+	if wait, ok := throttled(resp); ok {
+		// For the caller to know. The account is another service's matter.
+		return nil, "", &ResponseError{Method: req.Method, StatusCode: resp.StatusCode, RetryAfter: max(wait, 0)}
+	}
 	if resp.StatusCode != http.StatusOK || isPage(resp) {
 		return nil, "", responseError(resp)
 	}

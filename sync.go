@@ -233,7 +233,7 @@ func (s *syncing) page(resp *http.Response, token string) (next string, more boo
 // have the caller ask the same again.
 func refusedEmpty(err error) bool {
 	re, ok := errors.AsType[*ResponseError](err)
-	return unsupported(err) || ok && refusesToken(re.StatusCode)
+	return unsupported(err) || ok && re.RetryAfter == 0 && refusesToken(re.StatusCode)
 }
 
 // refusesToken says whether servers refuse a token with this status. Which one
@@ -249,7 +249,7 @@ func refusesToken(status int) bool {
 // refusal is the error for a report that was refused.
 func (s *syncing) refusal(token string, err error) error {
 	re, ok := errors.AsType[*ResponseError](err)
-	if !ok || token == "" {
+	if !ok || token == "" || re.RetryAfter > 0 { // a 403 that asks to wait
 		return err
 	}
 	// Beyond doubt about the token, so the book need not be looked for.

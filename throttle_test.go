@@ -51,9 +51,11 @@ func TestThrottle(t *testing.T) {
 		{"a fraction", 503, "1.5", []time.Duration{0}},
 		{"words", 429, "soon", []time.Duration{0}},
 		{"another status", 500, "100", []time.Duration{0}},
-		{"forbidden", 403, "100", []time.Duration{100 * s}},
-		{"forbidden for a day", 403, "86400", []time.Duration{time.Hour}},
-		{"forbidden, and no more", 403, "", []time.Duration{0}},
+		{"403, and no more", 403, "", []time.Duration{0}},
+		{"403", 403, "100", []time.Duration{100 * s, 100 * s}},
+		{"403, too short", 403, "1", []time.Duration{2 * s, 4 * s, 8 * s}},
+		{"403, an hour at most", 403, "86400", []time.Duration{time.Hour, time.Hour}},
+		{"403, date", 403, "Sat, 01 Jan 2000 00:10:00 GMT", []time.Duration{10 * time.Minute, 4 * s}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -260,5 +262,139 @@ func FuzzRetryAfter(f *testing.F) {
 		if wait < 0 || wait > 24*time.Hour || !ok && wait != 0 {
 			t.Errorf("%q: got %v, %v", s, wait, ok)
 		}
+	})
+}
+
+// photoAt is a contact whose photo is at url.
+func photoAt(url string) *icloud.Contact {
+	return &icloud.Contact{VCard: []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nPHOTO;VALUE=uri:" + url + "\r\nEND:VCARD\r\n")}
+}
+
+// TestPhotoThrottled: photos come from another service, whose wish to wait is told
+// to the caller and withholds nothing of the account.
+func TestPhotoThrottled(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{503, 429, 403} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{})
+				r.mustList()
+				contact := photoAt(r.srv.PutPhoto([]byte("\x89PNG\r\n\x1a\n"), "image/png"))
+				fault := icloudtest.Status(status, "Retry-After", "3600")
+				busy := true
+				r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+					return busy && req.Host == "gateway.icloud.com" && fault(w, req)
+				}
+				_, _, err := r.Photo(t.Context(), contact)
+				if re := waitOf(t, err); re.StatusCode != status || re.Withheld || status != 403 && re.RetryAfter != time.Hour {
+					t.Errorf("photo: got %+v, want status %d and to wait for an hour", re, status)
+				}
+				r.mustList()
+				if err := r.Authenticate(t.Context()); err != nil {
+					t.Errorf("Authenticate: got %v, want no error", err)
+				}
+				busy = false
+				if _, _, err := r.Photo(t.Context(), contact); err != nil {
+					t.Errorf("the next photo: got %v, want no error", err)
+				}
+				if got := r.Status().State; got != icloud.Active {
+					t.Errorf("got state %v, want active", got)
+				}
+			})
+		})
+	}
+}
+
+// TestForbiddenThrottle: 403 with Retry-After asks to wait. It is not taken for a
+// moved book, which costs more requests, nor for a token that is no longer honored.
+func TestForbiddenThrottle(t *testing.T) {
+	t.Parallel()
+	calls := map[string]func(r *rig, token string) error{
+		"Contacts":     func(r *rig, _ string) error { return r.list() },
+		"Authenticate": func(r *rig, _ string) error { return r.Authenticate(r.t.Context()) },
+		"Reconnect":    func(r *rig, _ string) error { return r.Reconnect(r.t.Context(), r.cred) },
+		"Sync": func(r *rig, token string) error {
+			_, err := r.Sync(r.t.Context(), token, func(icloud.Change) error { return nil })
+			return err
+		},
+		"Sync from the beginning": func(r *rig, _ string) error {
+			_, err := r.Sync(r.t.Context(), "", func(icloud.Change) error { return nil })
+			return err
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{})
+				token, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.srv.Intercept = icloudtest.Status(403, "Retry-After", "600")
+				if n := r.requests(func() {
+					err := call(r, token)
+					if re := waitOf(t, err); re.StatusCode != 403 || re.RetryAfter != 10*time.Minute || re.Withheld || errors.Is(err, icloud.ErrResync) {
+						t.Errorf("got %v, want a 403 and to wait for ten minutes", err)
+					}
+				}); n != 1 {
+					t.Errorf("got %d requests, want 1", n)
+				}
+				time.Sleep(9 * time.Minute)
+				if n := r.requests(func() {
+					err := call(r, token)
+					if re := waitOf(t, err); re.StatusCode != 403 || re.RetryAfter != time.Minute || !re.Withheld || errors.Is(err, icloud.ErrResync) {
+						t.Errorf("got %v, want it withheld for the last minute", err)
+					}
+				}); n != 0 {
+					t.Errorf("got %d requests while the account was asked to wait, want 0", n)
+				}
+				r.srv.Intercept = nil
+				time.Sleep(time.Minute)
+				if err := call(r, token); err != nil {
+					t.Errorf("afterwards: got %v, want no error", err)
+				}
+			})
+		})
+	}
+}
+
+// TestForbiddenNoThrottle: a 403 that names a precondition is about the request, and
+// one to a GET, PUT or DELETE about the card, whatever else they carry.
+func TestForbiddenNoThrottle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		token, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			if req.Method == "REPORT" && req.Header.Get("Depth") == "0" {
+				w.Header().Set("Retry-After", "600")
+				w.WriteHeader(403)
+				_, _ = w.Write([]byte(`<error xmlns="DAV:"><valid-sync-token/></error>`))
+				return true
+			}
+			return false
+		}
+		_, err = r.Sync(t.Context(), token, func(icloud.Change) error { return nil })
+		if !errors.Is(err, icloud.ErrResync) {
+			t.Errorf("a token that is refused by name: got %v, want ErrResync", err)
+		}
+		r.mustList()
+		forbidden := icloudtest.Status(403, "Retry-After", "600")
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			return (req.Method == "GET" || req.Method == "PUT" || req.Method == "DELETE") && forbidden(w, req)
+		}
+		_, err = r.Contact(t.Context(), "1.vcf")
+		noVerdict(t, err)
+		r.mustList()
+		_, err = r.Put(t.Context(), "new.vcf", []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:N\r\nEND:VCARD\r\n"), "")
+		noVerdict(t, err)
+		r.mustList()
+		noVerdict(t, r.Delete(t.Context(), "1.vcf", `"1"`))
+		r.mustList()
 	})
 }

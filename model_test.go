@@ -1,0 +1,875 @@
+// A model-based test of what the Clients of one account do with its password.
+//
+// TestModel makes random sequences of events: calls of one to three Clients, with and
+// without Store and Fleet, one after the other and side by side; passwords that die,
+// are replaced, and come back; stray 401s, throttles and other faults of the server;
+// slow, failing and hanging Stores; restarts; clocks that differ; pauses of up to
+// years. After each event it holds what the Clients say and do against what the model
+// knows to be true.
+//
+// model_test.go makes the sequences and runs them. modelworld_test.go is what the
+// Clients run in: the server's faults, and the Stores. modelrules_test.go checks the
+// rules, which are these; each has the name under which a failure is reported.
+//
+// About the password:
+//
+//	hasty        A refusal is Confirmed only if it is Certain, or lasted for the dwell,
+//	             or the owner was there and the password is not known to have worked.
+//	refuted      No verdict outlives an acceptance that started after it.
+//	groundless   A verdict needs a probe that iCloud refused since the last acceptance;
+//	             a password that was never refused has none.
+//	table        Reason and certainty follow from the evidence in the AuthError by the
+//	             table of "How a 401 is judged".
+//	evidence     LastAccepted names the latest acceptance that the Client has seen.
+//	backwards    LastAccepted never moves back, whatever is refused or loaded.
+//	incident     While a Fleet has an incident nothing but what is Certain is Confirmed.
+//
+// About what is sent:
+//
+//	latched      A SignedOut Client sends one request in 24 hours at most.
+//	doubted      A Doubted Client sends a probe a minute at most, and nothing else.
+//	unheard      A password that was refused, with a verdict on its way, is not sent
+//	             and refused more than twice within a minute.
+//	shared       What a Client knows of a refusal by a Store that works holds for all
+//	             that share it: one probe a day, or a minute.
+//	throttled    After 503, 429 or 403 with Retry-After nothing is sent before then; a
+//	             photo's answer withholds nothing.
+//	wrong-key    Requests carry the Client's own password, or the one that a Reconnect
+//	             under way has brought.
+//	looks        A SignedOut Client looks into its Store once a minute at most.
+//
+// About what is told:
+//
+//	pointer      The *AuthError stays the same while nothing new is decided, and is
+//	             never modified.
+//	status       State, Err and the dates of a Status go together.
+//	told         OnStatus hears of SignedOut once for each verdict, and never misses one.
+//	restart      A new Client on the same Store gives an equal AuthError.
+//	worker       What repairs the password in one Client repairs it, within a minute, in
+//	             others that share the Store.
+//
+// About calls:
+//
+//	complete     A listing without an error has all cards.
+//	resync       A token that the server knows is never ErrResync.
+//	overrun      No call outlives its context.
+//	reconnect    Reconnect with a password that works, in a world that works, works, and
+//	             so does the Client afterwards; one that failed has changed nothing.
+//	alive        When all faults are over, each call of a Client whose password works
+//	             succeeds, a day later at the latest; if its password is dead it is
+//	             SignedOut once the dwell is over.
+//	secret       Neither errors nor the Store contain the password, a hash of it without
+//	             salt, or a card; errors do not contain the account.
+//	panic        Nothing panics, and nothing waits for ever.
+
+package icloud_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+var (
+	modelSeed   = flag.Uint64("model.seed", 0, "run TestModel with this sequence alone, and print its events")
+	modelFirst  = flag.Uint64("model.first", 1, "the first sequence of TestModel")
+	modelN      = flag.Int("model.n", 300, "how many sequences TestModel runs")
+	modelMost   = flag.Int("model.failures", 1, "after how many failures TestModel stops")
+	modelIgnore = flag.String("model.ignore", "", "rules that TestModel does not check, separated by commas")
+)
+
+// TestModel runs the sequences. A failure names the seed, with which
+//
+//	go test -run 'TestModel$' -model.seed 17 .
+//
+// repeats it. What happens in the same instant on two processors may still come in
+// either order.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	if *modelSeed != 0 {
+		runModel(t, *modelSeed)
+		return
+	}
+	// Two groups, to use two processors.
+	const groups = 2
+	var failures atomic.Int64
+	for g := range groups {
+		t.Run(fmt.Sprint(g), func(t *testing.T) {
+			t.Parallel()
+			for i := g; i < *modelN && failures.Load() < int64(*modelMost); i += groups {
+				if !runModel(t, *modelFirst+uint64(i)) {
+					failures.Add(1)
+				}
+			}
+		})
+	}
+}
+
+// runModel runs one sequence. If a rule is broken it looks for a shorter sequence that
+// breaks the same rule, and prints that.
+func runModel(t *testing.T, seed uint64) (ok bool) {
+	t.Helper()
+	plan := newModelPlan(seed)
+	m := plan.run(t)
+	if *modelSeed != 0 {
+		t.Logf("seed %d, %v\n%s", seed, m.cfg, strings.Join(m.history, "\n"))
+	}
+	if m.broken == "" {
+		return true
+	}
+	short := plan
+	short.events = slices.Clone(plan.events)
+	last, runs := m, 0
+	for size := max(len(short.events)/2, 1); size > 0; size /= 2 {
+		for at := 0; at < len(short.events) && runs < 400; {
+			try := short
+			try.events = slices.Delete(slices.Clone(short.events), at, min(at+size, len(short.events)))
+			runs++
+			if got := try.run(t); got.rule == m.rule {
+				short, last = try, got
+			} else {
+				at += size
+			}
+		}
+	}
+	// Then for one with fewer calls in its polls and bursts.
+	for i := range short.events {
+		for part := 0; part < 64 && runs < 2000; part++ {
+			try := short
+			try.events = slices.Clone(short.events)
+			try.events[i].skip |= 1 << part
+			runs++
+			got := try.run(t)
+			if got.rule == m.rule {
+				short, last = try, got
+			}
+			if got.most[i] <= part {
+				break
+			}
+		}
+	}
+	t.Errorf("seed %d, %v:\n%s\n\nin short:\n%s\n%s", seed, m.cfg, m.broken, strings.Join(last.history, "\n"), last.broken)
+	return false
+}
+
+// modelConfig is what does not change during a sequence.
+type modelConfig struct {
+	calm     bool // one call after the other, a Store that works, and one clock
+	workers  int
+	store    bool
+	fleet    bool
+	dwell    time.Duration // as in Options
+	offsets  [3]time.Duration
+	issued   bool // the service notes when passwords are issued
+	outlives bool // passwords live for longer than a year
+}
+
+func (c modelConfig) String() string {
+	text := fmt.Sprintf("%d workers", c.workers)
+	for name, is := range map[string]bool{"calm": c.calm, "store": c.store, "fleet": c.fleet, "issue known": c.issued, "passwords outlive the year": c.outlives} {
+		if is {
+			text += ", " + name
+		}
+	}
+	if c.dwell != 0 {
+		text += fmt.Sprintf(", dwell %v", c.dwell)
+	}
+	if c.offsets != [3]time.Duration{} {
+		text += fmt.Sprintf(", clocks ahead by %v", c.offsets[:c.workers])
+	}
+	return text
+}
+
+// effectiveDwell is what Options.Dwell means.
+func (c modelConfig) effectiveDwell() time.Duration {
+	if c.dwell == 0 {
+		return 15 * time.Minute
+	}
+	return max(c.dwell, 0)
+}
+
+// slack is by how much dates of two workers may differ.
+func (c modelConfig) slack() time.Duration {
+	least, most := slices.Min(c.offsets[:c.workers]), slices.Max(c.offsets[:c.workers])
+	return most - least
+}
+
+// modelPlan is a sequence before it happens. Each event has a seed of its own, so that
+// it stays the same when others are left out.
+type modelPlan struct {
+	seed   uint64
+	cfg    modelConfig
+	events []modelEvent
+}
+
+type modelEvent struct {
+	kind string
+	seed uint64
+	skip uint64 // the parts of it that are left out, as bits
+}
+
+// modelKinds are the events, and how often each comes.
+var modelKinds = []struct {
+	name  string
+	often int
+	noisy bool // not in a calm sequence
+	do    func(*model, *rand.Rand)
+}{
+	{"call", 20, false, (*model).doCall},
+	{"poll", 14, false, (*model).doPoll},
+	{"burst", 14, true, (*model).doBurst},
+	{"sleep", 12, false, (*model).doSleep},
+	{"reconnect", 8, false, (*model).doReconnect},
+	{"revoke", 5, false, (*model).doRevoke},
+	{"fault", 14, false, (*model).doFault},
+	{"photo fault", 2, false, (*model).doPhotoFault},
+	{"heal", 4, false, (*model).doHeal},
+	{"store", 8, true, (*model).doStore},
+	{"latency", 4, true, (*model).doLatency},
+	{"restart", 6, false, (*model).doRestart},
+	{"neighbors", 3, false, (*model).doNeighbors},
+	{"worker", 3, false, (*model).doWorker},
+}
+
+func newModelPlan(seed uint64) modelPlan {
+	r := rand.New(rand.NewPCG(seed, 0))
+	p := modelPlan{seed: seed, cfg: modelConfig{
+		calm:     r.IntN(3) == 0,
+		workers:  1 + r.IntN(3),
+		store:    r.IntN(4) > 0,
+		fleet:    r.IntN(3) == 0,
+		issued:   r.IntN(3) > 0,
+		outlives: r.IntN(5) == 0,
+	}}
+	switch r.IntN(6) {
+	case 0:
+		p.cfg.dwell = -1
+	case 1:
+		p.cfg.dwell = time.Hour
+	}
+	if !p.cfg.calm && r.IntN(3) == 0 {
+		for i := range p.cfg.offsets {
+			p.cfg.offsets[i] = time.Duration(r.Int64N(int64(8*time.Minute))) - 4*time.Minute
+		}
+	}
+	total := 0
+	for _, k := range modelKinds {
+		total += k.often
+	}
+	for n := 8 + r.IntN(24); len(p.events) < n; {
+		pick := r.IntN(total)
+		for _, k := range modelKinds {
+			if pick -= k.often; pick < 0 {
+				if !k.noisy || !p.cfg.calm {
+					p.events = append(p.events, modelEvent{kind: k.name, seed: r.Uint64()})
+				}
+				break
+			}
+		}
+	}
+	return p
+}
+
+// run lives the sequence through, and returns what happened.
+func (p modelPlan) run(t *testing.T) (m *model) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m = &model{cfg: p.cfg, most: make([]int, len(p.events)), seed: p.seed, start: time.Now(), told: make(map[time.Time]int), answered: make(map[time.Time]bool)}
+		m.srv = icloudtest.NewServer()
+		defer m.srv.Close()
+		for i := range modelCards {
+			m.srv.Put(fmt.Sprintf("%d.vcf", i), fmt.Sprintf("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Person %d\r\nUID:%d\r\nEND:VCARD\r\n", i, i))
+		}
+		m.photo = photoAt(m.srv.PutPhoto([]byte("\x89PNG\r\n\x1a\n"), "image/png"))
+		m.store = &modelStore{m: m}
+		if m.cfg.fleet {
+			m.fleet = new(icloud.Fleet)
+			for range 3 {
+				m.neighbors = append(m.neighbors, newNeighbor(m))
+			}
+		}
+		first := m.issue()
+		for i := range m.cfg.workers {
+			w := &modelWorker{m: m, n: i, offset: m.cfg.offsets[i]}
+			m.workers = append(m.workers, w)
+			w.restart(first, time.Time{})
+		}
+		defer func() {
+			if v := recover(); v != nil {
+				if _, ok := v.(modelBroken); !ok {
+					panic(v)
+				}
+			}
+			m.joined.Wait()
+		}()
+		for i, e := range p.events {
+			m.event, m.parts = e, 0
+			for _, k := range modelKinds {
+				if k.name == e.kind {
+					k.do(m, rand.New(rand.NewPCG(e.seed, 2)))
+				}
+			}
+			m.most[i] = m.parts
+			m.quiet()
+		}
+		m.epilogue(rand.New(rand.NewPCG(p.seed, 3)))
+	})
+	return m
+}
+
+const modelCards = 3
+
+// model is a sequence under way.
+type model struct {
+	cfg       modelConfig
+	seed      uint64
+	start     time.Time
+	srv       *icloudtest.Server
+	photo     *icloud.Contact
+	fleet     *icloud.Fleet
+	neighbors []*icloud.Client
+	workers   []*modelWorker
+	store     *modelStore
+	event     modelEvent
+	parts     int            // of event, so far
+	most      []int          // parts of each event
+	joined    sync.WaitGroup // the calls under way
+
+	mu        sync.Mutex // guards what follows; nobody waits or calls a Client while holding it
+	history   []string
+	rule      string // the first that was broken
+	broken    string
+	passwords []*modelPassword
+	clients   []*modelClient
+	calls     uint64
+	fault     modelFault
+	photos    modelFault
+	latency   time.Duration
+	outage    bool               // the neighbors are refused
+	owners    []*modelOp         // calls of Authenticate and Reconnect
+	confirmed map[time.Time]bool // verdicts that were seen, as told
+
+	// told counts what OnStatus was told of each verdict, and answered has those that
+	// a Reconnect has returned; both by Refused, in the clock of the Store.
+	told     map[time.Time]int
+	answered map[time.Time]bool
+}
+
+// modelBroken ends a sequence whose rule is broken.
+type modelBroken struct{}
+
+// log adds to the history.
+func (m *model) log(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.history = append(m.history, fmt.Sprintf("%14s  ", time.Since(m.start))+fmt.Sprintf(format, args...))
+}
+
+// fail notes that a rule is broken.
+func (m *model) fail(rule, format string, args ...any) {
+	if slices.Contains(strings.Split(*modelIgnore, ","), rule) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == "" {
+		m.rule = rule
+		m.broken = fmt.Sprintf("%14s  BROKEN %s: %s", time.Since(m.start), rule, fmt.Sprintf(format, args...))
+	}
+}
+
+// check ends the sequence if a rule is broken. It is called by the sequence itself,
+// not by calls under way.
+func (m *model) check() {
+	m.mu.Lock()
+	broken := m.broken != ""
+	m.mu.Unlock()
+	if broken {
+		panic(modelBroken{})
+	}
+}
+
+// modelPassword is one that the account has, had, or never had.
+type modelPassword struct {
+	n      int
+	cred   icloud.Credential
+	forms  []string  // in which it must not be found
+	wrong  bool      // was never issued
+	end    time.Time // of its lifetime
+	killed bool
+
+	accepted, refused, probesRefused int // answers
+}
+
+func (p *modelPassword) String() string { return fmt.Sprintf("p%d", p.n) }
+
+// works says what the server thinks of it.
+func (p *modelPassword) works() bool { return !p.wrong && !p.killed && time.Now().Before(p.end) }
+
+// issue makes a password that works.
+func (m *model) issue() *modelPassword {
+	at := time.Now()
+	if m.cfg.outlives {
+		at = at.Add(2 * year)
+	}
+	p := &modelPassword{cred: m.srv.IssueAt(at), end: at.Add(year)}
+	p.cred.Issued = time.Time{}
+	if m.cfg.issued {
+		p.cred.Issued = time.Now()
+	}
+	m.add(p)
+	return p
+}
+
+// invent makes one that never works.
+func (m *model) invent(r *rand.Rand) *modelPassword {
+	p := &modelPassword{wrong: true, cred: m.passwords[0].cred}
+	p.cred.Password = icloud.UncheckedPassword(fmt.Sprintf("wron-gxxx-aaaa-%04d", r.IntN(10000)))
+	p.cred.Issued = time.Time{}
+	m.add(p)
+	return p
+}
+
+func (m *model) add(p *modelPassword) {
+	p.forms = secretForms(p.cred.Password.Reveal())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.n = len(m.passwords)
+	m.passwords = append(m.passwords, p)
+}
+
+// modelWorker is a process: a Client at a time, and a clock.
+type modelWorker struct {
+	m      *model
+	n      int
+	offset time.Duration // by which its clock is ahead
+	client *modelClient
+	token  string
+}
+
+// restart begins anew with a password. changed is when the account's own one was
+// changed, as far as the service knows.
+func (w *modelWorker) restart(p *modelPassword, changed time.Time) {
+	c := &modelClient{m: w.m, worker: w, password: p, seen: make(map[*icloud.AuthError]icloud.AuthError), newest: make(map[*modelPassword]time.Time)}
+	w.m.mu.Lock()
+	c.n = len(w.m.clients)
+	w.m.clients = append(w.m.clients, c)
+	w.m.mu.Unlock()
+	opts := &icloud.Options{Transport: c, Fleet: w.m.fleet, Dwell: w.m.cfg.dwell, OnStatus: c.onStatus}
+	if w.m.cfg.store {
+		opts.Store = &modelView{store: w.m.store, client: c}
+	}
+	cred := w.credential(p)
+	if !changed.IsZero() {
+		cred.AccountChanged = changed.Add(-w.offset)
+	}
+	client, err := icloud.New(cred, opts)
+	if err != nil {
+		panic(err)
+	}
+	c.Client = client
+	w.client = c
+	w.m.log("worker %d is client %d, with %v", w.n, c.n, p)
+}
+
+// credential is what the worker knows of a password. The bubble's clock is what the
+// Client takes for its own, so other clocks' dates are shifted the other way.
+func (w *modelWorker) credential(p *modelPassword) icloud.Credential {
+	cred := p.cred
+	if !cred.Issued.IsZero() {
+		cred.Issued = cred.Issued.Add(-w.offset)
+	}
+	return cred
+}
+
+// modelClient is a Client, and what the model knows of it.
+type modelClient struct {
+	*icloud.Client
+	m      *model
+	worker *modelWorker
+	n      int
+
+	// What follows is guarded by model.mu.
+	password   *modelPassword
+	since      time.Time  // when password was accepted by Reconnect
+	joining    []*modelOp // Reconnects under way
+	requests   []*modelRequest
+	seen       map[*icloud.AuthError]icloud.AuthError
+	newest     map[*modelPassword]time.Time // Status.LastAccepted
+	tellings   map[time.Time]int            // of SignedOut, by Refused
+	withheld   time.Time                    // until when it must not send anything, at least
+	looked     time.Time                    // into its Store, while signed out
+	storeFails bool                         // since the Client was made
+}
+
+func (c *modelClient) String() string { return fmt.Sprintf("c%d", c.n) }
+
+// modelOp is a call.
+type modelOp struct {
+	id       uint64
+	client   *modelClient
+	kind     string
+	password *modelPassword // Reconnect's
+	seed     uint64
+	start    time.Time
+	deadline time.Time
+	accepted time.Time // when Reconnect's password was
+
+	// Guarded by model.mu.
+	draws    uint64
+	requests int
+	looks    []time.Time // into the Store, while signed out
+	met500   bool
+	ended    bool
+	end      time.Time
+}
+
+// rand returns what decides about the next thing that happens to the call.
+func (o *modelOp) rand() *rand.Rand {
+	o.client.m.mu.Lock()
+	defer o.client.m.mu.Unlock()
+	o.draws++
+	return rand.New(rand.NewPCG(o.seed, o.draws))
+}
+
+// modelOpKey is the context key of the call.
+type modelOpKey struct{}
+
+// call makes a call, and waits for its end.
+func (c *modelClient) call(r *rand.Rand, kind string, p *modelPassword) (err error) {
+	m := c.m
+	patience := time.Hour
+	if !m.cfg.calm {
+		switch r.IntN(6) {
+		case 0:
+			patience = jitter(r, 10*time.Second)
+		case 1:
+			patience = jitter(r, 5*time.Minute)
+		}
+	}
+	return c.callFor(r, kind, p, patience, !m.cfg.calm && r.IntN(6) == 0)
+}
+
+// callFor makes a call that ends after patience at the latest.
+func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patience time.Duration, cancel bool) (err error) {
+	m := c.m
+	o := &modelOp{client: c, kind: kind, password: p, seed: r.Uint64(), start: time.Now()}
+	o.deadline = o.start.Add(patience)
+	m.mu.Lock()
+	m.calls++
+	o.id = m.calls
+	m.mu.Unlock()
+	base := context.WithValue(context.Background(), modelOpKey{}, o)
+	var ctx context.Context
+	var end context.CancelFunc
+	if cancel {
+		ctx, end = context.WithCancel(base)
+		timer := time.AfterFunc(patience, end)
+		defer timer.Stop()
+	} else {
+		ctx, end = context.WithDeadline(base, o.deadline)
+	}
+	defer end()
+	m.opStarts(o, patience)
+	var cards int
+	defer func() {
+		if v := recover(); v != nil {
+			m.fail("panic", "%v %s: %v", c, kind, v)
+			err = fmt.Errorf("panic")
+			return
+		}
+		m.opEnds(o, ctx, err, cards)
+	}()
+	switch kind {
+	case "list":
+		for contact, e := range c.Contacts(ctx) {
+			if contact != nil {
+				cards++
+			}
+			err = e
+		}
+	case "sync", "sync from the beginning":
+		token := ""
+		if kind == "sync" {
+			token = c.worker.token
+		}
+		next := ""
+		next, err = c.Sync(ctx, token, func(icloud.Change) error { cards++; return nil })
+		if err == nil {
+			c.worker.token = next
+		}
+		if token != "" {
+			cards = modelCards // of a delta there is nothing to count
+		}
+	case "contact":
+		_, err = c.Contact(ctx, "1.vcf")
+	case "authenticate":
+		err = c.Authenticate(ctx)
+	case "photo":
+		_, _, err = c.Photo(ctx, m.photo)
+	case "reconnect":
+		err = c.Reconnect(ctx, c.worker.credential(p))
+	default:
+		panic(kind)
+	}
+	return err
+}
+
+// jitter draws a duration of up to most, to the nanosecond, so that few things happen
+// in one instant.
+func jitter(r *rand.Rand, most time.Duration) time.Duration {
+	return time.Duration(1 + r.Int64N(int64(most)))
+}
+
+// pick draws one of some.
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// drawKind draws what a call does.
+func drawKind(r *rand.Rand) string {
+	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo")
+}
+
+// worker draws one.
+func (m *model) worker(r *rand.Rand) *modelWorker { return m.workers[r.IntN(len(m.workers))] }
+
+// wait waits for calls under way. If they do not end, it says so before the bubble
+// does, which says nothing of the sequence.
+func (m *model) wait(done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-time.After(72 * time.Hour):
+		m.fail("panic", "a call never ends")
+		fmt.Fprintf(os.Stderr, "seed %d, %v\n%s\n%s\n", m.seed, m.cfg, strings.Join(m.history, "\n"), m.broken)
+		panic(modelBroken{})
+	}
+}
+
+// part says whether the next part of an event is to happen.
+func (m *model) part() bool {
+	m.parts++
+	return m.event.skip>>((m.parts-1)%64)&1 == 0
+}
+
+// doCall is a single call.
+func (m *model) doCall(r *rand.Rand) {
+	c := m.worker(r).client
+	m.alone(func() { _ = c.call(r, drawKind(r), nil) })
+}
+
+// alone runs calls and waits for them.
+func (m *model) alone(f func()) {
+	done := make(chan struct{})
+	m.joined.Go(func() {
+		defer close(done)
+		f()
+	})
+	m.wait(done)
+	m.check()
+}
+
+// doPoll is a service that calls at intervals.
+func (m *model) doPoll(r *rand.Rand) {
+	every := pick(r, 20*time.Second, time.Minute, 2*time.Minute, 5*time.Minute, 16*time.Minute, time.Hour, 12*time.Hour, 25*time.Hour)
+	all := r.IntN(2) == 0
+	one := m.worker(r)
+	for range 2 + r.IntN(5) {
+		for _, w := range m.workers {
+			if own := rand.New(rand.NewPCG(r.Uint64(), 0)); (all || w == one) && m.part() {
+				m.alone(func() { _ = w.client.call(own, pick(own, "list", "contact"), nil) })
+			}
+		}
+		m.quiet()
+		time.Sleep(every + jitter(r, time.Second))
+	}
+}
+
+// doBurst is many calls side by side, while the world changes.
+func (m *model) doBurst(r *rand.Rand) {
+	within := pick(r, time.Second, 10*time.Second, 2*time.Minute, 10*time.Minute)
+	m.log("a burst within %v", within)
+	var all sync.WaitGroup
+	start := func(f func()) {
+		delay := jitter(r, within)
+		if !m.part() {
+			return
+		}
+		all.Add(1)
+		m.joined.Go(func() {
+			defer all.Done()
+			time.Sleep(delay)
+			f()
+		})
+	}
+	for range 2 + r.IntN(6) {
+		c, kind, own := m.worker(r).client, drawKind(r), rand.New(rand.NewPCG(r.Uint64(), 0))
+		start(func() { _ = c.call(own, kind, nil) })
+	}
+	if r.IntN(2) == 0 {
+		w, own := m.worker(r), rand.New(rand.NewPCG(r.Uint64(), 0))
+		p := m.drawPassword(r, w)
+		start(func() { _ = w.client.call(own, "reconnect", p) })
+	}
+	for range r.IntN(3) {
+		own := rand.New(rand.NewPCG(r.Uint64(), 0))
+		change := pick(r, m.doRevoke, m.doFault, m.doHeal, m.doStore, m.doLatency, m.doFault)
+		start(func() { change(own) })
+	}
+	done := make(chan struct{})
+	m.joined.Go(func() {
+		defer close(done)
+		all.Wait()
+	})
+	m.wait(done)
+	m.check()
+}
+
+// doSleep lets time pass.
+func (m *model) doSleep(r *rand.Rand) {
+	d := pick(r, time.Second, 30*time.Second, time.Minute, 2*time.Minute, 15*time.Minute, 16*time.Minute, time.Hour, 2*time.Hour,
+		day, 25*time.Hour, 10*day, 100*day, 360*day, 500*day)
+	d += jitter(r, d/10)
+	m.log("%v pass", d.Round(time.Second))
+	time.Sleep(d)
+}
+
+// drawPassword draws what somebody gives to Reconnect.
+func (m *model) drawPassword(r *rand.Rand, w *modelWorker) *modelPassword {
+	m.mu.Lock()
+	current := w.client.password
+	working := 0
+	for _, p := range m.passwords {
+		if p.works() {
+			working++
+		}
+	}
+	old := m.passwords[r.IntN(len(m.passwords))]
+	m.mu.Unlock()
+	switch r.IntN(7) {
+	case 0, 1:
+		return current
+	case 2:
+		return m.invent(r)
+	case 3:
+		return old
+	}
+	if working > 20 { // Apple allows 25
+		return old
+	}
+	return m.issue()
+}
+
+// doReconnect gives a Client a new, an old, a wrong or the same password.
+func (m *model) doReconnect(r *rand.Rand) {
+	w := m.worker(r)
+	p := m.drawPassword(r, w)
+	m.alone(func() { _ = w.client.call(r, "reconnect", p) })
+	if r.IntN(3) == 0 && m.cfg.store {
+		// The others fetch the credential too, or are restarted with it.
+		for _, other := range m.workers {
+			if other != w {
+				if r.IntN(2) == 0 {
+					m.alone(func() { _ = other.client.call(r, "reconnect", p) })
+				} else {
+					other.restart(p, time.Time{})
+				}
+			}
+		}
+	}
+}
+
+// doRevoke kills passwords.
+func (m *model) doRevoke(r *rand.Rand) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	which := m.passwords
+	if r.IntN(2) == 0 {
+		p := m.workers[r.IntN(len(m.workers))].client.password
+		which = []*modelPassword{p}
+	}
+	for _, p := range which {
+		p.killed = true
+		m.srv.Revoke(p.cred.Password)
+	}
+	m.history = append(m.history, fmt.Sprintf("%14s  %v die", time.Since(m.start), which))
+}
+
+// doHeal ends the server's faults.
+func (m *model) doHeal(*rand.Rand) {
+	m.mu.Lock()
+	m.fault, m.photos, m.latency = modelFault{}, modelFault{}, 0
+	m.mu.Unlock()
+	m.store.set(storeWorks, 0)
+	m.log("all faults end")
+}
+
+// doLatency makes the server slow, or fast again.
+func (m *model) doLatency(r *rand.Rand) {
+	d := pick(r, 0, 100*time.Millisecond, 5*time.Second, time.Minute, 3*time.Minute)
+	m.mu.Lock()
+	m.latency = d
+	m.mu.Unlock()
+	m.log("the server takes up to %v", d)
+}
+
+// doRestart begins anew with the password that the Client has, or with the one that
+// was written down last.
+func (m *model) doRestart(r *rand.Rand) {
+	w := m.worker(r)
+	m.mu.Lock()
+	p := w.client.password
+	if r.IntN(4) == 0 {
+		p = m.passwords[r.IntN(len(m.passwords))]
+	}
+	m.mu.Unlock()
+	var changed time.Time
+	if r.IntN(6) == 0 {
+		changed = time.Now()
+		m.log("the account's password was changed now, says the owner")
+	}
+	if m.cfg.calm && m.cfg.store && changed.IsZero() && p == w.client.password {
+		m.compareRestart(r, w)
+		return
+	}
+	w.restart(p, changed)
+}
+
+// doNeighbors lets the other accounts of the Fleet be refused, or accepted, for a
+// while.
+func (m *model) doNeighbors(r *rand.Rand) {
+	if !m.cfg.fleet {
+		return
+	}
+	refused := r.IntN(2) == 0
+	m.mu.Lock()
+	m.outage = refused
+	m.mu.Unlock()
+	m.pollNeighbors()
+	_, incident := m.fleet.Incident()
+	m.log("the Fleet's other accounts are refused: %v; an incident: %v", refused, incident)
+	for range r.IntN(6) {
+		time.Sleep(5*time.Minute + jitter(r, time.Second))
+		m.pollNeighbors()
+		w := m.worker(r)
+		m.alone(func() { _ = w.client.call(r, "list", nil) })
+		m.quiet()
+	}
+}
+
+// pollNeighbors lets each of them ask once.
+func (m *model) pollNeighbors() {
+	for _, c := range m.neighbors {
+		_, _ = c.Contact(context.Background(), "1.vcf")
+	}
+}
