@@ -612,10 +612,14 @@ func (s *session) reject(ctx context.Context, cs *credentialState, sent authstat
 func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) (authErr *AuthError, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p != nil && s.current != cs || !s.state.Commit(r) {
+	if p != nil && s.current != cs {
 		return nil, false
 	}
-	return s.errorOf(r.Verdict), true
+	v := s.state.Commit(r)
+	if v == nil {
+		return nil, false
+	}
+	return s.errorOf(v), true
 }
 
 // saveRejection works out the verdict on a refusal that arrived at that Seq, and

@@ -244,35 +244,42 @@ func (s *State) SentPending(now time.Time) { s.current.pendingSent = stamp(now) 
 
 // A Rejection is what a refusal makes of an entry. Nothing shows it before Commit.
 type Rejection struct {
-	Verdict *Verdict
-
-	entry *Entry
-	after Entry
-	at    Seq
-	tell  bool
+	entry  *Entry
+	before *Verdict // of entry, when the Rejection was worked out
+	after  Entry
+	at     Seq
+	tell   bool
 }
 
 // Reject works out what follows from a refusal of e, which arrived at that Seq. by
 // is whoever hears of it; incident holds back what is not certain. Nothing has
 // changed until the Rejection is committed.
 func (s *State) Reject(e *Entry, at Seq, now time.Time, by Caller, incident bool) *Rejection {
-	r := &Rejection{entry: e, after: *e, at: at}
+	r := &Rejection{entry: e, before: e.Verdict, after: *e, at: at}
 	r.after.refuse(s.rules, stamp(now), by, incident)
-	r.Verdict = r.after.Verdict
-	if e == s.current && r.Verdict.Confirmed && !r.after.told() {
-		r.after.ToldFor, r.tell = r.Verdict.Refused, true
+	if v := r.after.Verdict; e == s.current && v.Confirmed && !r.after.told() {
+		r.after.ToldFor, r.tell = v.Refused, true
 	}
 	return r
 }
 
 // Commit makes a Rejection part of the State, once it has been saved, or could not
-// be. It is not ok, and the Rejection changes nothing, if an acceptance has refuted
-// it in the meantime, which is then due to be saved.
-func (s *State) Commit(r *Rejection) (ok bool) {
+// be, and returns the verdict. It is nil, and the Rejection changes nothing, if an
+// acceptance has refuted it in the meantime, which is then due to be saved.
+func (s *State) Commit(r *Rejection) *Verdict {
 	e := r.entry
-	if e.acceptedAt > r.at {
+	switch {
+	case e.acceptedAt > r.at:
 		s.dirty, s.urgent = true, true
-		return false
+		return nil
+	case e.Verdict != r.before:
+		// Another refusal of the same password was committed meanwhile. There is
+		// one verdict, and it is told once.
+		told := e.told()
+		e.mergeVerdict(r.after)
+		s.tell = s.tell || r.tell && !told
+		s.dirty, s.urgent = true, true
+		return e.Verdict
 	}
 	// What else may have changed meanwhile is the caller's claims.
 	r.after.claims, r.after.acceptedAt, r.after.rejectedAt, r.after.pendingSent = e.claims, e.acceptedAt, e.rejectedAt, e.pendingSent
@@ -280,7 +287,7 @@ func (s *State) Commit(r *Rejection) (ok bool) {
 	s.record = s.record.with(e, e)
 	s.record.trim(s.current)
 	s.tell = s.tell || r.tell
-	return true
+	return e.Verdict
 }
 
 // Candidate returns the entry of a password that may become the current one. It is
