@@ -181,13 +181,20 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 			c.seen[ae] = *ae
 		}
 	}
-	owner := false
-	for _, by := range m.owners {
-		owner = owner || !by.ended || !by.end.Before(ae.Refused.Add(-m.cfg.slack()))
-	}
 	judged := p
 	if tried != nil {
 		judged = tried
+	}
+	// An owner was there if a call of theirs was under way with the probe.
+	probed := ae.Refused
+	for _, q := range c.requests {
+		if q.probe && q.password == judged && q.outcome == refused && !q.end.After(ae.Refused) {
+			probed = q.start
+		}
+	}
+	owner := false
+	for _, by := range m.owners {
+		owner = owner || !by.ended || !by.end.Before(probed.Add(-m.cfg.slack()))
 	}
 	probes := judged.probesRefused
 	var refutes, before *modelRequest
@@ -198,7 +205,8 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 		if q.start.After(ae.Refused.Add(m.cfg.slack())) && q.end.Before(since) {
 			refutes = q
 		}
-		if q.end.Before(ae.Refused) && !c.refusedDuring(q) {
+		// One that was sent before a Reconnect is not counted after it.
+		if q.end.Before(ae.Refused) && !c.refusedDuring(q) && (!q.start.Before(c.since) || q.op.accepted.Equal(c.since)) {
 			before = q
 		}
 	}
@@ -364,7 +372,8 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 		if last.password != q.password || last.outcome == accepted || last.start.Before(c.since) {
 			break
 		}
-		if !last.probe || last.op.kind == "reconnect" {
+		inDoubt := last.state == icloud.Doubted || last.state == icloud.SignedOut
+		if !last.probe || last.op.kind == "reconnect" || !inDoubt && last.outcome != refused {
 			continue
 		}
 		if o.kind == "authenticate" && !o.start.After(last.start) {
