@@ -190,6 +190,11 @@ func (s *session) askPrincipalAt(ctx context.Context, cs *credentialState, u *ur
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized && s.counts(resp):
 		discard(resp)
+		s.mu.Lock()
+		if hasRealm(resp) {
+			s.state.IsICloud() // through a proxy, or a fake of it
+		}
+		s.mu.Unlock()
 		return nil, sent, errRefused
 	case resp.StatusCode != http.StatusMultiStatus:
 		discard(resp)

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -240,12 +241,19 @@ const realm = "MMCalDav"
 // any scheme and in any order; elsewhere any challenge to Basic. A proxy's or a
 // portal's 401 is neither.
 func (s *session) counts(resp *http.Response) bool {
-	for _, ch := range origin.Challenges(resp.Header.Values("WWW-Authenticate")) {
-		if s.gate.ICloud() && ch.Realm == realm || !s.gate.ICloud() && strings.EqualFold(ch.Scheme, "Basic") {
-			return true
-		}
+	if s.gate.ICloud() {
+		return hasRealm(resp)
 	}
-	return false
+	return slices.ContainsFunc(origin.Challenges(resp.Header.Values("WWW-Authenticate")), func(ch origin.Challenge) bool {
+		return strings.EqualFold(ch.Scheme, "Basic")
+	})
+}
+
+// hasRealm says whether a 401 has iCloud's realm.
+func hasRealm(resp *http.Response) bool {
+	return slices.ContainsFunc(origin.Challenges(resp.Header.Values("WWW-Authenticate")), func(ch origin.Challenge) bool {
+		return ch.Realm == realm
+	})
 }
 
 // accepted notes that a password was accepted by the answer to a request that was
@@ -272,7 +280,7 @@ func (s *session) errorOf(v *authstate.Verdict) *AuthError {
 	if v == s.verdict {
 		return s.authError
 	}
-	err := newAuthError(v, !s.gate.ICloud())
+	err := newAuthError(v, s.state.Elsewhere())
 	if v == s.state.Current().Verdict {
 		s.verdict, s.authError = v, err
 	}
@@ -322,8 +330,10 @@ func (s *session) refusedStep(action authstate.Action, v *authstate.Verdict, rea
 		return stepWait
 	// Another Client may have probed in the meantime: one probe a minute, or a
 	// day, is for all that share the Store.
-	case action == authstate.Probe && !read:
+	case action == authstate.Probe && !read && !s.withheld():
 		return stepRead
+	case action == authstate.Probe && v.Confirmed && s.withheld():
+		return stepReturn
 	case action == authstate.Probe:
 		return stepProbe
 	case s.state.Unsaved():
@@ -332,6 +342,12 @@ func (s *session) refusedStep(action authstate.Action, v *authstate.Verdict, rea
 		return stepPeek
 	}
 	return stepReturn
+}
+
+// withheld says whether the account has been asked to wait. The caller holds s.mu.
+func (s *session) withheld() bool {
+	left, _ := s.state.Withheld(time.Now())
+	return left > 0
 }
 
 // pending says whether a refusal of the password is being saved. The caller holds

@@ -316,6 +316,12 @@ func (s *State) Replace(e *Entry, now time.Time) {
 	s.dirty, s.urgent = true, true
 }
 
+// Elsewhere says whether the server is another one than iCloud.
+func (s *State) Elsewhere() bool { return s.rules.Elsewhere }
+
+// IsICloud notes that the server has turned out to be iCloud, or a fake of it.
+func (s *State) IsICloud() { s.rules.Elsewhere, s.record.Elsewhere = false, false }
+
 // Book returns the URLs of the address book and its home, "" if they are not known.
 func (s *State) Book() (book, home string) { return s.record.Book, s.record.Home }
 

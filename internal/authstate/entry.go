@@ -168,15 +168,14 @@ func (e *Entry) accept(now time.Time) (cleared bool) {
 	if now.After(e.LastAccepted) {
 		e.LastAccepted = now
 	}
-	return e.clear()
+	cleared = e.Verdict != nil
+	e.clear()
+	e.probed = time.Time{}
+	return cleared
 }
 
 // clear drops the verdict and its dates.
-func (e *Entry) clear() bool {
-	cleared := e.Verdict != nil
-	e.Refused, e.Asked, e.probed, e.Verdict = time.Time{}, time.Time{}, time.Time{}, nil
-	return cleared
-}
+func (e *Entry) clear() { e.Refused, e.Asked, e.Verdict = time.Time{}, time.Time{}, nil }
 
 // refuse notes a refusal at now and sets Verdict, which stays the same pointer for
 // as long as nothing new is decided. incident holds back what is not Certain.
@@ -276,9 +275,13 @@ func (e *Entry) merge(o Entry) {
 	e.Salt, e.Proof, e.later = o.Salt, o.Proof, o.later
 	e.Expires, e.WarnFrom, e.Final = o.Expires, o.WarnFrom, o.Final
 	o.LastAccepted = e.LastAccepted
+	before := e.Verdict
 	e.refute()
 	o.refute()
 	e.mergeVerdict(o)
+	if e.Verdict != nil && before != nil && *e.Verdict == *before {
+		e.Verdict = before // callers compare the errors that are made of it
+	}
 }
 
 // mergeVerdict adds another Client's refusal.
