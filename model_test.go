@@ -512,6 +512,8 @@ type modelClient struct {
 	withheld   time.Time                    // until when it must not send anything, at least
 	looked     time.Time                    // into its Store, while signed out
 	storeFails bool                         // since the Client was made
+	final      *icloud.AuthError            // the latest that is new
+	finalOf    *modelPassword
 }
 
 func (c *modelClient) String() string { return fmt.Sprintf("c%d", c.n) }
@@ -531,6 +533,7 @@ type modelOp struct {
 	draws    uint64
 	requests int
 	looks    []time.Time // into the Store, while signed out
+	saves    int
 	met500   bool
 	ended    bool
 	end      time.Time

@@ -93,6 +93,7 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 	passwords := m.passwords
 	looks := o.looks
 	requests := o.requests
+	saves := o.saves
 	m.mu.Unlock()
 
 	if now.After(o.deadline) {
@@ -106,7 +107,7 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 			m.fail("reconnect", "%v fails although the password was accepted: %v", o, err)
 		}
 	}
-	if requests == 0 && o.kind != "reconnect" {
+	if requests == 0 && saves == 0 && o.kind != "reconnect" { // a save reads before
 		m.mu.Lock()
 		for _, look := range looks {
 			if wait := look.Sub(c.looked); !c.looked.IsZero() && wait < time.Minute && !c.storeFails {
@@ -179,6 +180,12 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 				}
 			}
 			c.seen[ae] = *ae
+			if last := c.final; last != nil && last.Confirmed && m.cfg.workers == 1 && c.finalOf == p && !c.accepted(p, last.Refused) && !c.since.After(last.Refused) {
+				m.mu.Unlock()
+				m.fail("pointer", "%v: nothing was accepted, but a final verdict is replaced: %+v, %+v", c, *last, *ae)
+				return
+			}
+			c.final, c.finalOf = ae, p
 		}
 	}
 	judged := p
@@ -456,7 +463,8 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 			if r.password != q.password || r.outcome == accepted || r.start.Before(c.since) {
 				break
 			}
-			if r.probe && r.outcome == refused && r.op.kind != "reconnect" {
+			// Not what was the first to be refused, but the probe that follows.
+			if r.probe && r.outcome == refused && r.op.kind != "reconnect" && c.refusedBefore(r) {
 				first = r.end
 			}
 		}
@@ -472,6 +480,20 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 	if sent > 2 {
 		m.fail("unheard", "%v: %v was sent and refused %d times within a minute", q.op, q.password, sent)
 	}
+}
+
+// refusedBefore says whether the call that has sent a request was refused before, or
+// the password was in doubt.
+func (c *modelClient) refusedBefore(r *modelRequest) bool {
+	for _, q := range c.requests {
+		if q == r {
+			break
+		}
+		if q.op == r.op && q.outcome == refused {
+			return true
+		}
+	}
+	return r.state == icloud.Doubted || r.state == icloud.SignedOut
 }
 
 // loadStarts notes that a call reads the Store.

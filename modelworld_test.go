@@ -326,7 +326,11 @@ func (v *modelView) wait(ctx context.Context, save bool) error {
 		return errModelStore
 	}
 	r := o.rand()
-	if !save {
+	if save {
+		v.store.m.mu.Lock()
+		o.saves++
+		v.store.m.mu.Unlock()
+	} else {
 		v.client.loadStarts(o)
 	}
 	v.store.mu.Lock()
