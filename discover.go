@@ -63,7 +63,7 @@ func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) 
 	if _, _, err := s.authorize(ctx, authstate.Unattended); err != nil {
 		return book{}, false, err
 	}
-	s.mu.Lock()
+	s.lock()
 	b = s.book
 	s.mu.Unlock()
 	if b.url != nil && !b.suspect {
@@ -80,7 +80,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 		return book{}, err
 	}
 	defer s.finding.give()
-	s.mu.Lock()
+	s.lock()
 	b := s.book
 	s.mu.Unlock()
 	// Calls that met the same 404 together look once, not each.
@@ -91,7 +91,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	if err != nil {
 		return book{}, err
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	s.state.SetBook(b.url.String(), b.home.String())
 	s.book = b
@@ -307,7 +307,7 @@ func (s *session) suspect(b book, err error) {
 	if !ok || re.StatusCode != http.StatusUnauthorized {
 		return
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if s.book.url == b.url {
 		s.book.suspect = true

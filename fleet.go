@@ -6,7 +6,10 @@ import (
 	"math"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/go-icloud/icloud/internal/authstate"
 )
 
 // A Fleet lets the Clients of a process compare notes, because passwords die one
@@ -35,9 +38,12 @@ import (
 // kilobytes, however many Clients share it: of more than some thousand accounts,
 // those that answered last stand for all. Do not copy it.
 type Fleet struct {
-	mu      sync.Mutex
-	answers []fleetAnswer // a slot for each account, by its hash; nil until the first
-	since   time.Time     // of the incident; zero if there is none
+	mu        sync.Mutex
+	answers   []fleetAnswer // a slot for each account, by its hash; nil until the first
+	since     time.Time     // of the incident; zero if there is none
+	lifetimes authstate.Lifetimes
+
+	noEnd atomic.Bool // what lifetimes says
 }
 
 // fleetAnswer is the latest answer to an account. Another account that falls into
@@ -71,19 +77,36 @@ func (f *Fleet) Incident() (since time.Time, ok bool) {
 	return f.incident(time.Now())
 }
 
-// incident judges the latest minutes at now. A nil Fleet has none.
+// LifetimeEvidence returns how many passwords were seen to die around the estimated
+// end of their life, and how many were accepted both 14 days before and 14 days after
+// it. See DefaultLifetime for what follows from them.
+func (f *Fleet) LifetimeEvidence() (ended, outlived int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lifetimes.Counts()
+}
+
+// noteLifetime counts what a password shows about the lifetime.
+func (f *Fleet) noteLifetime(id uint64, c authstate.Crossing) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lifetimes.Note(id, c)
+	f.noEnd.Store(f.lifetimes.NoEnd())
+}
+
+// incident assesses the latest minutes at now. A nil Fleet has none.
 func (f *Fleet) incident(now time.Time) (since time.Time, ok bool) {
 	if f == nil {
 		return time.Time{}, false
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	ok = f.judge(now)
+	ok = f.assess(now)
 	return f.since, ok
 }
 
-// judge updates since, and says whether there is an incident.
-func (f *Fleet) judge(now time.Time) bool {
+// assess updates since, and says whether there is an incident.
+func (f *Fleet) assess(now time.Time) bool {
 	var accepted, refused [len(fleetWindows)]int
 	minute := now.Unix() / 60
 	for _, a := range f.answers {
@@ -127,7 +150,7 @@ func (f *Fleet) count(account uint64, now time.Time, refused bool) {
 	}
 	f.answers[account%fleetSlots] = a
 	if refused || !f.since.IsZero() {
-		f.judge(now)
+		f.assess(now)
 	}
 }
 

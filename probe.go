@@ -59,7 +59,7 @@ type probe struct {
 // no more reason to ask, and other errors for neither.
 func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent authstate.Seq, by authstate.Caller) (*principal, error) {
 	for {
-		s.mu.Lock()
+		s.lock()
 		if s.current != cs {
 			s.mu.Unlock()
 			return nil, errReplaced
@@ -89,11 +89,17 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 		if p.dropped {
 			continue
 		}
-		s.mu.Lock()
+		s.lock()
 		tooLate := wantsFinal && p.judged != authstate.Interactive
 		s.mu.Unlock()
-		if _, refused := errors.AsType[*AuthError](p.err); refused && tooLate {
+		_, refused := errors.AsType[*AuthError](p.err)
+		switch {
+		case refused && tooLate:
 			continue
+		// The verdict is not saved, because the other call was given up. This one
+		// saves it, and must not be told of a cancellation that is not its own.
+		case refused && (errors.Is(p.err, context.Canceled) || errors.Is(p.err, context.DeadlineExceeded)):
+			return nil, errReplaced
 		}
 		return p.found, p.err
 	}
@@ -125,7 +131,7 @@ func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
 	p.dropped = true // unless it comes to an end: a Transport may panic
 	wasSent := true
 	defer func() {
-		s.mu.Lock()
+		s.lock()
 		if p.dropped || !wasSent {
 			s.state.Unprobed(p.cs.entry, before, wasSent, time.Now())
 		}
@@ -150,7 +156,7 @@ func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
 	// not be told of a cancellation that is not theirs.
 	p.dropped = p.err != nil && !refused && ctx.Err() != nil
 	if p.err == nil || refused {
-		s.mu.Lock()
+		s.lock()
 		// Requests that are under way now may still meet a 401, which this
 		// explains.
 		p.ended = s.state.Sent()
@@ -190,7 +196,7 @@ func (s *session) askPrincipalAt(ctx context.Context, cs *credentialState, u *ur
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized && s.counts(resp):
 		discard(resp)
-		s.mu.Lock()
+		s.lock()
 		if hasRealm(resp) {
 			s.state.IsICloud() // through a proxy, or a fake of it
 		}
@@ -213,7 +219,7 @@ func (s *session) askPrincipalAt(ctx context.Context, cs *credentialState, u *ur
 // probe that is shared, nil for Reconnect's. errReplaced says that an acceptance
 // has refuted the refusal, or that the password has been replaced.
 func (s *session) reject(ctx context.Context, cs *credentialState, sent authstate.Seq, p *probe) error {
-	s.mu.Lock()
+	s.lock()
 	at, ok := s.state.Refused(cs.entry, sent)
 	if p != nil {
 		ok = ok && s.current == cs
@@ -238,7 +244,7 @@ func (s *session) reject(ctx context.Context, cs *credentialState, sent authstat
 
 // commit makes a verdict that was saved, or could not be, known to all calls.
 func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) (authErr *AuthError, ok bool) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if p != nil && s.current != cs {
 		return nil, false
@@ -260,7 +266,7 @@ func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *prob
 		defer s.storing.give()
 	}
 	now := time.Now()
-	s.mu.Lock()
+	s.lock()
 	if p != nil && s.state.IsSymptom(e, now, p.by) {
 		// Before the verdict: this refusal may be the one that makes an incident
 		// of many.

@@ -35,6 +35,7 @@ type session struct {
 	key          string // of the account, in store
 	fleet        *Fleet
 	account      uint64 // for fleet
+	estimated    bool   // the lifetime is Apple's, which nobody knows
 	onStatus     func(context.Context, Status)
 	onStoreError func(context.Context, error)
 
@@ -57,6 +58,15 @@ type session struct {
 	storeTold bool     // OnStoreError was called with it
 	unsaved   bool     // storeErr is of a save
 	applying  int      // Syncs that have called apply and not ended
+}
+
+// lock locks s.mu. What a Fleet has learned of the lifetime of passwords applies from
+// then on.
+func (s *session) lock() {
+	s.mu.Lock()
+	if s.fleet != nil && s.estimated {
+		s.state.NoEnd(s.fleet.noEnd.Load())
+	}
 }
 
 // credentialState is a credential and what is known of its password. Reconnect
@@ -168,7 +178,7 @@ func (s *session) send(cs *credentialState, req *http.Request, k requestKind) (*
 // depart is called before each hop: the answer to another call may have asked to
 // wait meanwhile.
 func (s *session) depart(cs *credentialState, method string) (authstate.Seq, error) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if left, status := s.state.Withheld(now); left > 0 {
@@ -208,7 +218,7 @@ func (s *session) throttle(resp *http.Response) error {
 	// Without a Retry-After nothing is withheld: the caller's own schedule is as
 	// good a guess as ours.
 	if asked >= 0 {
-		s.mu.Lock()
+		s.lock()
 		err.RetryAfter = s.state.Throttled(resp.StatusCode, asked, time.Now())
 		s.mu.Unlock()
 	}
@@ -224,7 +234,7 @@ func (s *session) accepts(resp *http.Response) bool {
 	}
 	switch resp.Request.Method {
 	case http.MethodGet, http.MethodPut, http.MethodDelete:
-		s.mu.Lock()
+		s.lock()
 		u := s.book.url
 		s.mu.Unlock()
 		// Success elsewhere, or with the book as a whole, may be a page's.
@@ -259,7 +269,7 @@ func hasRealm(resp *http.Response) bool {
 // accepted notes that a password was accepted by the answer to a request that was
 // sent at that Seq.
 func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	t := time.Now()
 	counts, cleared := s.state.Accepted(cs.entry, sent, t)
@@ -272,6 +282,9 @@ func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
 		s.lastProbe = nil
 	}
 	s.fleet.count(s.account, t, false)
+	if s.fleet != nil && s.estimated {
+		s.state.Crossings(s.fleet.noteLifetime)
+	}
 }
 
 // errorOf returns the AuthError of a verdict. Of the current password's verdict
@@ -304,7 +317,7 @@ const (
 // nextStep says how a call goes on. read says that the Store has been read in this
 // call.
 func (s *session) nextStep(read bool) (step, *credentialState, *AuthError) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	cs, now := s.current, time.Now()
 	action, v := s.state.Next(now)
@@ -403,7 +416,7 @@ func (s *session) authorize(ctx context.Context, by authstate.Caller) (*credenti
 
 // waitReplaced waits for the end of the Reconnect that is under way, if one is.
 func (s *session) waitReplaced(ctx context.Context) error {
-	s.mu.Lock()
+	s.lock()
 	replaced := s.replaced
 	s.mu.Unlock()
 	if replaced == nil {
@@ -414,7 +427,7 @@ func (s *session) waitReplaced(ctx context.Context) error {
 
 // appleID returns the account's name, which no Reconnect changes.
 func (s *session) appleID() string {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return s.current.cred.AppleID
 }
@@ -431,12 +444,12 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 	// from connecting again.
 	s.peekStore(ctx)
 	ended := make(chan struct{})
-	s.mu.Lock()
+	s.lock()
 	s.replaced = ended
 	cs := &credentialState{cred: cred, entry: s.state.Candidate(hashPassword(cred.Password), cred.claims(), time.Now())}
 	s.mu.Unlock()
 	defer func() {
-		s.mu.Lock()
+		s.lock()
 		s.replaced = nil
 		s.mu.Unlock()
 		close(ended)
@@ -454,7 +467,7 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 	if err != nil && !errors.Is(err, errReplaced) {
 		return err
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	// From here on requests are sent with the new password. Those under way keep
 	// the old credentialState, so that a refusal of the one is not taken for a
@@ -468,7 +481,7 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 
 // notify calls OnStatus if the State has changed since it was last called.
 func (s *session) notify(ctx context.Context) {
-	s.mu.Lock()
+	s.lock()
 	now := time.Now()
 	news := s.state.Notify(now)
 	var status Status
@@ -504,7 +517,7 @@ type call struct {
 
 // begin begins a call.
 func (s *session) begin() *call {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return &call{session: s, began: s.state.Sent()}
 }
@@ -519,7 +532,7 @@ func (c *call) apply(ctx context.Context) {
 	c.applied = true
 	c.session.saveDue(ctx)
 	c.session.notify(ctx)
-	c.session.mu.Lock()
+	c.session.lock()
 	c.session.applying++
 	c.session.mu.Unlock()
 }
@@ -530,7 +543,7 @@ func (c *call) apply(ctx context.Context) {
 // and no turn, since OnStatus may call the Client.
 func (c *call) end(ctx context.Context, err error) error {
 	s := c.session
-	s.mu.Lock()
+	s.lock()
 	switch {
 	case err == nil:
 		s.state.Succeeded()

@@ -76,7 +76,7 @@ const lazyStore = 10 * time.Second
 // While a Sync of this Client runs inside a transaction of the application, the
 // Store may wait for the connection that the transaction holds, for ever.
 func (s *session) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if s.applying == 0 {
 		return ctx, func() {}
@@ -101,7 +101,7 @@ func (s *session) loadOnce(ctx context.Context) error {
 }
 
 func (s *session) loaded() bool {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return s.state.Loaded()
 }
@@ -119,7 +119,7 @@ func (s *session) load(ctx context.Context) error {
 		return err
 	}
 	for {
-		s.mu.Lock()
+		s.lock()
 		l, mine := s.loading, false
 		if l == nil {
 			l, mine = &loading{done: make(chan struct{}), dropped: true}, true
@@ -142,7 +142,7 @@ func (s *session) load(ctx context.Context) error {
 // runLoading reads the Store, and leaves the outcome in l.
 func (s *session) runLoading(ctx context.Context, l *loading) {
 	defer func() {
-		s.mu.Lock()
+		s.lock()
 		s.loading = nil
 		s.mu.Unlock()
 		close(l.done)
@@ -188,7 +188,7 @@ func (s *session) mergeStore(ctx context.Context, silent bool) error {
 	} else if record, err = authstate.Decode(data); err != nil {
 		err = fmt.Errorf("icloud: the Store's data under key %s is corrupt", s.key)
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		s.storeFailed(ctx, err, false)
@@ -211,7 +211,7 @@ func (s *session) updateStore(ctx context.Context, turnErr error, reject func() 
 	if err = turnErr; err == nil {
 		err = s.mergeStore(ctx, false)
 	}
-	s.mu.Lock()
+	s.lock()
 	if reject != nil {
 		r = reject()
 	}
@@ -225,7 +225,7 @@ func (s *session) updateStore(ctx context.Context, turnErr error, reject func() 
 			err = &hiddenError{text: "icloud: the Store failed to save key " + s.key, err: err}
 		}
 	}
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	if err == nil {
 		s.state.Saved(time.Now())
@@ -269,7 +269,7 @@ func (s *session) saveDue(ctx context.Context) {
 }
 
 func (s *session) due() authstate.Due {
-	s.mu.Lock()
+	s.lock()
 	defer s.mu.Unlock()
 	return s.state.Due(time.Now())
 }
@@ -289,7 +289,7 @@ func (s *session) saveAtOnce(ctx context.Context) error {
 
 // notifyStore calls OnStoreError if the Store has begun to fail, or to work again.
 func (s *session) notifyStore(ctx context.Context) {
-	s.mu.Lock()
+	s.lock()
 	err := s.storeErr
 	news := (err != nil) != s.storeTold
 	s.storeTold = err != nil

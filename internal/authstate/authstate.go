@@ -102,6 +102,7 @@ type State struct {
 	record  Record // what is saved; it is the memory, too
 	current *Entry // in record
 	seq     Seq
+	noEnd   bool // the lifetime is not believed in
 
 	throttle throttle
 	failures failures
@@ -126,6 +127,15 @@ func New(rules Rules, hash Hash, claims Claims) *State {
 		record:  Record{Version: recordVersion, Elsewhere: rules.Elsewhere, entries: []*Entry{e}},
 		current: e,
 	}
+}
+
+// believed returns the rules without what is not believed in at the moment.
+func (s *State) believed() Rules {
+	r := s.rules
+	if s.noEnd {
+		r.Lifetime = 0
+	}
+	return r
 }
 
 // stamp returns a time in the form in which it is remembered.
@@ -220,7 +230,7 @@ func (s *State) IsSymptom(e *Entry, now time.Time, by Caller) bool {
 	}
 	trial := *e
 	trial.Verdict = nil
-	trial.refuse(s.rules, now, Unattended, true)
+	trial.refuse(s.believed(), now, Unattended, true)
 	v := trial.Verdict
 	switch {
 	// An end that was due, and a revocation that the caller foretold.
@@ -256,7 +266,7 @@ type Rejection struct {
 // changed until the Rejection is committed.
 func (s *State) Reject(e *Entry, at Seq, now time.Time, by Caller, incident bool) *Rejection {
 	r := &Rejection{entry: e, before: e.Verdict, after: *e, at: at}
-	r.after.refuse(s.rules, stamp(now), by, incident)
+	r.after.refuse(s.believed(), stamp(now), by, incident)
 	if v := r.after.Verdict; e == s.current && v.Confirmed && !r.after.told() {
 		r.after.ToldFor, r.tell = v.Refused, true
 	}
@@ -473,9 +483,9 @@ func (s *State) Notify(now time.Time) bool {
 	s.urgent = s.urgent || news && s.dirty
 	if phase == SignedOut {
 		// That it was told is saved with the verdict, before it is. To tell it
-		// twice is worse than to miss it in a crash between the two.
-		news = news && s.tell
-		s.tell = false
+		// twice is worse than to miss it in a crash between the two. It may be
+		// another verdict than the one before, which was refuted meanwhile.
+		news, s.tell = s.tell, false
 	}
 	return news
 }

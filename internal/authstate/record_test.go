@@ -72,10 +72,11 @@ func TestTold(t *testing.T) {
 		a.store, _ = json.Marshal(data)
 		a.restart(rules, authstate.Claims{})
 		a.now = a.now.Add(day)
-		// The probe of the day is refused again. What was told is no news.
+		// The probe of the day is refused again. What was told is no news, and what
+		// a crash kept from being told is.
 		a.do("refused")
-		if got := a.s.Notify(a.now); got {
-			t.Errorf("told %v: the verdict of before the restart is news", told)
+		if got := a.s.Notify(a.now); got == told {
+			t.Errorf("told %v: got news %v", told, got)
 		}
 		if record, err := authstate.Decode(a.store); err != nil || record.Status(a.now).Phase != authstate.SignedOut {
 			t.Errorf("told %v: got %v, %v", told, record, err)

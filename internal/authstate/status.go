@@ -40,7 +40,7 @@ type Status struct {
 func (s *State) Status(now time.Time, incident bool) Status {
 	now = now.Round(0)
 	e := s.current
-	ev := e.evidence(s.rules.Lifetime, stamp(now))
+	ev := e.evidence(s.believed().Lifetime, stamp(now))
 	st := Status{
 		Phase:        s.phase(stamp(now)),
 		Issued:       ev.issued,
@@ -70,7 +70,7 @@ func (s *State) phase(now time.Time) Phase {
 	if e.Verdict != nil {
 		return e.Verdict.phase()
 	}
-	ev := e.evidence(s.rules.Lifetime, now)
+	ev := e.evidence(s.believed().Lifetime, now)
 	if e.LastAccepted.IsZero() {
 		return Untested
 	}
@@ -93,7 +93,7 @@ func (v *Verdict) phase() Phase {
 // ends returns the estimated end of a password and from when on to warn of it. Both
 // are zero if there is none, or none any more, since the password has outlived it.
 func (s *State) ends(e *Entry, now time.Time) (end, warn time.Time) {
-	ev := e.evidence(s.rules.Lifetime, now)
+	ev := e.evidence(s.believed().Lifetime, now)
 	if end, _ = ev.end(); end.IsZero() || ev.outlived() {
 		return time.Time{}, time.Time{}
 	}
