@@ -264,7 +264,8 @@ func TestContactsRows(t *testing.T) {
 		failed    string // ID of a CardError
 		status    int    // of a ResponseError, in it or not
 	}{
-		{"the book itself", statusRow("/book/", 200) + bare404, "", "", 0},
+		{"the book itself", statusRow("/book/", 200), "", "", 0},
+		{"without anything", bare404, "", "x.vcf", 403},
 		{"the book without a slash", "<response><href>/book</href><propstat><prop><getetag/></prop><status>HTTP/1.1 404 Not Found</status></propstat></response>", "", "", 0},
 		{"the book refused", statusRow("/book/", 403), "", "", 403},
 		{"the book refused with a 401", statusRow("/book", 401), "", "", 401},
@@ -273,11 +274,11 @@ func TestContactsRows(t *testing.T) {
 		{"forbidden", statusRow("/book/x.vcf", 403), "", "x.vcf", 403},
 		{"unauthorized", statusRow("/book/x.vcf", 401), "", "x.vcf", 401},
 		{"failed", statusRow("/book/x.vcf", 500), "", "x.vcf", 500},
-		{"without a card", etagRow("/book/x.vcf", `"1"`), "", "x.vcf", 0},
+		{"without a card", etagRow("/book/x.vcf", `"1"`), "", "x.vcf", 403},
 		{"card forbidden", "<response><href>/book/x.vcf</href><propstat><prop><getetag>&quot;1&quot;</getetag></prop><status>HTTP/1.1 200 OK</status></propstat>" +
 			`<propstat><prop><address-data xmlns="urn:ietf:params:xml:ns:carddav"/></prop><status>HTTP/1.1 403 Forbidden</status></propstat></response>`, "", "x.vcf", 403},
 		{"card missing", "<response><href>/book/x.vcf</href><propstat><prop><getetag>&quot;1&quot;</getetag></prop><status>HTTP/1.1 200 OK</status></propstat>" +
-			`<propstat><prop><address-data xmlns="urn:ietf:params:xml:ns:carddav"/></prop><status>HTTP/1.1 404 Not Found</status></propstat></response>`, "", "x.vcf", 0},
+			`<propstat><prop><address-data xmlns="urn:ietf:params:xml:ns:carddav"/></prop><status>HTTP/1.1 404 Not Found</status></propstat></response>`, "", "x.vcf", 403},
 		{"empty card", row("/book/x.vcf", ""), "x.vcf", "", 0},
 		{"twice", row("/book/x.vcf", card("x")) + row("/book/x.vcf", card("x")), "x.vcf", "", 0},
 		{"twice in two spellings", row("/book/%78.vcf", card("x")) + row("/book/x.vcf", card("x")), "%78.vcf", "", 0},
@@ -295,7 +296,10 @@ func TestContactsRows(t *testing.T) {
 		{"unreadable status", "<response><href>/book/x.vcf</href><status>what</status></response>", "", "x.vcf", 0},
 	}
 	for _, test := range tests {
-		client := onBook(t, func(*http.Request, string) *http.Response {
+		client := onBook(t, func(r *http.Request, _ string) *http.Response {
+			if r.Method == "GET" {
+				return answer(403, "")
+			}
 			return answer(207, multistatus(test.row, good))
 		})
 		contacts, err := list(t, client)
@@ -309,6 +313,9 @@ func TestContactsRows(t *testing.T) {
 		ce, ok := errors.AsType[*icloud.CardError](err)
 		if test.failed != "" && (!ok || ce.ID != test.failed) {
 			t.Errorf("%s: got error %v, ID %v", test.name, err, ce)
+		}
+		if pe, ok := errors.AsType[*icloud.PartialError](err); ok != (test.failed != "") || ok && (len(pe.Cards) != 1 || pe.Cards[0] != ce) {
+			t.Errorf("%s: got a PartialError: %v", test.name, ok)
 		}
 		if test.failed != "" && strings.Contains(err.Error(), test.failed) {
 			t.Errorf("%s: the error contains the ID: %v", test.name, err)

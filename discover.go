@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-icloud/icloud/internal/authstate"
 	"github.com/go-icloud/icloud/internal/dav"
-	"github.com/go-icloud/icloud/internal/origin"
 )
 
 // book is the account's address book, as it was found. It is guarded by
@@ -87,7 +86,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	if b.url != nil && b.url != old && !b.suspect {
 		return b, nil
 	}
-	b, err := s.discover(ctx)
+	b, err := s.discover(ctx, old)
 	if err != nil {
 		return book{}, err
 	}
@@ -98,8 +97,9 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	return b, nil
 }
 
-// discover asks for the address book: three requests.
-func (s *session) discover(ctx context.Context) (book, error) {
+// discover asks for the address book: three requests. old is the one that was known
+// before, or nil.
+func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	found, err := s.start(ctx)
 	if err != nil {
 		return book{}, err
@@ -137,7 +137,7 @@ func (s *session) discover(ctx context.Context) (book, error) {
 	// A home that fails ends the search: to pass over it could settle on
 	// another book than the account's first.
 	for _, home := range homes {
-		u, err := s.findBookIn(ctx, home)
+		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.String() })
 		if u != nil || err != nil {
 			return book{url: u, home: home}, err
 		}
@@ -218,9 +218,31 @@ func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL
 	return nil, errNoHome
 }
 
-// findBookIn returns the first address book that a home lists, or nil if it
-// lists none. iCloud has one, without a name.
-func (s *session) findBookIn(ctx context.Context, home *url.URL) (*url.URL, error) {
+// otherBook returns the address book that is wanted, if the account has several and
+// that is one of them, and uses it from now on; or nil.
+func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*url.URL, error) {
+	s.mu.Lock()
+	b := s.book
+	s.mu.Unlock()
+	// iCloud has one book, and an endpoint that names a book means that one.
+	if s.gate.ICloud() || b.url == nil || dav.DirPath(b.url.Path) == dav.DirPath(s.endpoint.Path) {
+		return nil, nil
+	}
+	u, err := s.findBookIn(ctx, b.home, wanted)
+	if err != nil || u == nil || !wanted(u) {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.book = book{url: u, home: b.home}
+	s.state.SetBook(u.String(), b.home.String())
+	return u, nil
+}
+
+// findBookIn returns the address book of a home that is wanted, else the first that it
+// lists, or nil if it lists none. Servers with several list them in any order; iCloud
+// has one, without a name.
+func (s *session) findBookIn(ctx context.Context, home *url.URL, wanted func(*url.URL) bool) (*url.URL, error) {
 	resp, err := s.propfind(ctx, home, "1", dav.PropfindBooks())
 	if err != nil {
 		return nil, err
@@ -228,16 +250,19 @@ func (s *session) findBookIn(ctx context.Context, home *url.URL) (*url.URL, erro
 	defer resp.Body.Close()
 	var found *url.URL
 	status := 0
-	err = rows(resp, func(row *dav.Row) (err error) {
+	err = rows(resp, func(row *dav.Row) error {
 		if row.Status >= 300 {
 			status = row.Status
 		}
-		if row.AddressBook && found == nil {
-			var checked origin.URL
-			checked, err = s.gate.Resolve(resp.Request.URL, string(row.Href))
-			found = checked.Copy()
+		if !row.AddressBook || found != nil && wanted(found) {
+			return nil
 		}
-		return err
+		checked, err := s.gate.Resolve(resp.Request.URL, string(row.Href))
+		if u := checked.Copy(); found == nil || err == nil && wanted(u) {
+			found = u
+			return err
+		}
+		return nil
 	})
 	// A refusal hidden in the 207 is not a home without books.
 	if err == nil && found == nil && status != 0 {

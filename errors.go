@@ -53,6 +53,11 @@ var (
 	// card is not, or no longer, the one that the ETag names (412, RFC 9110,
 	// section 13.1). Nothing was written.
 	ErrConflict = errors.New("icloud: the card has changed")
+
+	// ErrNotFound is returned by [Client.Contact], Put, Delete and Photo when
+	// there is no such card, in an address book that was looked for again. The
+	// answer that said so is in the error too, as a *ResponseError.
+	ErrNotFound = errors.New("icloud: there is no such card")
 )
 
 // Certainty says how well the evidence supports a verdict. Its zero value is
@@ -263,6 +268,46 @@ func (e *CardError) Error() string {
 
 // Unwrap returns e.Err.
 func (e *CardError) Unwrap() error { return e.Err }
+
+// PartialError says that a listing or a sync is complete but for these cards, and
+// that nothing else has failed. Nothing that it names is to be deleted. An error that
+// ends a listing early is never one, even if single cards were lost before it did.
+type PartialError struct {
+	// Cards has an error for each card, at least one.
+	Cards []*CardError
+}
+
+// Error counts the cards, and says what happened to the first of them.
+func (e *PartialError) Error() string {
+	switch len(e.Cards) {
+	case 0:
+		return "icloud: some cards could not be got"
+	case 1:
+		return e.Cards[0].Error()
+	}
+	return fmt.Sprintf("icloud: %d cards could not be got; the first: %s", len(e.Cards), strings.TrimPrefix(e.Cards[0].Error(), "icloud: "))
+}
+
+// Unwrap returns the errors of the cards, so that errors.As finds the first of them.
+func (e *PartialError) Unwrap() []error {
+	errs := make([]error, len(e.Cards))
+	for i, card := range e.Cards {
+		errs[i] = card
+	}
+	return errs
+}
+
+// notFoundError is an answer that says that there is no such card.
+type notFoundError struct{ *ResponseError }
+
+// Error does not repeat the status, which says the same.
+func (e *notFoundError) Error() string { return ErrNotFound.Error() }
+
+// Is makes it ErrNotFound.
+func (e *notFoundError) Is(target error) bool { return target == ErrNotFound }
+
+// Unwrap returns the answer.
+func (e *notFoundError) Unwrap() error { return e.ResponseError }
 
 // ResponseError is an answer that is neither success nor a verdict on the
 // password: a fault of the server, of something in between, or of the

@@ -106,7 +106,7 @@ func FuzzSyncToken(f *testing.F) {
 			t.Fatal(err)
 		}
 		next, err := client.Sync(context.Background(), token, func(icloud.Change) error { return nil })
-		if err != nil && !errors.Is(err, icloud.ErrResync) || err == nil && next == "" || err != nil && next != token {
+		if err != nil && !errors.Is(err, icloud.ErrResync) || (err == nil) != (next != "") {
 			t.Errorf("got token %q, %v", next, err)
 		}
 	})

@@ -35,7 +35,8 @@ var unescaped = strings.NewReplacer(`\:`, ":", `\,`, ",", `\;`, ";", `\\`, `\`)
 // the card has the photo's address in place of the photo, as iCloud's own cards
 // do; on [Client.Contacts] it is the caller who decides whether to. The password
 // is sent with it under the same rules as ever. Whatever the answer, it is no
-// evidence about the password. A photo over 1 MiB is an error.
+// evidence about the password. A photo over 1 MiB is an error, and so is one that is
+// not where the card says ([ErrNotFound]).
 func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, mediaType string, err error) {
 	if contact == nil {
 		return nil, "", errors.New("icloud: Photo of a nil Contact")
@@ -102,7 +103,7 @@ func (c *Client) fetchPhoto(ctx context.Context, address string) (data []byte, s
 		return nil, "", &ResponseError{Method: req.Method, StatusCode: resp.StatusCode, RetryAfter: max(wait, 0)}
 	}
 	if resp.StatusCode != http.StatusOK || isPage(resp) {
-		return nil, "", responseError(resp)
+		return nil, "", notFound(responseError(resp))
 	}
 	data, err = io.ReadAll(io.LimitReader(resp.Body, maxPhoto+1))
 	switch {

@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,13 +60,9 @@ func (s *session) multistatus(ctx context.Context, method string, u *url.URL, de
 	return resp, nil
 }
 
-// cardRequest sends a request about one card of the book, and returns the answer if
-// it is success.
-func (s *session) cardRequest(ctx context.Context, method string, book *url.URL, id string, header http.Header, card []byte) (*http.Response, error) {
-	u, err := dav.MemberURL(book, id)
-	if err != nil {
-		return nil, err
-	}
+// cardRequest sends a request about the card at u, and returns the answer if it is
+// success.
+func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, header http.Header, card []byte) (*http.Response, error) {
 	var body io.Reader
 	if method == http.MethodPut {
 		body = bytes.NewReader(card)
@@ -101,7 +98,7 @@ func (s *session) cardRequest(ctx context.Context, method string, book *url.URL,
 	if status == http.StatusMultiStatus {
 		// What was not done may be said inside (RFC 4918, section 9.6.1).
 		err := rows(resp, func(row *dav.Row) error {
-			if row.Status/100 != 2 {
+			if row.Status != 0 && row.Status/100 != 2 {
 				status = max(row.Status, 0)
 			}
 			return nil
@@ -248,4 +245,106 @@ func retryAfter(header string, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	return min(max(date.Sub(now), 0), authstate.MaxWait), true
+}
+
+// unsupported says whether a server does not know a report at all.
+func unsupported(err error) bool {
+	if ce, ok := errors.AsType[*conditionError](err); ok && ce.condition == dav.SupportedReport {
+		return true
+	}
+	return isStatus(err, http.StatusMethodNotAllowed, http.StatusNotImplemented)
+}
+
+// isStatus says whether err is an answer with one of these statuses that means what
+// it says: one that asks to wait (Retry-After), or that was not sent for that reason,
+// says nothing about the request.
+func isStatus(err error, statuses ...int) bool {
+	re, ok := errors.AsType[*ResponseError](err)
+	return ok && !re.Withheld && re.RetryAfter == 0 && slices.Contains(statuses, re.StatusCode)
+}
+
+// brokenXML says whether an answer could not be read to its end because of what is
+// written in it. Its rows until there are good.
+func brokenXML(err error) bool {
+	_, broken := errors.AsType[*dav.SyntaxError](err)
+	return broken
+}
+
+// member is the card that a row is about, and what the row says of it.
+type member struct {
+	dav.Href
+	state  memberState
+	status error // of memberRefused
+}
+
+type memberState int
+
+const (
+	memberNone    memberState = iota // the row is not about a card
+	memberSent                       // here is the card
+	memberNamed                      // it is there, and the row does not have it
+	memberGone                       // the server says so: it is not missing from a listing
+	memberRefused                    // it is
+	memberMore                       // the row says that the answer is not all (507)
+)
+
+// readMember reads whom a row is about. A refusal of the whole book that hides in a
+// 207 is an error.
+func readMember(g origin.Gate, resp *http.Response, row *dav.Row) (member, error) {
+	at, method := resp.Request.URL, resp.Request.Method
+	switch {
+	// RFC 6578, section 3.6, and RFC 6352, section 8.6.1.
+	case row.Status == http.StatusInsufficientStorage:
+		return member{state: memberMore}, nil
+	// It is about nothing, then, unless it is a refusal.
+	case len(row.Href) == 0 && !row.HasData && row.Status >= 300:
+		return member{}, &ResponseError{Method: method, StatusCode: row.Status}
+	case len(row.Href) == 0 && !row.HasData:
+		return member{}, nil
+	}
+	written, err := g.Path(at, row.Href)
+	if err != nil {
+		// One name that cannot be used costs one card.
+		return member{Href: dav.ParseHref(row.Href), state: memberRefused, status: err}, nil
+	}
+	m := member{Href: dav.ParseHref(written)}
+	// The book's own row. iCloud sends it without the slash, and without a
+	// resource type.
+	if m.Names(at) {
+		if status := refusedBook(row); status != 0 {
+			return member{}, &ResponseError{Method: method, StatusCode: status}
+		}
+		return member{}, nil
+	}
+	switch {
+	case row.Status == http.StatusNotFound, row.Status == http.StatusGone:
+		m.state = memberGone
+	case row.Status != 0 && row.Status/100 != 2:
+		// A status that cannot be read is given as 0.
+		m.state, m.status = memberRefused, &ResponseError{Method: method, StatusCode: max(row.Status, 0)}
+	// A card that is there is there, whatever else the row says.
+	case row.HasData:
+		m.state = memberSent
+	// A collection within the book, as some servers have them.
+	case row.Collection, bytes.HasSuffix(m.Path, []byte("/")):
+		m.state = memberNone
+	// Also if its properties are refused one by one: Apple's calendarserver does
+	// that to the card in every report but a multiget.
+	default:
+		m.state = memberNamed
+	}
+	return m, nil
+}
+
+// refusedBook returns the status with which the book's own row refuses the whole
+// book, or 0. A collection need not have any of the properties, but is then said
+// not to: 404.
+func refusedBook(row *dav.Row) int {
+	switch {
+	case row.Status >= 300:
+		return row.Status
+	case row.PropStatus >= 400 && row.PropStatus != http.StatusNotFound && row.ETag == nil && !row.HasData && !row.Collection:
+		return row.PropStatus
+	}
+	return 0
 }

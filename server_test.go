@@ -28,6 +28,7 @@ import (
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/icloudtest"
 	"github.com/go-icloud/icloud/internal/realserver"
+	"github.com/go-icloud/icloud/internal/synctoken"
 )
 
 // This file runs one set of tests against every CardDAV server at hand: the fake,
@@ -663,10 +664,10 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 		}
 		return nil
 	})
-	if err != stop || next != token {
-		t.Errorf("apply failed, and Sync returned %v and a new token: %v", err, next != token)
+	if err != stop || next == "" {
+		t.Errorf("apply failed, and Sync returned %v and the token %q", err, next)
 	}
-	changes, next := p.sync(t, token)
+	changes, next := p.sync(t, next)
 	want := map[string]bool{created: true, changed: true, foreign: true, deleted: false, foreignDeleted: false}
 	there := make(map[string]bool)
 	for id, contact := range changes {
@@ -702,16 +703,29 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	client := p.client(t)
 	_, token := p.sync(t, "")
-	i := strings.LastIndexByte(token, '.')
-	ours, theirs := token[:i+1], token[i+1:]
+	ours, ok := synctoken.Parse(token)
+	if !ok || ours.Server == "" {
+		t.Fatalf("%q does not hold a token of the server's", token)
+	}
+	theirs := ours.Server
+	with := func(book, server string) string {
+		other := ours
+		other.Book, other.Server = book, server
+		s, err := other.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	reversed := []byte(theirs)
 	slices.Reverse(reversed)
 	for name, token := range map[string]string{
-		"the server's part is another":  ours + "bogus",
-		"the server's part is a URL":    ours + "http://example.org/sync/0",
-		"the server's part is reversed": ours + string(reversed),
-		"the server's part is XML":      ours + "</sync-token>&",
-		"another book's":                "s.AAAAAAAA." + theirs,
+		"the server's part is another":  with(ours.Book, "bogus"),
+		"the server's part is a URL":    with(ours.Book, "http://example.org/sync/0"),
+		"the server's part is reversed": with(ours.Book, string(reversed)),
+		"the server's part is XML":      with(ours.Book, "</sync-token>&"),
+		"of an earlier version":         "s." + ours.Book + ".bogus",
+		"another book's":                with("AAAAAAAA", theirs),
 		"no token":                      "garbage",
 		"no token, with dots":           "x.y.z",
 		"the server's alone":            theirs,
@@ -720,8 +734,8 @@ func testLostToken(t *testing.T, p *place, _ []seedCard) {
 		next, err := client.Sync(t.Context(), token, func(c icloud.Change) error {
 			return errors.New("a change was reported")
 		})
-		if !errors.Is(err, icloud.ErrResync) || next != token {
-			t.Errorf("%s: %v, want ErrResync and the token back", name, err)
+		if !errors.Is(err, icloud.ErrResync) || next != "" {
+			t.Errorf("%s: %v, token %q, want ErrResync and none", name, err, next)
 		}
 	}
 	if state := client.Status().State; state != icloud.Active {
@@ -780,7 +794,7 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 }
 
 // Names that clients and servers write in different ways are listed and synced,
-// and those that can be said in a request can be read, changed and deleted.
+// and can be read, changed and deleted under the ID by which they are listed.
 func testOddNames(t *testing.T, p *place, _ []seedCard) {
 	ctx := t.Context()
 	before := p.list(t)
@@ -831,17 +845,10 @@ func testOddNames(t *testing.T, p *place, _ []seedCard) {
 			continue
 		}
 		met++
-		if s := synced[id]; slices.Contains(missing, id) == (s != nil) || s != nil && !bytes.Equal(s.VCard, contact.VCard) {
+		if s := synced[id]; slices.Contains(missing, id) == (s != nil) || s != nil && !equalCards(s.VCard, contact.VCard) {
 			t.Errorf("%q, put as %q, is not in the sync as it is in the listing", id, name)
 		}
 		got, err := client.Contact(ctx, id)
-		if strings.ContainsAny(id, "/?#") {
-			// As a request's path it would name something else.
-			if err == nil {
-				t.Errorf("%q is got by a name that says something else", id)
-			}
-			continue
-		}
 		if err != nil || got.ID != id || got.UID != contact.UID {
 			t.Errorf("%q, put as %q: %v", id, name, err)
 			continue
@@ -871,6 +878,12 @@ func testOddNames(t *testing.T, p *place, _ []seedCard) {
 	if rest := p.list(t); len(rest) != len(before) {
 		t.Errorf("%d cards are left over", len(rest)-len(before))
 	}
+}
+
+// equalCards compares cards of which one may have come by GET, and the other within
+// XML, which keeps no CR that is not escaped.
+func equalCards(a, b []byte) bool {
+	return bytes.Equal(bytes.ReplaceAll(a, []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
 }
 
 // Cards that no XML can hold, and those that are hardly cards, neither end nor

@@ -1,10 +1,11 @@
-// Following changes: sync-collection (RFC 6578), or ETags compared where a server
-// has none.
+// Sync: what has changed since the last time it was asked for. All that a run has to
+// know of earlier ones is in the token, so that a Client needs to remember nothing.
 //
-// A run is a listing of what has changed. Each page of the server's answer names
-// cards, at times with their data; those without are fetched by multiget before
-// the next page is asked for. The token is the server's with the book's name
-// before it, or the book's state itself, so that a Client needs to remember nothing.
+// There are three kinds of runs, each in a file of its own: the first one, which lists
+// the book (firstsync.go); one that follows the server's token (deltasync.go); and one
+// that compares the ETags of the whole book, where the server has no tokens
+// (etagsync.go). This file has what they share: what the caller has by now, and the
+// token that says so.
 
 package icloud
 
@@ -13,8 +14,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"net/http"
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/go-icloud/icloud/internal/dav"
 	"github.com/go-icloud/icloud/internal/synctoken"
@@ -31,53 +35,204 @@ type Change struct {
 // for the next time. since "" reports all cards. A card may be reported without
 // having changed, and a deletion for a card that was never reported.
 //
-// next is worth keeping once the work of apply is. With an error, next is since:
-// some changes may have been applied, and all come again. An error of apply ends
-// Sync and is returned as it is. Cards that could not be got are *CardErrors
-// joined in an error, after all others have been applied. [ErrResync] says that
-// since is no longer honored, or not of this address book: call Sync with "".
+// Keep next and the changes together, in one transaction if there is one: both, or
+// neither. That is right whatever the error is. If it is a *[PartialError], everything
+// was applied but the cards that it names: next has moved on and owes them, and each
+// later run asks for them again, until they come or are deleted. With any other error,
+// some changes may have been applied, and next makes them all come again. An error of
+// apply ends Sync and is returned as it is. [ErrResync] says that since is no longer
+// honored, or not of this address book: next is "", and so it is until a run from ""
+// has completed.
 //
-// A run from "" that ends without an error has reported every card that there is.
-// Delete what it did not report, whether it followed an ErrResync or not: the run
-// that follows may fail, and the one after that knows nothing of it.
+// A run from "" that ends without an error, or with a PartialError, has reported every
+// card that there is but the ones owed. Delete what it did not report and does not
+// owe, whether it followed an ErrResync or not: a run that fails is followed by
+// another one from "", which knows nothing of it.
 //
-// Where the server has no sync-collection, which iCloud has, the token holds the
-// ID of every card with a hash of its ETag; it is then about 40 bytes a card, and
-// personal data.
+// A token is text. It holds the IDs of the cards that are owed. In a book of up to 20
+// cards, and in any book of a server without sync-collection, which iCloud has, it
+// holds the ID of every card with a hash of its ETag, about 40 bytes a card. It is
+// therefore personal data. If more cards are owed than 64 KiB can name, the run ends in
+// an error that is no PartialError.
 func (c *Client) Sync(ctx context.Context, since string, apply func(Change) error) (next string, err error) {
-	s := &syncing{since: since, apply: apply}
-	s.listing = newListing(c, ctx, func(contact *Contact) error {
-		return s.change(Change{contact.ID, contact})
-	})
+	s := &syncRun{since: since, apply: apply, now: time.Now()}
+	s.listing = newListing(c, ctx, s.changed)
 	defer s.end()
 	s.call = c.begin()
-	err = c.withBook(ctx, s.run)
+	token, ok := synctoken.Parse(since)
+	s.begin(token)
+	err = c.withBook(ctx, func(u *url.URL) error {
+		// A password that is refused says so before anything is said of a token.
+		if !ok {
+			return ErrResync
+		}
+		return s.run(u)
+	})
 	if _, ok := errors.AsType[*tokenError](err); ok {
 		err = ErrResync
 	}
-	// apply's error ended it, and is not to be hidden behind those of cards.
+	next, err = s.outcome(err)
 	if s.applied != nil {
-		_ = s.call.end(ctx, nil)
-		return since, s.applied
+		_ = s.call.end(ctx, nil) // it says nothing about the server
+	} else {
+		_ = s.call.end(ctx, butCards(err))
 	}
-	if err = s.call.end(ctx, s.failed.with(err)); err != nil {
-		return since, err
-	}
-	return s.next, nil
+	return next, err
 }
 
-// syncing is one run of Sync.
-type syncing struct {
+// syncRun is one run of Sync.
+type syncRun struct {
 	*listing
-	since, next string
-	apply       func(Change) error
-	call        *call
-	applied     error // apply's
-	book        *url.URL
-	bare        bool // asks without address-data
+	since   string
+	token   synctoken.Token // since
+	apply   func(Change) error
+	call    *call
+	applied error // apply's
+	now     time.Time
+	book    *url.URL
+	done    synctoken.Token // the next one, once the run has ended well
+
+	// have has the cards that the caller has, as far as is known, by their decoded
+	// IDs, with the hash of the ETag; 0 if the version is not known. It is
+	// complete except in a run that follows a token of the server's.
+	have map[string]uint64
+	// complete says that have has all cards.
+	complete bool
+	// spelled has the ID that the caller knows a card by, if that is not its
+	// decoded ID.
+	spelled map[string]string
+	// unlisted has the cards of have that the listing under way has not named yet,
+	// and that are gone if it ends without naming them.
+	unlisted map[string]struct{}
+	// listed has the hashes of ETags as the listing under way has them, of the
+	// cards that it found changed.
+	listed map[string]uint64
+	// handed are the hrefs of the cards that were handed out.
+	handed []string
+
+	// asked is when the server was last asked in vain: for a sync-collection, or, if
+	// namesOnly is set, for one with the cards in it. It is zero a day later.
+	asked     time.Time
+	namesOnly bool
+	cards     int // in the book, at least; synctoken.Unknown
 }
 
-func (s *syncing) change(c Change) error {
+// askAgain is after how long a server is asked again for what it has refused. It may
+// have been a passing fault, or the server may have been updated.
+const askAgain = 24 * time.Hour
+
+// begin takes over what a token knows.
+func (s *syncRun) begin(token synctoken.Token) {
+	s.token, s.cards = token, token.Cards
+	s.have = make(map[string]uint64)
+	s.complete = s.since == "" || token.ETags != nil
+	for id, etag := range token.ETags {
+		s.have[s.know(id)] = etag
+	}
+	if age := s.now.Sub(token.Asked); 0 <= age && age < askAgain {
+		s.asked, s.namesOnly = token.Asked, token.NamesOnly
+	}
+}
+
+// know returns the decoded ID of a card, and notes the ID itself if that is another.
+func (s *syncRun) know(id string) (key string) {
+	if !strings.Contains(id, "%") {
+		return id
+	}
+	if key = string(dav.ParseHref([]byte(id)).DecodedName()); key != id {
+		if s.spelled == nil {
+			s.spelled = make(map[string]string)
+		}
+		s.spelled[key] = id
+	}
+	return key
+}
+
+// run syncs the book at u. It is called a second time if the book turns out to have
+// moved.
+func (s *syncRun) run(u *url.URL) error {
+	s.book = u
+	// A book that has moved may have answered 404 for any card.
+	s.failed = failures{}
+	clear(s.seen)
+	if s.since != "" && s.token.Book != s.bookName(u) {
+		// No request is needed to know that a token is another book's; sent there,
+		// it might even be honored.
+		named := func(u *url.URL) bool { return s.token.Book == s.bookName(u) }
+		other, err := s.client.otherBook(s.ctx, named)
+		switch {
+		case err != nil:
+			return err
+		case other == nil:
+			return ErrResync
+		}
+		s.book = other
+	}
+	switch {
+	case s.since == "":
+		return s.firstRun()
+	case s.token.Server != "":
+		return s.follow()
+	}
+	return s.compareAgain()
+}
+
+// bookName names a book in a token. Partition hosts come and go; the account's
+// number in the path stays.
+func (s *syncRun) bookName(u *url.URL) string {
+	sum := sha256.Sum256([]byte(s.client.gate.Domain(u) + dav.DirPath(u.Path)))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+// changed hands a card out to the caller.
+func (s *syncRun) changed(h dav.Href, contact *Contact) error {
+	key := string(h.DecodedName())
+	if key == contact.ID {
+		key = contact.ID // one string for both
+	} else if known, ok := s.spelled[key]; ok {
+		contact.ID = known
+	} else {
+		s.know(contact.ID)
+	}
+	etag, ok := s.listed[key]
+	if was := s.have[key]; !ok && s.listed != nil && was != 0 {
+		// It was owed, and has not changed since the listing that noted this hash.
+		etag, ok = was, true
+	}
+	if !ok {
+		etag = synctoken.Hash([]byte(contact.ETag))
+	}
+	// Before apply, because an apply that fails may have done its work.
+	s.have[key] = 0
+	if s.since != "" && s.token.Server != "" {
+		s.handed = append(s.handed, s.short(h))
+	}
+	if err := s.report(Change{contact.ID, contact}); err != nil {
+		return err
+	}
+	s.have[key] = etag
+	return nil
+}
+
+// gone tells the caller that a card was deleted.
+func (s *syncRun) gone(h dav.Href) error {
+	return s.deleted(string(h.DecodedName()), h.ID())
+}
+
+func (s *syncRun) deleted(key, id string) error {
+	if known, ok := s.spelled[key]; ok {
+		id = known
+	}
+	if err := s.report(Change{ID: id}); err != nil {
+		return err
+	}
+	delete(s.have, key)
+	delete(s.unlisted, key)
+	s.failed.drop(key)
+	return nil
+}
+
+func (s *syncRun) report(c Change) error {
 	s.call.apply(s.ctx)
 	if err := s.apply(c); err != nil {
 		s.applied = err
@@ -86,245 +241,132 @@ func (s *syncing) change(c Change) error {
 	return nil
 }
 
-func (s *syncing) gone(id string) error { return s.change(Change{ID: id}) }
-
-// run syncs the book at u.
-func (s *syncing) run(u *url.URL) error {
-	s.book = u
-	t, ok := synctoken.Parse(s.since)
-	// No request is needed to know that a token is another book's; sent there,
-	// it might even be honored.
-	if !ok || s.since != "" && t.Book != s.bookHash() {
-		return ErrResync
-	}
-	if t.Server == "" && t.ETags != nil {
-		return s.compare(t.ETags)
-	}
-	return s.collect(t.Server)
-}
-
-// bookHash names a book in a token. Partition hosts come and go; the account's
-// number in the path stays.
-func (s *syncing) bookHash() string {
-	sum := sha256.Sum256([]byte(s.client.gate.Domain(s.book) + dav.DirPath(s.book.Path)))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
-}
-
-// maxPages bounds a server that always has more.
-const maxPages = 10_000
-
-var errEndless = errors.New("icloud: the server's pages of changes do not end")
-
-// tokenError is an answer that refuses a token, perhaps because the book is no
-// longer where it was.
-type tokenError struct{ error }
-
-func (e *tokenError) Unwrap() error { return e.error }
-
-// collect asks for the changes since a token of the server's, page by page.
-func (s *syncing) collect(token string) error {
-	for range maxPages {
-		// With address-data: RFC 6578 does not forbid it, several servers send it,
-		// and iCloud is content not to.
-		resp, err := s.report(token, !s.bare)
-		if err != nil {
-			if token == "" && refusedEmpty(err) {
-				// No ErrResync: the caller would come back with the same "".
-				return s.compare(nil)
-			}
-			if err = s.refusal(token, err); s.since == "" && spent(err) {
-				return s.compare(nil)
-			}
-			return err
-		}
-		next, more, err := s.page(resp, token)
-		if s.since == "" && spent(err) {
-			return s.compare(nil)
-		}
-		switch _, broken := errors.AsType[*dav.SyntaxError](err); {
-		case broken && !s.bare:
-			// One of the cards may have broken the answer.
-			s.bare = true
-			s.forget()
-			continue
-		case broken && s.since == "":
-			// Or one of the names, which another report may write better.
-			return s.compare(nil)
-		case broken:
-			// No change after this token can be read: it is of no more use.
-			return ErrResync
-		case err != nil:
-			return err
-		case next == "" && s.since == "":
-			// Not a sync-collection, then: all cards, and no way on.
-			return s.compare(nil)
-		// A 207 without a token, after one that had some: whatever that is, it
-		// cannot be followed.
-		case next == "":
-			return ErrResync
-		case !more:
-			s.next, err = synctoken.Token{Book: s.bookHash(), Server: next, Cards: synctoken.Unknown}.Encode()
-			return err
-		// More is promised, but not by this token.
-		case next == token:
-			return errEndless
-		}
-		token = next
-		s.forget()
-	}
-	return errEndless
-}
-
-// forget makes ready for another answer about the same cards: one may have changed
-// since the answer before, and must not be passed over as known.
-func (s *syncing) forget() {
+// startOver makes ready for another listing of the whole book in the same run. What
+// was handed out before, and is not in it, is gone.
+func (s *syncRun) startOver() {
 	clear(s.seen)
+	s.failed = failures{}
+	s.unlisted = make(map[string]struct{}, len(s.have))
+	for key := range s.have {
+		s.unlisted[key] = struct{}{}
+	}
 }
 
-// spent says whether an error is about the token. A run that began with "" got its
-// tokens from its own pages, and an ErrResync would have it begin again for ever.
-func spent(err error) bool {
-	_, refused := errors.AsType[*tokenError](err)
-	return refused || err == ErrResync
+// unchanged says whether the caller has this version of a card, which a listing has
+// just named.
+func (s *syncRun) unchanged(h dav.Href, etag []byte) bool {
+	key := h.DecodedName()
+	delete(s.unlisted, string(key))
+	was := s.have[string(key)]
+	return was != 0 && was == synctoken.Hash(etag)
 }
 
-// report asks for the changes since a token. Any Depth but 0 is an error (RFC
-// 6578, section 3.2).
-func (s *syncing) report(token string, data bool) (*http.Response, error) {
-	return s.client.multistatus(s.ctx, "REPORT", s.book, "0", dav.SyncCollection(token, data))
-}
-
-// page applies the changes of one answer to a token.
-func (s *syncing) page(resp *http.Response, token string) (next string, more bool, err error) {
-	defer resp.Body.Close()
-	var left []string
-	err = s.rows(resp, func(row *dav.Row) error {
-		if row.Status == http.StatusInsufficientStorage {
-			more = true // RFC 6578, section 3.6
-			return nil
-		}
-		m, err := s.member(resp, row)
-		switch {
-		case err != nil:
-			// A refusal that hides in a 207 may be the token's, too.
-			return s.refusal(token, err)
-		case m.state == memberThere && row.HasData && (len(row.Data) > 0 || row.TooLarge):
-			return s.card(m.Href, row)
-		// Named alone, as iCloud does it: fetched below.
-		case m.state == memberThere, m.state == memberBare:
-			left = append(left, string(m.Written))
-		case m.state == memberRefused:
-			s.refused(m)
-		// A first sync has nothing to delete, whatever tombstones it lists.
-		case m.state == memberGone && token != "" && s.first(m.Href):
-			return s.gone(m.ID())
-		}
-		return nil
-	})
-	if err != nil {
-		return "", false, err
-	}
-	next = string(s.decoder.SyncToken())
-	return next, more, s.fetch(s.book, left, getBatch, s.gone)
-}
-
-// refusedEmpty says whether a server that was asked for everything refuses to
-// give it by this report. That is no matter of the token, so ErrResync would
-// have the caller ask the same again.
-func refusedEmpty(err error) bool {
-	re, ok := errors.AsType[*ResponseError](err)
-	return unsupported(err) || ok && re.RetryAfter == 0 && refusesToken(re.StatusCode)
-}
-
-// refusesToken says whether servers refuse a token with this status. Which one
-// iCloud uses is not known.
-func refusesToken(status int) bool {
-	switch status {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusGone, http.StatusPreconditionFailed:
-		return true
-	}
-	return false
-}
-
-// refusal is the error for a report that was refused.
-func (s *syncing) refusal(token string, err error) error {
-	re, ok := errors.AsType[*ResponseError](err)
-	if !ok || token == "" || re.RetryAfter > 0 { // a 403 that asks to wait
-		return err
-	}
-	// Beyond doubt about the token, so the book need not be looked for.
-	if ce, ok := errors.AsType[*conditionError](err); ok && ce.condition == dav.ValidSyncToken || unsupported(err) {
-		return ErrResync
-	}
-	switch {
-	// The token's fault, or the book's that has moved: withBook finds out by
-	// the status in it, and what is left is ErrResync.
-	case refusesToken(re.StatusCode), re.StatusCode == http.StatusNotFound:
-		return &tokenError{err}
-	case re.StatusCode == http.StatusInternalServerError && s.breaksServer(token):
-		return ErrResync
-	}
-	return err
-}
-
-// breaksServer says whether it is the token that a server fails on: Xandikos
-// answers 500 to one that it does not know. It fails again with it, and does not
-// without.
-func (s *syncing) breaksServer(token string) bool {
-	resp, err := s.report(token, false)
-	if err == nil {
-		discard(resp)
-		return false
-	}
-	if re, ok := errors.AsType[*ResponseError](err); !ok || re.StatusCode != http.StatusInternalServerError {
-		return false
-	}
-	resp, err = s.report("", false)
-	if err == nil {
-		_ = resp.Body.Close()
-	}
-	return err == nil
-}
-
-// compare reports how the ETags of the book differ from old.
-func (s *syncing) compare(old map[string]uint64) error {
-	s.forget()
-	state := make(map[string]uint64)
-	var changed []string
-	err := s.etags(s.book, func(h dav.Href, row *dav.Row) error {
-		id, etag := h.ID(), synctoken.Hash(row.ETag)
-		// Without an ETag there is no telling, so it is fetched.
-		if was, known := old[id]; !known || was != etag || etag == 0 {
-			changed = append(changed, string(h.Written))
-		}
-		state[id] = etag
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	// Deleted between the two requests.
-	err = s.fetch(s.book, changed, getBatch, func(id string) error {
-		delete(state, id)
-		if _, known := old[id]; !known {
-			return nil
-		}
-		delete(old, id)
-		return s.gone(id)
-	})
-	// The deletions come last, once everything else is known.
-	if err != nil || len(s.failed) > 0 {
-		// A card that the server refused to name is not a card deleted.
-		return err
-	}
-	for id := range old {
-		if _, there := state[id]; there {
-			continue
-		}
-		if err := s.gone(id); err != nil {
+// sweep reports as deleted what a complete listing has not named.
+func (s *syncRun) sweep() error {
+	for _, key := range slices.Sorted(maps.Keys(s.unlisted)) {
+		if err := s.deleted(key, key); err != nil {
 			return err
 		}
 	}
-	s.next, err = synctoken.Token{Book: s.bookHash(), ETags: state, Cards: synctoken.Unknown}.Encode()
-	return err
+	return nil
 }
+
+// outcome returns what Sync returns, without what the Store adds to it.
+func (s *syncRun) outcome(err error) (next string, _ error) {
+	switch {
+	// It ended the run, and is not to be hidden behind errors of cards.
+	case s.applied != nil:
+		return s.failedToken(), s.applied
+	case err == ErrResync:
+		return "", err
+	case err != nil || s.failed.more:
+		return s.failedToken(), s.failed.with(err)
+	}
+	for _, failed := range s.failed.all {
+		switch {
+		// Not an ambiguous one: the caller has a card of that name, and would be
+		// given the one in place of the other by turns.
+		case failed.err == nil, failed.err.Err == errCardAmbiguous, failed.err.Err == errUnverified:
+		case strings.HasPrefix(failed.href, "/"):
+			s.done.Owed = append(s.done.Owed, s.short(dav.ParseHref([]byte(failed.href))))
+		// The server named it by an address where nothing is asked for.
+		default:
+			s.done.Owed = append(s.done.Owed, failed.err.ID)
+		}
+	}
+	next, err = s.done.Encode()
+	if err != nil {
+		return s.since, s.failed.with(err)
+	}
+	return next, s.failed.with(nil)
+}
+
+// failedToken returns the token of a run that has failed: the one before, and what
+// the caller was given since.
+func (s *syncRun) failedToken() string {
+	t := s.token
+	switch {
+	// The run from "" that completes will report all, and what it does not report
+	// is deleted then.
+	case s.since == "":
+		return ""
+	case len(s.handed) > 0:
+		t.Handed = union(t.Handed, s.handed)
+	case t.Server == "" && !maps.Equal(t.ETags, s.state()):
+		t.ETags = s.state()
+	default:
+		return s.since
+	}
+	next, err := t.Encode()
+	if err != nil {
+		return s.since
+	}
+	return next
+}
+
+// state returns have by the IDs that the caller knows.
+func (s *syncRun) state() map[string]uint64 {
+	etags := make(map[string]uint64, len(s.have))
+	for key, etag := range s.have {
+		if id, ok := s.spelled[key]; ok {
+			key = id
+		}
+		etags[key] = etag
+	}
+	return etags
+}
+
+// union returns both lists as one, without repetitions.
+func union(a, b []string) []string {
+	met := make(map[string]struct{}, len(a)+len(b))
+	all := make([]string, 0, len(a)+len(b))
+	for _, list := range [][]string{a, b} {
+		for _, name := range list {
+			if _, again := met[name]; !again {
+				met[name] = struct{}{}
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// short returns an href as tokens have it: without the path of the book, if it lies
+// there.
+func (s *syncRun) short(h dav.Href) string {
+	name := h.Name()
+	if string(h.Written) == s.bookPath()+string(name) {
+		return string(name)
+	}
+	return string(h.Written)
+}
+
+// long is the inverse of short.
+func (s *syncRun) long(short string) string {
+	if strings.HasPrefix(short, "/") {
+		return short
+	}
+	return s.bookPath() + short
+}
+
+func (s *syncRun) bookPath() string { return dav.DirPath(s.book.EscapedPath()) }

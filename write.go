@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,8 +21,8 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// Contact gets one card. A *ResponseError with status 404 says that the address
-// book, which was looked for again, has no card of that ID.
+// Contact gets one card. The error is [ErrNotFound] if the address book, which was
+// looked for again, has none of that ID.
 func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
 	// Before the book is looked for: an ID that cannot be sent is not worth a
 	// request.
@@ -30,18 +31,30 @@ func (c *Client) Contact(ctx context.Context, id string) (*Contact, error) {
 	}
 	call := c.begin()
 	var contact *Contact
-	err := c.withBook(ctx, func(u *url.URL) (err error) {
-		contact, err = c.get(ctx, u, id)
+	err := c.withBook(ctx, func(book *url.URL) error {
+		u, err := dav.MemberURL(book, id)
+		if err == nil {
+			contact, err = c.get(ctx, u, dav.ParseHref([]byte(id)))
+		}
 		return err
 	})
-	if err = call.end(ctx, err); err != nil {
+	if err = call.end(ctx, notFound(err)); err != nil {
 		return nil, err
 	}
 	return contact, nil
 }
 
-func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, error) {
-	resp, err := c.cardRequest(ctx, http.MethodGet, book, id, nil, nil)
+// notFound makes ErrNotFound of an answer that says that there is no such card.
+func notFound(err error) error {
+	if re, ok := errors.AsType[*ResponseError](err); ok && isStatus(err, http.StatusNotFound, http.StatusGone) {
+		return &notFoundError{re}
+	}
+	return err
+}
+
+// get gets the card at u, whose href is h.
+func (s *session) get(ctx context.Context, u *url.URL, h dav.Href) (*Contact, error) {
+	resp, err := s.cardRequest(ctx, http.MethodGet, u, nil, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -49,14 +62,46 @@ func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, e
 	// One byte more than allowed tells too long from just right.
 	data, err := io.ReadAll(io.LimitReader(resp.Body, dav.MaxCard+1))
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, bodyError(resp.Request, err)
+	case err != nil:
+		err = errCardCut
 	case len(data) > dav.MaxCard:
-		return nil, &CardError{ID: id, Err: errCardTooLarge}
+		err = errCardTooLarge
+	default:
+		err = checkCard(resp, data)
+	}
+	if err != nil {
+		return nil, &CardError{ID: h.ID(), Err: err}
 	}
 	l := new(listing)
 	row := &dav.Row{Data: data, ETag: []byte(strings.TrimSpace(resp.Header.Get("ETag")))}
-	return l.contact(dav.ParseHref([]byte(id)), row), nil
+	return l.contact(h, row), nil
+}
+
+// checkCard says whether the body of an answer is a card, and all of it. A portal can
+// answer 200 to anything, and not only with a page.
+func checkCard(resp *http.Response, data []byte) error {
+	text := bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	const begin = "BEGIN:VCARD"
+	switch t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); t {
+	case "text/vcard", "text/x-vcard", "text/directory":
+		// Also one that cannot be parsed.
+	default:
+		text = bytes.TrimSpace(text)
+		if len(text) < len(begin) || !strings.EqualFold(string(text[:len(begin)]), begin) {
+			return errNotCard
+		}
+	}
+	// Where nothing but the end of the connection ends a body (RFC 9112, section
+	// 6.3), as with HTTP/1.0, a connection that was cut looks the same.
+	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2
+	const end = "\nEND:VCARD"
+	body := bytes.TrimRight(data, "\r\n")
+	if !framed && (len(body) == len(data) || len(body) < len(end) || !strings.EqualFold(string(body[len(body)-len(end):]), end)) {
+		return errCardCut
+	}
+	return nil
 }
 
 // Put writes a card. With etag "" it creates one, and never overwrites: the
@@ -66,14 +111,16 @@ func (c *Client) get(ctx context.Context, book *url.URL, id string) (*Contact, e
 // that it named none; ask for the [Client.Contact] then.
 //
 // The ID is the caller's choice for a new card; one that ends in ".vcf" and is
-// otherwise a UUID suits every server. A card whose UID another card has may be
-// refused. A Put is never repeated after the connection was lost: the error then
+// otherwise a UUID suits every server. An ID is a segment of a URL: what cannot stand
+// in one, such as a space, is sent escaped, and the card is then listed under the
+// escaped ID ("a%20b.vcf" for "a b.vcf"), which names the same card. A card whose UID
+// another card has may be refused. A Put is never repeated after the connection was lost: the error then
 // says that the outcome is unknown, and Contact shows what became of it.
 func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (newETag string, err error) {
 	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return "", err
 	}
-	// A server might take it, and then the card is gone.
+	// A server might take an empty card, and then what was there is lost.
 	if len(card) == 0 {
 		return "", errors.New("icloud: an empty card")
 	}
@@ -86,7 +133,11 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 	}
 	call := c.begin()
 	err = c.withBook(ctx, func(u *url.URL) error {
-		resp, err := c.cardRequest(ctx, http.MethodPut, u, id, precondition, card)
+		at, err := dav.MemberURL(u, id)
+		if err != nil {
+			return err
+		}
+		resp, err := c.cardRequest(ctx, http.MethodPut, at, precondition, card)
 		if err != nil {
 			return err
 		}
@@ -95,17 +146,25 @@ func (c *Client) Put(ctx context.Context, id string, card []byte, etag string) (
 		discard(resp)
 		return nil
 	})
+	// Without an ETag it is the book that is not there, and not the card.
+	if etag != "" {
+		err = notFound(err)
+	}
 	if err = call.end(ctx, err); err != nil {
 		return "", err
 	}
 	return newETag, nil
 }
 
-// Delete deletes a card if it still has this ETag, and is [ErrConflict] if not.
-// An outcome that is unknown is reported as with [Client.Put].
+// Delete deletes a card if it still has this ETag, and is [ErrConflict] if not, or
+// [ErrNotFound] if there is none. An outcome that is unknown is reported as with [Client.Put].
 func (c *Client) Delete(ctx context.Context, id, etag string) error {
 	if _, err := dav.MemberURL(c.endpoint, id); err != nil {
 		return err
+	}
+	// Both are strings, and easily swapped. No server writes an ID in quotes.
+	if isQuoted(id) && !isQuoted(etag) {
+		return errors.New("icloud: the ID is an ETag: Delete takes the ID first")
 	}
 	precondition, err := ifMatch(etag)
 	if err != nil {
@@ -113,20 +172,29 @@ func (c *Client) Delete(ctx context.Context, id, etag string) error {
 	}
 	call := c.begin()
 	err = c.withBook(ctx, func(u *url.URL) error {
-		resp, err := c.cardRequest(ctx, http.MethodDelete, u, id, precondition, nil)
+		at, err := dav.MemberURL(u, id)
+		if err != nil {
+			return err
+		}
+		resp, err := c.cardRequest(ctx, http.MethodDelete, at, precondition, nil)
 		if err == nil {
 			discard(resp)
 		}
 		return err
 	})
-	return call.end(ctx, err)
+	return call.end(ctx, notFound(err))
+}
+
+// isQuoted says whether s is written as ETags are.
+func isQuoted(s string) bool {
+	return len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"'
 }
 
 // ifMatch returns the precondition that a card still has an ETag. A weak one
 // never matches (RFC 9110, section 13.1.1); one without quotes is sent as some
 // servers write it.
 func ifMatch(etag string) (http.Header, error) {
-	opaque, quoted := etag, len(etag) > 1 && etag[0] == '"' && etag[len(etag)-1] == '"'
+	opaque, quoted := etag, isQuoted(etag)
 	if quoted {
 		opaque = etag[1 : len(etag)-1]
 	}

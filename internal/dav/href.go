@@ -58,6 +58,17 @@ func (h Href) Names(u *url.URL) bool {
 	return string(bytes.TrimSuffix(h.Path, []byte("/"))) == strings.TrimSuffix(u.Path, "/")
 }
 
+// URL returns the URL of the member on the host of the book that has named it. It is
+// sent as it was written, but for the bytes that no URL can hold, such as a '?' that
+// is a character of the name.
+func (h Href) URL(book *url.URL) *url.URL {
+	v := *book
+	// RawPath is what is sent, as long as it is an encoding of Path.
+	v.Path, v.RawPath = string(h.Path), escapeRest(string(h.Written))
+	v.RawQuery, v.ForceQuery = "", false
+	return &v
+}
+
 // DirPath returns path with a slash at its end.
 func DirPath(path string) string {
 	if strings.HasSuffix(path, "/") {
@@ -78,12 +89,13 @@ func SameResource(ref string, u *url.URL) bool {
 var ErrBadID = errors.New("icloud: not the ID of a card")
 
 // MemberURL returns the URL of the card that an ID names in the book at u. An ID
-// is sent as it is written, but for bytes that no URL can hold; one that names
-// no card, or something outside the book, is refused.
+// is sent as it is written, but for the bytes that no URL can hold and for '?' and
+// '#', which would end the path. One that names no card, or something outside the
+// book, is refused.
 func MemberURL(u *url.URL, id string) (*url.URL, error) {
 	escaped := escapeRest(id)
 	name, err := url.PathUnescape(escaped)
-	if err != nil || strings.ContainsAny(id, "/?#") || strings.ContainsFunc(name, unicode.IsControl) {
+	if err != nil || strings.Contains(id, "/") || strings.ContainsFunc(name, unicode.IsControl) {
 		return nil, ErrBadID
 	}
 	// A server may decode a slash before it looks at the path.
@@ -103,14 +115,14 @@ func MemberURL(u *url.URL, id string) (*url.URL, error) {
 	return &v, nil
 }
 
-// escapeRest escapes the bytes of a path segment that must not stand in a URL
-// (RFC 3986, section 3.3), and leaves what is escaped already.
-func escapeRest(segment string) string {
+// escapeRest escapes the bytes of a path that must not stand in one (RFC 3986,
+// section 3.3), and leaves what is escaped already.
+func escapeRest(path string) string {
 	var b strings.Builder
-	for i, c := range []byte(segment) {
+	for i, c := range []byte(path) {
 		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0,
-			c == '%' && i+2 < len(segment) && isHex(segment[i+1]) && isHex(segment[i+2]):
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~!$&'()*+,;=:@/", c) >= 0,
+			c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]):
 			b.WriteByte(c)
 		default:
 			fmt.Fprintf(&b, "%%%02X", c)

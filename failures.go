@@ -1,0 +1,142 @@
+// The cards that a listing or a sync could not get, and the error that names them.
+
+package icloud
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/go-icloud/icloud/internal/dav"
+)
+
+// What can be wrong with a single card; each comes in a CardError.
+var (
+	errCardTooLarge  = fmt.Errorf("icloud: it is larger than %d MiB", dav.MaxCard>>20)
+	errCardMissing   = errors.New("icloud: the server listed it, but did not send it")
+	errCardUnread    = errors.New("icloud: the server's answer with it cannot be read")
+	errCardCut       = fmt.Errorf("icloud: GET: the answer breaks off: %w", io.ErrUnexpectedEOF)
+	errNotCard       = errors.New("icloud: GET: the answer is not a card")
+	errCardAmbiguous = errors.New("icloud: the server listed two cards by the same name")
+)
+
+// errMoreFailed is the error of a run that has lost more cards than it can name.
+var errMoreFailed = errors.New("icloud: more cards could not be got than are named here")
+
+// The bounds of failures: an answer may be nothing but refusals, by long names.
+const (
+	maxFailed     = 10_000
+	maxFailedID   = 1 << 10
+	maxFailedSize = 4 << 20 // of all IDs and hrefs
+)
+
+// failures are the cards that a run could not get, each once. The zero value has
+// none.
+type failures struct {
+	all   []failure
+	index map[string]int // into all, by the decoded ID
+	size  int
+	left  int  // of all, without those that were got since
+	more  bool // than all has
+}
+
+// failure is one of them. Its error is nil once the card was got after all.
+type failure struct {
+	href string // as the server wrote it
+	err  *CardError
+}
+
+// add notes that a card could not be got.
+func (f *failures) add(h dav.Href, err error) {
+	id := h.Name()
+	if len(id) == 0 || len(id) > maxFailedID || len(h.Written) > 2*maxFailedID {
+		// It is named as far as that goes, and can be neither spared nor owed.
+		id = id[:min(len(id), maxFailedID)]
+		h, f.more = dav.Href{}, true
+	}
+	key := string(dav.ParseHref(id).DecodedName())
+	if _, again := f.index[key]; again {
+		return
+	}
+	size := len(id) + len(h.Written)
+	if len(f.all) == maxFailed || f.size+size > maxFailedSize {
+		f.more = true
+		return
+	}
+	if f.index == nil {
+		f.index = make(map[string]int)
+	}
+	f.index[key] = len(f.all)
+	f.all = append(f.all, failure{string(h.Written), &CardError{ID: string(id), Err: err}})
+	f.size += size
+	f.left++
+}
+
+// drop forgets a failure, since the card has come, or is known to be gone. The key
+// is the decoded ID.
+func (f *failures) drop(key string) {
+	if i, ok := f.index[key]; ok {
+		f.all[i].err = nil
+		delete(f.index, key)
+		f.left--
+	}
+}
+
+// why returns the error of a card, by its decoded ID; nil if it was got.
+func (f *failures) why(key string) error {
+	if i, ok := f.index[key]; ok {
+		return f.all[i].err.Err
+	}
+	return nil
+}
+
+// replace gives a failure another error.
+func (f *failures) replace(key string, err error) {
+	f.all[f.index[key]].err.Err = err
+}
+
+// cards returns the errors that are left.
+func (f *failures) cards() []*CardError {
+	cards := make([]*CardError, 0, f.left)
+	for _, failed := range f.all {
+		if failed.err != nil {
+			cards = append(cards, failed.err)
+		}
+	}
+	return cards
+}
+
+// with joins the failures to the error that ended the run. If none did, and all
+// failures can be named, that is a PartialError, and in no other case.
+func (f *failures) with(err error) error {
+	cards := f.cards()
+	switch {
+	case len(cards) == 0 && !f.more:
+		return err
+	case err == nil && !f.more:
+		return &PartialError{Cards: cards}
+	case err == nil:
+		return errors.Join(errMoreFailed, cardErrors(cards))
+	case len(cards) == 0:
+		return err
+	}
+	return errors.Join(err, cardErrors(cards))
+}
+
+// butCards returns what an error says of the account and its book: nothing if only
+// cards could not be got.
+func butCards(err error) error {
+	if _, ok := errors.AsType[*PartialError](err); ok {
+		return nil
+	}
+	return err
+}
+
+// cardErrors are the CardErrors of a run that has lost more than cards.
+type cardErrors []*CardError
+
+// Error counts them: a run may have lost thousands.
+func (e cardErrors) Error() string { return (&PartialError{Cards: e}).Error() }
+
+// Unwrap lets errors.As find the first of them.
+func (e cardErrors) Unwrap() []error { return (&PartialError{Cards: e}).Unwrap() }

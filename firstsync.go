@@ -1,0 +1,187 @@
+// The first run of Sync, from "": all cards, by sync-collection, page by page. A run
+// that cannot go on that way starts over in another, and what it has handed out by
+// then is compared with the last listing.
+
+package icloud
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/go-icloud/icloud/internal/dav"
+	"github.com/go-icloud/icloud/internal/synctoken"
+)
+
+// firstRun lists the book.
+func (s *syncRun) firstRun() error {
+	if len(s.have) > 0 {
+		s.startOver() // in another place: the book has moved in the middle of it
+	}
+	err := s.pages()
+	if brokenXML(err) && !s.namesOnly {
+		// One of the cards may have broken the answer.
+		s.askNames()
+		s.startOver()
+		err = s.pages()
+	}
+	switch {
+	case err == nil:
+		return nil
+	// This is never ErrResync: the caller would come back with the same "". A 207
+	// without a token is no sync-collection, and names that cannot be read here
+	// may be written better in another report.
+	case unsupported(err), refuses(err), isSpent(err), brokenXML(err), errors.Is(err, errNoToken):
+		return s.compareETags()
+	}
+	return err
+}
+
+// isSpent says whether an error is about a token. Those of a first run come from its
+// own pages.
+func isSpent(err error) bool {
+	_, refused := errors.AsType[*tokenError](err)
+	return refused || err == ErrResync
+}
+
+// pages hands out the whole book.
+func (s *syncRun) pages() error {
+	token := ""
+	for range maxPages {
+		resp, err := s.collection(token)
+		if err != nil {
+			return s.firstRefused(token, err)
+		}
+		next, more, err := s.page(resp)
+		switch {
+		case err != nil:
+			return s.firstRefused(token, err)
+		case next == "":
+			return errNoToken
+		case !more:
+			return s.endListing(next)
+		// More is promised, but not by this token.
+		case next == token:
+			return errEndless
+		}
+		token = next
+		// A card may have changed since the page before, and must not be passed
+		// over as known.
+		clear(s.seen)
+	}
+	return errEndless
+}
+
+// firstRefused is tokenRefused for the pages of a first run, of which the first has no
+// token.
+func (s *syncRun) firstRefused(token string, err error) error {
+	if token == "" {
+		return err
+	}
+	return s.tokenRefused(token, err)
+}
+
+// page hands out the cards of one page, as it arrives.
+func (s *syncRun) page(resp *http.Response) (next string, more bool, err error) {
+	defer resp.Body.Close()
+	var left hrefs
+	gone := make(map[string]string)   // hrefs by decoded path
+	same := make(map[string]struct{}) // decoded paths of what has not changed
+	refused := false                  // a card beside its ETag
+	err = s.rows(resp, func(m member, row *dav.Row) error {
+		switch m.state {
+		case memberMore:
+			more = true
+			return nil
+		case memberGone:
+			gone[string(m.Path)] = string(m.Written)
+			return s.tooMany(len(gone))
+		}
+		switch {
+		case s.unchanged(m.Href, row.ETag):
+			same[string(m.Path)] = struct{}{}
+			return nil
+		case m.state == memberRefused:
+			s.failed.add(m.Href, m.status)
+			return nil
+		case m.state == memberSent && (len(row.Data) > 0 || row.TooLarge):
+			return s.card(m.Href, row)
+		}
+		// It is named alone, as iCloud does it, and fetched below.
+		refused = refused || row.DataStatus != 0
+		return s.leave(&left, m.Href)
+	})
+	if err != nil {
+		return "", false, err
+	}
+	if refused {
+		s.askNames()
+	}
+	next = string(s.decoder.SyncToken())
+	if err := s.fetch(s.book, left.list, getBatch, s.gone); err != nil {
+		return "", false, err
+	}
+	for path, written := range gone {
+		h := dav.ParseHref([]byte(written))
+		// A first run may list tombstones of cards that the caller has never had.
+		_, had := s.have[string(h.DecodedName())]
+		// Some servers name a card that was created anew as gone and as there.
+		_, there := same[path]
+		if had && !there && !s.named(&left, h) {
+			if err := s.gone(h); err != nil {
+				return "", false, err
+			}
+		}
+	}
+	return next, more, nil
+}
+
+// named says whether an answer has named a card that was handed out, or that it left to
+// be fetched.
+func (s *syncRun) named(left *hrefs, h dav.Href) bool {
+	_, seen := s.seen[s.idHash(h)]
+	return seen || left.has(s.hash(h))
+}
+
+// tooMany bounds a count of names.
+func (s *syncRun) tooMany(n int) error {
+	if n > maxHrefs {
+		return errTooManyNames
+	}
+	return nil
+}
+
+// endListing ends a run that has listed the whole book.
+func (s *syncRun) endListing(server string) error {
+	if err := s.sweep(); err != nil {
+		return err
+	}
+	s.done = s.followToken(server)
+	return nil
+}
+
+// smallBook is up to how many cards a token holds the ETags of all of them beside the
+// server's token. All cards of a small book may well change from one run to the next,
+// and then nothing else can tell that from a token that the server has forgotten.
+const smallBook = 20
+
+// followToken returns the token of a run after which the caller has the whole book,
+// and which the server's token follows.
+func (s *syncRun) followToken(server string) synctoken.Token {
+	t := synctoken.Token{Book: s.bookName(s.book), Server: server, Cards: s.cards, NamesOnly: s.namesOnly}
+	if s.namesOnly {
+		t.Asked = s.asked
+	}
+	if !s.complete {
+		return t
+	}
+	t.Cards = len(s.have)
+	for key := range s.failed.index {
+		if _, had := s.have[key]; !had {
+			t.Cards++ // the caller has not got it yet
+		}
+	}
+	if t.Cards <= smallBook {
+		t.ETags = s.state()
+	}
+	return t
+}
