@@ -16,6 +16,7 @@
 //	hasty        A refusal is Confirmed only if it is Certain, or lasted for the dwell,
 //	             or the owner was there and the password is not known to have worked.
 //	refuted      No verdict outlives an acceptance that started after it.
+//	late         An acceptance that started before a refusal does not refute it.
 //	groundless   A verdict needs a probe that iCloud refused since the last acceptance;
 //	             a password that was never refused has none.
 //	table        Reason and certainty follow from the evidence in the AuthError by the
@@ -53,6 +54,7 @@
 //	complete     A listing without an error has all cards.
 //	resync       A token that the server knows is never ErrResync.
 //	overrun      No call outlives its context.
+//	foreign      No call is told of another's cancellation.
 //	reconnect    Reconnect with a password that works, in a world that works, works, and
 //	             so does the Client afterwards; one that failed has changed nothing.
 //	alive        When all faults are over, each call of a Client whose password works
@@ -514,6 +516,8 @@ type modelClient struct {
 	storeFails bool                         // since the Client was made
 	final      *icloud.AuthError            // the latest that is new
 	finalOf    *modelPassword
+	refusal    *icloud.AuthError // in Status, when all was quiet last
+	refusalOf  *modelPassword
 }
 
 func (c *modelClient) String() string { return fmt.Sprintf("c%d", c.n) }

@@ -135,6 +135,9 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 	if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(passwords[0].cred.AppleID)) {
 		m.fail("secret", "the error of %v has the account", o)
 	}
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		m.fail("foreign", "%v, which was not cancelled: %v", o, err)
+	}
 	if errors.Is(err, icloud.ErrResync) && !o.met500 {
 		m.fail("resync", "%v, whose token is good: %v", o, err)
 	}
@@ -417,6 +420,23 @@ func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 	return false
 }
 
+// repaired says whether a password was accepted by an answer to a request that was
+// sent after its refusal.
+func (c *modelClient) repaired(p *modelPassword, ae *icloud.AuthError) bool {
+	var refusal time.Time
+	for _, q := range c.requests {
+		if q.password == p && q.probe && q.outcome == refused && !q.end.After(ae.Refused) && q.end.After(refusal) {
+			refusal = q.end
+		}
+	}
+	for _, q := range c.requests {
+		if q.password == p && q.outcome == accepted && q.start.After(refusal) {
+			return true
+		}
+	}
+	return false
+}
+
 // requestEnds notes what became of a request.
 func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Response) {
 	m, now := c.m, time.Now()
@@ -578,6 +598,14 @@ func (m *model) quiet() {
 			m.fail("reconnect", "%v: %v was accepted by Reconnect at %s, and LastAccepted is %s", c, p, since.Sub(m.start), s.LastAccepted.Sub(m.start))
 		}
 		ae, ok := errors.AsType[*icloud.AuthError](s.Err)
+		m.mu.Lock()
+		if last := c.refusal; last != nil && !ok && c.refusalOf == p && !c.since.After(last.Refused) && m.cfg.workers == 1 && !c.repaired(p, last) {
+			m.mu.Unlock()
+			m.fail("late", "%v: %v was refused, and nothing that started later was accepted, but it is %v: %v", c, p, s.State, last)
+			m.mu.Lock()
+		}
+		c.refusal, c.refusalOf = ae, p
+		m.mu.Unlock()
 		if !ok {
 			continue
 		}
