@@ -68,8 +68,8 @@ func For(d time.Duration, fault Fault) Fault {
 // stray one.
 func Unauthorized(w http.ResponseWriter, r *http.Request) bool {
 	s := serverOf(r)
-	s.noise(w.Header())
-	s.unauthorized(w)
+	s.noise(w.Header(), r)
+	s.unauthorized(w, r)
 	return true
 }
 
@@ -188,8 +188,8 @@ type throttle struct {
 	asDate bool // the form of the next Retry-After
 }
 
-// Throttle holds the account off for d from now: every request is answered
-// with 503. Its Retry-After is too short, as iCloud's is: it names half of
+// Throttle holds the account off for d from now: every request that names it is
+// answered with 503, or with [Server.ThrottleStatus]. Its Retry-After is too short, as iCloud's is: it names half of
 // what is left, so that a client that obeys it exactly meets another. It
 // comes in seconds and as a date in turn. A d of zero ends it.
 func (a *Account) Throttle(d time.Duration) {

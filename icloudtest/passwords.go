@@ -125,5 +125,5 @@ func (a *Account) ChangeAccountPassword() { a.RevokeAll() }
 func (a *Account) accepts(text string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.passwords.accepts(text, time.Now())
+	return a.passwords.accepts(text, time.Now()) && !(a.srv.RequireHyphens && !strings.Contains(text, "-"))
 }

@@ -5,6 +5,7 @@ package icloudtest
 import (
 	"encoding/xml"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func (a *Account) report(w http.ResponseWriter, r *http.Request) {
 	}
 	switch root.name {
 	case carddav("addressbook-query"):
-		a.query(w, r, wanted)
+		a.query(w, r, root, wanted)
 	case carddav("addressbook-multiget"):
 		a.multiget(w, r, root, wanted)
 	case dav("sync-collection"):
@@ -31,25 +32,44 @@ func (a *Account) report(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// query answers addressbook-query (RFC 6352, section 8.6): with every card,
-// whatever filter and limit say. iCloud does evaluate some filters, and
-// gets others wrong (carddavclient's QUIRKS.md); no client should rely on
-// any.
-func (a *Account) query(w http.ResponseWriter, r *http.Request, wanted []xml.Name) {
+// query answers addressbook-query (RFC 6352, section 8.6): with the cards that
+// pass the filter, whatever limit the request names.
+func (a *Account) query(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
+	f, ok := newFilter(root)
+	if !ok {
+		a.srv.failure(w, http.StatusForbidden, carddav("supported-filter"))
+		return
+	}
 	a.mu.Lock()
 	cards := a.book.all()
 	a.mu.Unlock()
+	if f != nil {
+		cards = slices.DeleteFunc(cards, func(c *card) bool { return !f.passes(c.vcard) })
+	}
+	more := false
+	if limit := a.srv.QueryLimit; limit > 0 && len(cards) > limit {
+		cards, more = cards[:limit], !a.srv.QuietLimit
+	}
 	a.srv.multistatus(w, r, func(write func(node)) {
-		// The address book counts itself among its members, and has no
-		// address-data; go-webdav loses the list over that. Behind another
-		// host we serve the clients of others, and leave it out.
-		if isICloud(r.Host) {
+		// Without a filter the address book counts itself among its members,
+		// and has no address-data; go-webdav loses the list over that.
+		if f == nil && !a.srv.OmitOwnRow {
 			write(a.row(r, resource{kind: atBook, href: a.bookPath()}, wanted))
 		}
 		for _, c := range cards {
 			write(a.row(r, a.cardAt(c), wanted))
 		}
+		if more {
+			write(a.more())
+		}
 	})
+}
+
+// more is the row that says that an answer is a part of what there is (RFC
+// 6352, section 8.6.1; RFC 6578, section 3.6).
+func (a *Account) more() node {
+	return element(dav("response"), href(a.bookPath()), statusOf(http.StatusInsufficientStorage),
+		element(dav("error"), element(dav("number-of-matches-within-limits"))))
 }
 
 // multiget answers addressbook-multiget (RFC 6352, section 8.7): the cards

@@ -3,6 +3,7 @@
 package icloudtest
 
 import (
+	"cmp"
 	"encoding/xml"
 	"io"
 	"net/http"
@@ -88,6 +89,10 @@ func (a *Account) route(w http.ResponseWriter, r *http.Request) {
 		empty(w, http.StatusForbidden)
 		return
 	}
+	if a.srv.PartitionOnly && strings.HasPrefix(path, a.homePath()) && !strings.EqualFold(a.homeHost(r), withPort(r)) {
+		nowhere(w)
+		return
+	}
 	// Collections are found without their final slash too.
 	switch strings.TrimSuffix(path, "/") + "/" {
 	case a.ownPrincipal():
@@ -117,9 +122,7 @@ func (a *Account) method(w http.ResponseWriter, r *http.Request, res resource) {
 		}
 		a.report(w, r)
 	case http.MethodOptions:
-		w.Header().Set("DAV", davClasses)
-		w.Header().Set("Allow", methods)
-		empty(w, http.StatusOK)
+		options(w)
 	case http.MethodGet, http.MethodHead:
 		// What a browser sees at the root; elsewhere it is our guess.
 		empty(w, http.StatusBadRequest)
@@ -128,6 +131,13 @@ func (a *Account) method(w http.ResponseWriter, r *http.Request, res resource) {
 		// renamed or written to, and nothing can be locked or copied.
 		empty(w, http.StatusForbidden)
 	}
+}
+
+// options answers OPTIONS.
+func options(w http.ResponseWriter) {
+	w.Header().Set("DAV", davClasses)
+	w.Header().Set("Allow", methods)
+	empty(w, http.StatusOK)
 }
 
 // body reads the XML of a request; an empty one gives nil.
@@ -144,6 +154,10 @@ func body(r *http.Request) (*node, error) {
 func (a *Account) propfind(w http.ResponseWriter, r *http.Request, res resource) {
 	root, err := body(r)
 	if err != nil || root != nil && root.name != dav("propfind") {
+		empty(w, http.StatusBadRequest)
+		return
+	}
+	if res.kind == atRoot && a.srv.RefuseRootDepth && r.Header.Get("Depth") == "1" {
 		empty(w, http.StatusBadRequest)
 		return
 	}
@@ -237,7 +251,7 @@ var known = []xml.Name{
 // property returns a property of a resource, if it has it.
 func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, bool) {
 	if res.kind == atCard {
-		return cardProperty(r, res.card, name)
+		return a.cardProperty(r, res.card, name)
 	}
 	switch name {
 	case dav("current-user-principal"):
@@ -268,9 +282,9 @@ func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, 
 	defer a.mu.Unlock()
 	switch name {
 	case dav("getetag"):
-		return text(name, `"`+a.book.tag()+`"`), true
+		return text(name, `"`+a.bookTag()+`"`), true
 	case server("getctag"):
-		return text(name, a.book.tag()), true
+		return text(name, a.bookTag()), true
 	case dav("sync-token"):
 		return text(name, a.book.token(a.book.revision)), true
 	case dav("supported-report-set"):
@@ -281,7 +295,7 @@ func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, 
 		return n, true
 	case dav("current-user-privilege-set"):
 		n := element(name)
-		for _, privilege := range []string{"all", "read", "write", "write-properties", "write-content", "bind", "unbind"} {
+		for _, privilege := range []string{"read", "read-current-user-privilege-set", "write", "write-properties", "write-content", "bind", "unbind"} {
 			n.kids = append(n.kids, element(dav("privilege"), element(dav(privilege))))
 		}
 		return n, true
@@ -291,10 +305,10 @@ func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, 
 	return node{}, false
 }
 
-func cardProperty(r *http.Request, c *card, name xml.Name) (node, bool) {
+func (a *Account) cardProperty(r *http.Request, c *card, name xml.Name) (node, bool) {
 	switch name {
 	case dav("getetag"):
-		return text(name, c.etag), true
+		return text(name, a.etag(c)), true
 	case dav("getcontenttype"):
 		return text(name, "text/vcard"), true
 	case dav("getlastmodified"):
@@ -307,11 +321,16 @@ func cardProperty(r *http.Request, c *card, name xml.Name) (node, bool) {
 		// for is ignored, as iCloud does: all come (carddavclient's
 		// QUIRKS.md).
 		if r.Method == "REPORT" {
-			return text(name, c.vcard), true
+			return node{name: name, text: c.vcard, cdata: a.srv.CDATA}, true
+		}
+	case dav("resourcetype"):
+		// A card that is asked about by itself has none in so many words
+		// (carddavclient's tests). In a list it is missing, and a client that
+		// asks for it pays with a propstat for each card (KashCal).
+		if r.Method == "PROPFIND" && r.Header.Get("Depth") != "1" {
+			return element(name), true
 		}
 	}
-	// resourcetype is missing too: iCloud's cards have none, and a client
-	// that asks for it pays with a propstat for each card (KashCal).
 	return node{}, false
 }
 
@@ -326,14 +345,44 @@ func (a *Account) principalFor(r *http.Request) string {
 	return a.ownPrincipal()
 }
 
-// origin is what the home-set begins with: iCloud's partition host, or the
-// host that was asked where that is not iCloud'a.
-func (a *Account) origin(r *http.Request) string {
-	switch {
-	case isICloud(hostname(r.Host)):
-		return "https://" + a.partitionHost(r.Host)
-	case r.TLS != nil:
-		return "https://" + r.Host
+// etag is a card's ETag, in the form that was chosen.
+func (a *Account) etag(c *card) string {
+	if a.srv.OldForms {
+		return c.oldETag
 	}
-	return "http://" + r.Host
+	return c.etag
+}
+
+// bookTag is the book's getctag, in the form that was chosen. The caller holds
+// a.mu.
+func (a *Account) bookTag() string {
+	if a.srv.OldForms {
+		return a.book.oldTag()
+	}
+	return a.book.token(a.book.revision)
+}
+
+// origin is what the home-set begins with: iCloud's partition host, or another
+// one where iCloud's names are not in use.
+func (a *Account) origin(r *http.Request) string {
+	if r.TLS == nil && !isICloud(hostname(r.Host)) {
+		return "http://" + a.homeHost(r)
+	}
+	return "https://" + a.homeHost(r)
+}
+
+// homeHost is the host of origin.
+func (a *Account) homeHost(r *http.Request) string {
+	if isICloud(hostname(r.Host)) {
+		return a.partitionHost(r.Host)
+	}
+	return cmp.Or(a.srv.HomeHost, r.Host)
+}
+
+// withPort is the host that was asked, with the port that https implies.
+func withPort(r *http.Request) string {
+	if isICloud(hostname(r.Host)) {
+		return hostname(r.Host) + ":443"
+	}
+	return r.Host
 }

@@ -63,9 +63,9 @@ func (b *book) forgetTokens() {
 	}
 }
 
-// tokenPrefix makes our tokens look like the one that was captured
-// (KashCal's fixtures). It means nothing.
-var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0}
+// tokenPrefix makes our tokens look like those that were captured (KashCal's
+// fixtures), HwoQEgwA and more, in which + and / occur. It means nothing.
+var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0xfb, 0xff, 0xbf}
 
 // token returns the sync token of a revision. It names the book too,
 // because a token of one book must not pass for another'a.
@@ -105,6 +105,9 @@ func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wante
 	revision, ok := uint64(0), !a.srv.RefuseEmptyToken
 	if token != "" {
 		revision, ok = a.book.revisionOf(token)
+		if !ok && a.srv.TokenRefusal == http.StatusMultiStatus {
+			revision, ok = 0, true
+		}
 	}
 	changes, next, more := a.book.page(revision, a.srv.PageSize)
 	if a.srv.ExtraChanges && !more {
@@ -118,27 +121,37 @@ func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wante
 		a.refuseToken(w)
 		return
 	}
+	denied := a.srv.DenyInlineData && !a.srv.InlineData && slices.Contains(wanted, carddav("address-data"))
 	if !a.srv.InlineData {
 		// Not even as missing: iCloud passes over the request for it.
 		wanted = without(wanted, carddav("address-data"))
 	}
 	a.srv.multistatus(w, r, func(write func(node)) {
-		// The address book's own row: without its slash, and without the
-		// resourcetype that would tell it from a card.
-		self := resource{kind: atBook, href: strings.TrimSuffix(a.bookPath(), "/")}
-		write(a.row(r, self, without(wanted, dav("resourcetype"))))
+		if len(changes) > 0 {
+			// The address book's own row, without the resourcetype that would
+			// tell it from a card. Where nothing has changed there is no row.
+			self := resource{kind: atBook, href: strings.TrimSuffix(a.bookPath(), "/")}
+			if a.srv.OwnRowSlash {
+				self.href += "/"
+			}
+			write(a.row(r, self, without(wanted, dav("resourcetype"))))
+		}
 		for _, c := range changes {
 			if c.gone {
 				write(missing(a.bookPath() + c.id))
 				continue
 			}
-			write(a.row(r, a.cardAt(c), wanted))
+			row := a.row(r, a.cardAt(c), wanted)
+			if denied {
+				row.kids = append(row.kids, element(dav("propstat"),
+					element(dav("prop"), element(carddav("address-data"))), statusOf(http.StatusForbidden)))
+			}
+			write(row)
 		}
 		if more {
 			// For a part of the changes there is a row with the request's
-			// own URL and 507 (section 3.6). Here it has its slash.
-			write(element(dav("response"), href(a.bookPath()), statusOf(http.StatusInsufficientStorage),
-				element(dav("error"), element(dav("number-of-matches-within-limits")))))
+			// own URL and 507 (section 3.6).
+			write(a.more())
 		}
 		write(text(dav("sync-token"), next))
 	})

@@ -187,6 +187,7 @@ func TestVdirsyncer(t *testing.T) {
 func TestGoWebDAV(t *testing.T) {
 	t.Parallel()
 	ctx, f := t.Context(), start(t)
+	f.OmitOwnRow = true // without it, as at iCloud, the listing fails
 	dav, err := carddav.NewClient(webdav.HTTPClientWithBasicAuth(nil, f.cred.AppleID, f.cred.Password.Reveal()), f.url)
 	if err != nil {
 		t.Fatal(err)
