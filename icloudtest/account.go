@@ -95,6 +95,13 @@ func firstAppleID() string {
 // AppleID returns the account's Apple ID.
 func (a *Account) AppleID() string { return a.appleID }
 
+// HomeURL returns the URL of the account's home, as discovery finds it under
+// iCloud's names: on the account's partition host, which a test that points
+// those names at the Server must know.
+func (a *Account) HomeURL() string {
+	return "https://" + a.partitionHost("contacts.icloud.com") + a.homePath()
+}
+
 // Requests returns how many requests have named the account as their user,
 // whether they were accepted or not.
 func (a *Account) Requests() int { return int(a.requests.Load()) }
@@ -178,6 +185,9 @@ func (s *Server) ChangeAccountPassword() { s.first.ChangeAccountPassword() }
 
 // Throttle is [Account.Throttle] of the first account.
 func (s *Server) Throttle(d time.Duration) { s.first.Throttle(d) }
+
+// HomeURL is [Account.HomeURL] of the first account.
+func (s *Server) HomeURL() string { return s.first.HomeURL() }
 
 // Put is [Account.Put] of the first account.
 func (s *Server) Put(id, vcard string) { s.first.Put(id, vcard) }
