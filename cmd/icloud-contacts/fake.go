@@ -18,7 +18,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rivo/uniseg"
@@ -88,8 +87,6 @@ type fake struct {
 
 	p  *program
 	it *fakecontrol.Fake
-
-	mu sync.Mutex // an answer is not mixed with another
 }
 
 // run serves until it is interrupted.
@@ -268,8 +265,6 @@ func (k *fake) read(r io.Reader) {
 
 // acknowledge says what came of a line.
 func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.json {
 		line, err := jsonLine(struct {
 			Typed  string          `json:"typed"`
