@@ -232,6 +232,8 @@ func TestTokenRefusal(t *testing.T) {
 		equal(t, "changes since an unknown token", got, all)
 		equal(t, "the token after it", again, next)
 	}
+	s.srv.RefuseEmptyToken = true
+	s.want(http.StatusForbidden, "REPORT", s.book(), askSync(""), "Depth", "0")
 }
 
 // Page by page, with changes in between, a client ends with what is there.

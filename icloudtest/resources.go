@@ -42,7 +42,7 @@ type resource struct {
 }
 
 // homePath and bookPath end with a slash, as all collections do but one:
-// see Server.sync.
+// see Account.sync.
 func (a *Account) homePath() string { return "/" + a.dsid + "/carddavhome/" }
 func (a *Account) bookPath() string { return a.homePath() + "card/" }
 
@@ -85,7 +85,7 @@ func (a *Account) route(w http.ResponseWriter, r *http.Request) {
 		nowhere(w)
 		return
 	case owner != a.dsid:
-		// Somebody else'a.
+		// Somebody else's.
 		empty(w, http.StatusForbidden)
 		return
 	}

@@ -68,7 +68,7 @@ func (b *book) forgetTokens() {
 var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0xfb, 0xff, 0xbf}
 
 // token returns the sync token of a revision. It names the book too,
-// because a token of one book must not pass for another'a.
+// because a token of one book must not pass for another's.
 func (b *book) token(revision uint64) string {
 	t := append(slices.Clone(tokenPrefix), b.owner...)
 	t = binary.BigEndian.AppendUint32(t, b.epoch)
@@ -157,10 +157,10 @@ func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wante
 	})
 }
 
-// refuseToken answers that a token is not, or no longer, one of the book'a.
-// How iCloud does so has not been captured.
+// refuseToken answers that a token is not, or no longer, one of the book's. An empty
+// one is refused as one should be even if unknown ones are not.
 func (a *Account) refuseToken(w http.ResponseWriter) {
-	if a.srv.TokenRefusal != 0 {
+	if a.srv.TokenRefusal != 0 && a.srv.TokenRefusal != http.StatusMultiStatus {
 		empty(w, a.srv.TokenRefusal)
 		return
 	}

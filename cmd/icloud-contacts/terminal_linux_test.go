@@ -320,7 +320,7 @@ func TestTerminalRemedy(t *testing.T) {
 	srv.RevokeAll()
 	for _, args := range [][]string{{"list"}, {"watch"}} {
 		status, text := onTerminal(t, 40, env, args...).end()
-		if status != dead || !strings.Contains(text, "connect again") {
+		if status != dead || !strings.Contains(text, "account.apple.com") {
 			t.Errorf("%q: exit status %d: %s", args, status, text)
 		}
 	}
