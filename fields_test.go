@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ var fieldValues = map[string][]any{
 	"ExtraChanges":      {false, true},
 	"OwnRowSlash":       {false, true},
 	"RefuseEmptyToken":  {false, true},
-	"TokenRefusal":      {0, 400, 403, 409, 410},
+	"TokenRefusal":      {0, 400, 403, 409, 410}, // and 207, once the Client notices
 	"OldForms":          {false, true},
 	"OmitETag":          {false, true},
 	"RefuseIfMatchAny":  {false, true},
@@ -178,6 +179,20 @@ func pairwise(r *rand.Rand) (rows []combination) {
 			if n > most {
 				most, best = n, row
 			}
+		}
+	}
+}
+
+// QUIRKS.md has each field of the fake, with its sources.
+func TestQuirks(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("QUIRKS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[icloudtest.Server]()) {
+		if f.IsExported() && f.Name != "Intercept" && f.Name != "HomeHost" && !strings.Contains(string(page), "`"+f.Name+"`") {
+			t.Errorf("%s is not in QUIRKS.md", f.Name)
 		}
 	}
 }
