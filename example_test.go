@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -464,18 +463,12 @@ func ExampleClient_Photo() {
 }
 
 // Whatever this package leaves out is go-webdav's, on the same transport: here a
-// query with a filter. The fake is served on a loopback port, like any other
-// CardDAV server, because go-webdav loses the list over a row about the address
-// book itself, which iCloud sends.
+// query with a filter. Without one, go-webdav would lose the list over a row about
+// the address book itself, which iCloud sends.
 func ExampleClient_CardDAV() {
 	server := exampleServer()
 	defer server.Close()
-	loopback := httptest.NewServer(server)
-	defer loopback.Close()
-	client, err := icloud.New(server.Issue(), &icloud.Options{Endpoint: loopback.URL})
-	if err != nil {
-		log.Fatal(err)
-	}
+	client := exampleClient(server)
 
 	ctx := context.Background()
 	dav, err := client.CardDAV(ctx)

@@ -44,7 +44,7 @@ func (s *Server) multistatus(w http.ResponseWriter, r *http.Request, fill func(r
 	h.Set("DAV", davClasses)
 	// Caches in between must not give it to who cannot unpack it.
 	h.Set("Vary", "Accept-Encoding")
-	c := &chunks{w: w, gzip: strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")}
+	c := &chunks{w: w, gzip: !s.Uncompressed && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")}
 	out := buffers.Get().(*bufio.Writer)
 	out.Reset(c)
 	// Errors of writing mean that the client has gone; bufio keeps the

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -21,7 +22,8 @@ import (
 type card struct {
 	id       string // the last segment of the URL, as written by whoever made it
 	vcard    string
-	etag     string // with its quotes
+	etag     string // with its quotes, in today's form
+	oldETag  string // in the form of before 2021
 	created  uint64 // revision of the book at which the id was first there
 	changed  uint64 // revision of the book at which it became as it is
 	gone     bool
@@ -33,6 +35,7 @@ type card struct {
 type book struct {
 	owner    string // the account's number
 	revision uint64 // grows with each change
+	stamp    int64  // of the latest ETag
 	epoch    uint32 // grows when tokens are forgotten
 	cards    map[string]*card
 }
@@ -75,11 +78,13 @@ func (b *book) put(id, vcard string) *card {
 			c.id = old.id
 		}
 	}
-	// The form is iCloud's; that C counts the changes of the whole book,
-	// and so never comes back for a card that was removed and made again,
-	// is ours.
+	// A number of base 36 that is a time in milliseconds, if that is what those
+	// are that were captured. It grows with each change, whatever the clock does,
+	// and so never comes back for a card that was removed and made again.
+	b.stamp = max(b.stamp+1, c.modified.UnixMilli())
+	c.etag = `"` + strconv.FormatInt(b.stamp, 36) + `"`
 	sum := sha256.Sum256([]byte(b.owner + "/" + key(id)))
-	c.etag = fmt.Sprintf(`"C=%d@U=%s"`, c.changed, uuid(hex.EncodeToString(sum[:16])))
+	c.oldETag = fmt.Sprintf(`"C=%d@U=%s"`, c.changed, uuid(hex.EncodeToString(sum[:16])))
 	b.cards[key(id)] = c
 	return c
 }
@@ -107,8 +112,8 @@ func (b *book) all() []*card {
 	return list
 }
 
-// tag is the book's getctag, in the form that older captures show.
-func (b *book) tag() string {
+// oldTag is the book's getctag in the form of before 2021.
+func (b *book) oldTag() string {
 	sum := sha256.Sum256([]byte(b.owner))
 	return fmt.Sprintf("FT=-@RU=%s@S=%d", uuid(hex.EncodeToString(sum[:16])), b.revision)
 }

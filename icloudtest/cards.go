@@ -6,30 +6,31 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // serveCard does what was asked with a card, or with a place where one may
 // be.
-func (s *Server) serveCard(w http.ResponseWriter, r *http.Request, id string) {
+func (a *Account) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 	switch r.Method {
 	case http.MethodPut:
-		s.putCard(w, r, id)
+		a.putCard(w, r, id)
 		return
 	case http.MethodDelete:
-		s.deleteCard(w, r, id)
+		a.deleteCard(w, r, id)
 		return
 	}
-	s.mu.Lock()
-	c := s.book.get(id)
-	s.mu.Unlock()
+	a.mu.Lock()
+	c := a.book.get(id)
+	a.mu.Unlock()
 	switch {
 	case c == nil:
 		empty(w, http.StatusNotFound)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		h := w.Header()
-		h.Set("ETag", c.etag) // also of a 304 (RFC 9110, section 15.4.5)
-		if ifNoneMatch := r.Header.Values("If-None-Match"); ifNoneMatch != nil && matches(ifNoneMatch, c) {
+		h.Set("ETag", a.etag(c)) // also of a 304 (RFC 9110, section 15.4.5)
+		if ifNoneMatch := r.Header.Values("If-None-Match"); ifNoneMatch != nil && a.matches(ifNoneMatch, c) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -38,20 +39,20 @@ func (s *Server) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 		h.Set("Content-Length", fmt.Sprint(len(c.vcard)))
 		_, _ = io.WriteString(w, c.vcard) // to HEAD net/http sends the length alone
 	default:
-		s.method(w, r, s.cardAt(c))
+		a.method(w, r, a.cardAt(c))
 	}
 }
 
 // matches says whether a list of ETags names the card's present state, by
 // the strong comparison (RFC 9110, section 8.8.3.2). The card may be nil:
 // there is none.
-func matches(list []string, c *card) bool {
+func (a *Account) matches(list []string, c *card) bool {
 	if c == nil {
 		return false
 	}
 	for _, line := range list {
 		for tag := range strings.SplitSeq(line, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == c.etag {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == a.etag(c) {
 				return true
 			}
 		}
@@ -61,35 +62,40 @@ func matches(list []string, c *card) bool {
 
 // permits says whether the preconditions of a write hold (RFC 9110, section
 // 13.1). iCloud honors them (carddavclient lists no fault of it there). The
-// caller holds s.mu, so that nobody writes between the question and the
+// caller holds a.mu, so that nobody writes between the question and the
 // deed.
-func permits(h http.Header, c *card) bool {
-	if list := h.Values("If-Match"); len(list) > 0 && !matches(list, c) {
-		return false
+func (a *Account) permits(h http.Header, c *card) bool {
+	if list := h.Values("If-Match"); len(list) > 0 {
+		if !a.matches(list, c) || a.srv.RefuseIfMatchAny && slices.Contains(list, "*") {
+			return false
+		}
 	}
-	if list := h.Values("If-None-Match"); len(list) > 0 && matches(list, c) {
+	if list := h.Values("If-None-Match"); len(list) > 0 && a.matches(list, c) {
 		return false
 	}
 	return true
 }
 
 // putCard creates or replaces a card. The name is the client's choice, and
-// the bytes are kept; iCloud may rewrite some of them, in ways that are not
-// known well enough to imitate.
-func (s *Server) putCard(w http.ResponseWriter, r *http.Request, id string) {
+// the bytes are kept, of vCard 4.0 too (KashCal).
+func (a *Account) putCard(w http.ResponseWriter, r *http.Request, id string) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		empty(w, http.StatusRequestEntityTooLarge)
 		return
 	}
-	s.mu.Lock()
-	old := s.book.get(id)
-	ok := permits(r.Header, old)
+	a.mu.Lock()
+	old := a.book.get(id)
+	ok := a.permits(r.Header, old)
 	var c *card
-	if ok && isCard(string(data)) {
-		c = s.book.put(id, string(data))
+	if ok && isCard(string(data)) && a.fits(len(data), old == nil) {
+		vcard := string(data)
+		if a.srv.PhotosAsURLs {
+			vcard = a.movePhotos(vcard)
+		}
+		c = a.book.put(id, vcard)
 	}
-	s.mu.Unlock()
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusPreconditionFailed)
@@ -98,8 +104,8 @@ func (s *Server) putCard(w http.ResponseWriter, r *http.Request, id string) {
 		// nothing of the password (vdirsyncer#931).
 		empty(w, http.StatusForbidden)
 	default:
-		if !s.OmitETag {
-			w.Header().Set("ETag", c.etag)
+		if !a.srv.OmitETag {
+			w.Header().Set("ETag", a.etag(c))
 		}
 		if old == nil {
 			empty(w, http.StatusCreated)
@@ -117,16 +123,28 @@ func isCard(data string) bool {
 	return strings.HasPrefix(data, "BEGIN:VCARD") && strings.HasSuffix(data, "END:VCARD")
 }
 
+// fits says whether a card of that size may be written. The caller holds a.mu.
+func (a *Account) fits(size int, another bool) bool {
+	if a.srv.MaxCard > 0 && size > a.srv.MaxCard {
+		return false
+	}
+	return !another || a.srv.MaxCards <= 0 || len(a.book.all()) < a.srv.MaxCards
+}
+
 // deleteCard removes a card. Without a condition it removes any state of
 // it.
-func (s *Server) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
-	s.mu.Lock()
-	c := s.book.get(id)
-	ok := permits(r.Header, c)
-	if ok && c != nil {
-		s.book.delete(id)
+func (a *Account) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
+	if a.srv.RefuseDeleteDepth && r.Header.Get("Depth") != "" {
+		empty(w, http.StatusBadRequest)
+		return
 	}
-	s.mu.Unlock()
+	a.mu.Lock()
+	c := a.book.get(id)
+	ok := a.permits(r.Header, c)
+	if ok && c != nil {
+		a.book.delete(id)
+	}
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusPreconditionFailed)

@@ -14,7 +14,11 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-var etagForm = regexp.MustCompile(`^"C=\d+@U=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"$`)
+// The forms of ETags: today's, and that of before 2021.
+var (
+	etagForm    = regexp.MustCompile(`^"[0-9a-z]{8}"$`)
+	oldETagForm = regexp.MustCompile(`^"C=\d+@U=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"$`)
+)
 
 func TestReadCard(t *testing.T) {
 	t.Parallel()
@@ -41,6 +45,17 @@ func TestReadCard(t *testing.T) {
 	s.want(http.StatusNotFound, "PROPFIND", s.book()+"b.vcf", askETags)
 	rows := s.rows("PROPFIND", url, askETags, "Depth", "0")
 	equal(t, "ETag by PROPFIND", rows[0].text("getetag"), etag)
+	// Asked about by itself, a card has a resourcetype, which is empty.
+	row := s.rows("PROPFIND", url, `<propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>`, "Depth", "0")[0]
+	if p, status := row.get("resourcetype"); status != "HTTP/1.1 200 OK" || len(p.Any) != 0 {
+		t.Errorf("resourcetype of a card at Depth 0: %v, %q; want it empty, at 200", p, status)
+	}
+	s.srv.OldForms = true
+	if old := s.want(http.StatusOK, "GET", url, "").Header.Get("Etag"); !oldETagForm.MatchString(old) {
+		t.Errorf("ETag %s, want the older form", old)
+	} else {
+		s.want(http.StatusNoContent, "PUT", url, card, "If-Match", old)
+	}
 }
 
 // A card is found by any spelling of its URL, and keeps the one it was put by.
@@ -102,7 +117,16 @@ func TestWriteCard(t *testing.T) {
 	}
 	s.want(http.StatusNoContent, "PUT", url, "begin:vcard\nend:vcard")
 	equal(t, "the card", s.want(http.StatusOK, "GET", url, "").body, "begin:vcard\nend:vcard")
+	four := "BEGIN:VCARD\r\nVERSION:4.0\r\nX-Z:1\r\nitem1.TEL:1\r\nFN:x\r\nEND:VCARD\r\n"
+	s.want(http.StatusNoContent, "PUT", url, four)
+	equal(t, "a card of version 4.0", s.multistatus("REPORT", s.book(), askCards(s.bookPath()+"a.vcf")).Rows[0].text("address-data"), four)
 
+	s.srv.RefuseIfMatchAny = true
+	s.want(http.StatusPreconditionFailed, "PUT", url, cardNamed("c"), "If-Match", "*")
+	s.want(http.StatusPreconditionFailed, "DELETE", url, "", "If-Match", "*")
+	s.want(http.StatusNoContent, "PUT", url, cardNamed("c"), "If-Match", etag())
+	s.srv.RefuseDeleteDepth = true
+	s.want(http.StatusBadRequest, "DELETE", url, "", "Depth", "0")
 	s.srv.OmitETag = true
 	a := s.want(http.StatusNoContent, "PUT", url, cardNamed("d"))
 	equal(t, "ETag with OmitETag", a.Header.Get("Etag"), "")
@@ -195,4 +219,54 @@ func TestPhoto(t *testing.T) {
 	}
 	s.want(http.StatusUnauthorized, "GET", url, "")
 	s.want(http.StatusMultiStatus, "PROPFIND", canonical+"/", askPrincipal)
+}
+
+// Cards and books over Apple's limits are refused, if that is asked for.
+func TestCardLimits(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	large := strings.Replace(cardNamed("a"), "FN:", "NOTE:"+strings.Repeat("x", 1000)+"\r\nFN:", 1)
+	s.want(http.StatusCreated, "PUT", s.book()+"a.vcf", large)
+	s.srv.MaxCard, s.srv.MaxCards = len(large), 2
+	s.want(http.StatusNoContent, "PUT", s.book()+"a.vcf", large)
+	s.want(http.StatusForbidden, "PUT", s.book()+"a.vcf", large+" ")
+	s.want(http.StatusCreated, "PUT", s.book()+"b.vcf", large)
+	s.want(http.StatusForbidden, "PUT", s.book()+"c.vcf", cardNamed("c"))
+	s.want(http.StatusNoContent, "PUT", s.book()+"b.vcf", cardNamed("b"))
+	s.srv.Put("c.vcf", large+large) // the test's own hand is free
+	s.want(http.StatusNotFound, "GET", s.book()+"d.vcf", "")
+}
+
+// A photo inside of a card that a program puts comes back as a URL, and all else
+// as it was.
+func TestPhotosAsURLs(t *testing.T) {
+	t.Parallel()
+	for _, old := range []bool{false, true} {
+		s := start(t)
+		s.srv.PhotosAsURLs, s.srv.OldPhotos = true, old
+		before, after := "BEGIN:VCARD\r\nFN:\"a;b\r\n", "NOTE:x\r\n  y\r\nPHOTO;ENCODING=b:!!!\r\nEND:VCARD\r\n"
+		s.want(http.StatusCreated, "PUT", s.book()+"a.vcf",
+			before+"item1.PHOTO;X-ABCROP-RECTANGLE=ABClipRect_1&0&14&381&381&x;ENCODING=b;TYPE=PNG:iVBO\r\n Rw0K\r\n"+after)
+		got := s.want(http.StatusOK, "GET", s.book()+"a.vcf", "").body
+		photo, ok := strings.CutPrefix(got, before+"item1.PHOTO;X-ABCROP-RECTANGLE=ABClipRect_1&0&14&381&381&x;VALUE=uri:")
+		photo, rest, _ := strings.Cut(photo, "\r\n")
+		if !ok || rest != after {
+			t.Fatalf("the card came back as\n%s", got)
+		}
+		if strings.Contains(photo, "gateway.icloud.com") == old || partitionOf(photo) == partitionOf(s.book()) {
+			t.Errorf("OldPhotos %v: the photo is at %s", old, photo)
+		}
+		a := s.want(http.StatusOK, "GET", photo, "")
+		equal(t, "the photo", a.body, "\x89PNG\r\n")
+		equal(t, "its type", a.Header.Get("Content-Type"), "image/png")
+		stranger := *s
+		stranger.cred = start(t).cred
+		stranger.want(http.StatusUnauthorized, "GET", photo, "")
+	}
+}
+
+// partitionOf is the host of a URL.
+func partitionOf(url string) string {
+	host, _, _ := strings.Cut(strings.TrimPrefix(url, "https://"), "/")
+	return host
 }

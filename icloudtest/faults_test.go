@@ -189,6 +189,13 @@ func TestThrottle(t *testing.T) {
 		s.srv.Throttle(time.Hour)
 		s.srv.RevokeAll()
 		equal(t, "with a revoked password", s.statuses(1), []int{503})
+		for _, status := range []int{403, 429} {
+			s.srv.ThrottleStatus = status
+			a := s.do("PROPFIND", canonical+"/", askPrincipal)
+			if a.StatusCode != status || a.Header.Get("Retry-After") == "" {
+				t.Errorf("ThrottleStatus %d: %s, Retry-After %q", status, a.Status, a.Header.Get("Retry-After"))
+			}
+		}
 	})
 }
 

@@ -88,6 +88,16 @@ func TestPasswordAsTyped(t *testing.T) {
 	}
 }
 
+func TestRequireHyphens(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.srv.RequireHyphens = true
+	password := s.cred.Password.Reveal()
+	if !s.accepted(s.cred.AppleID, password) || s.accepted(s.cred.AppleID, strings.ReplaceAll(password, "-", "")) {
+		t.Error("want the password accepted with its hyphens alone")
+	}
+}
+
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

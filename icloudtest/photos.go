@@ -1,10 +1,11 @@
-// Photos, which are not in the cards but on a host of their own.
+// Photos that are not in the cards but on a host of their own.
 
 package icloudtest
 
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
@@ -15,25 +16,82 @@ type photo struct {
 	mediaType string
 }
 
+// oldPhotos follows the account's number in the URLs of older photos.
+const oldPhotos = "/wbs/"
+
 // PutPhoto adds a photo to the account and returns its URL, for a line
 // PHOTO;VALUE=uri: of a card. Behind the URL it is served, with the media
 // type, to requests with the account's credentials.
-func (s *Server) PutPhoto(data []byte, mediaType string) (url string) {
-	// What iCloud hashes is not known; that two photos differ is enough.
-	sum := sha256.Sum256(data)
-	path := "/contacts/" + s.account.dsid + "/ck/card/" + base64.RawURLEncoding.EncodeToString(sum[:20])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.photos[path] = photo{append([]byte(nil), data...), mediaType}
-	return "https://gateway.icloud.com" + path
+func (a *Account) PutPhoto(data []byte, mediaType string) (url string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.putPhoto(data, mediaType)
 }
 
-// servePhoto answers on the photo host, which asks for the password as the
-// others do and knows nothing but photos.
-func (s *Server) servePhoto(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	p, ok := s.photos[r.URL.Path]
-	s.mu.Unlock()
+// putPhoto is PutPhoto for a caller that holds a.mu.
+func (a *Account) putPhoto(data []byte, mediaType string) (url string) {
+	// What iCloud hashes is not known; that two photos differ is enough.
+	sum := sha256.Sum256(data)
+	host, path := "gateway.icloud.com", "/contacts/"+a.dsid+"/ck/card/"+base64.RawURLEncoding.EncodeToString(sum[:20])
+	if a.srv.OldPhotos {
+		host, path = "p02-contacts.icloud.com:443", "/"+a.dsid+oldPhotos+hex.EncodeToString(sum[:21])
+		if a.partition == "p02" {
+			host = "p06-contacts.icloud.com:443"
+		}
+	}
+	a.photos[path] = photo{append([]byte(nil), data...), mediaType}
+	return "https://" + host + path
+}
+
+// movePhotos replaces the photos inside of a card by their URLs. What cannot be
+// decoded stays where it is. The caller holds a.mu.
+func (a *Account) movePhotos(vcard string) string {
+	var b strings.Builder
+	for _, l := range lines(vcard) {
+		data, err := base64.StdEncoding.DecodeString(l.value)
+		if !strings.EqualFold(l.name, "PHOTO") || !l.base64() || err != nil || len(data) == 0 {
+			b.WriteString(l.raw)
+			continue
+		}
+		if l.group != "" {
+			b.WriteString(l.group + ".")
+		}
+		b.WriteString(l.name)
+		mediaType := "image/jpeg"
+		for _, param := range l.params {
+			name, value, _ := strings.Cut(param, "=")
+			switch strings.ToUpper(name) {
+			case "ENCODING", "BASE64":
+			case "TYPE":
+				mediaType = "image/" + strings.ToLower(value)
+			default:
+				b.WriteString(";" + param)
+			}
+		}
+		b.WriteString(";VALUE=uri:" + a.putPhoto(data, mediaType))
+		b.WriteString(l.raw[len(strings.TrimRight(l.raw, "\r\n")):])
+	}
+	return b.String()
+}
+
+// base64 says whether the value of a line is binary data (RFC 2426, section
+// 2.4.1, and vCard 2.1).
+func (l line) base64() bool {
+	for _, param := range l.params {
+		switch strings.ToUpper(param) {
+		case "ENCODING=B", "ENCODING=BASE64", "BASE64":
+			return true
+		}
+	}
+	return false
+}
+
+// servePhoto answers where photos are, which asks for the password as all else
+// does and knows nothing but photos.
+func (a *Account) servePhoto(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	p, ok := a.photos[r.URL.Path]
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusNotFound)

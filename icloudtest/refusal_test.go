@@ -3,6 +3,7 @@ package icloudtest_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -158,6 +159,27 @@ func TestNoise(t *testing.T) {
 		instance, edge := a.Header.Get("X-Responding-Instance"), a.Header.Get("X-Apple-Filtered-At-Edge")
 		if (instance == "") != (edge == "true") {
 			t.Errorf("instance %q, filtered at edge %q: want one of them", instance, edge)
+		}
+		// The edge answers in no time and over a short way, and says so.
+		h, lines := a.Header, len(a.Header["Www-Authenticate"])
+		got := fmt.Sprintf("%v %v %v %q %d", h.Get("X-Apple-Edge-Response-Time") == "0", strings.Contains(h.Get("Via"), "xrail"),
+			h.Get("Strict-Transport-Security") != "", h.Get("Alt-Svc"), lines)
+		want := `false true true "" 2`
+		if edge != "" {
+			want = `true false false "clear" 1`
+		}
+		if got != want {
+			t.Fatalf("filtered at edge %q: got %s, want %s in %v", edge, got, want, h)
+		}
+		if partition := h.Get("X-Apple-User-Partition"); edge == "" && !strings.Contains(instance, fmt.Sprintf(":p%02s-carddav", partition)) {
+			t.Errorf("partition %s, instance %s", partition, instance)
+		}
+	}
+	// Of a partition host both are the host's, whoever's account it is.
+	for range 4 {
+		h := s.do("PROPFIND", "https://p07-contacts.icloud.com/", askPrincipal).Header
+		if instance := h.Get("X-Responding-Instance"); h.Get("X-Apple-User-Partition") != "7" || instance != "" && !strings.Contains(instance, ":p07-") {
+			t.Errorf("a 401 of p07: %v", h)
 		}
 	}
 	for _, name := range []string{"X-Responding-Instance", "X-Apple-Request-Uuid", "X-Apple-User-Partition", "X-Apple-Edge-Response-Time", "Via"} {

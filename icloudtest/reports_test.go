@@ -24,8 +24,8 @@ func TestQuery(t *testing.T) {
 	for what, ask := range map[string]string{
 		"an empty filter": askQuery,
 		"no filter":       strings.Replace(askQuery, "<C:filter/>", "", 1),
-		"a filter, a limit and a part of the card": strings.NewReplacer(
-			"<C:filter/>", `<C:filter test="allof"><C:prop-filter name="FN"><C:text-match>nobody</C:text-match></C:prop-filter></C:filter><C:limit><C:nresults>1</C:nresults></C:limit>`,
+		"a limit and a part of the card": strings.NewReplacer(
+			"<C:filter/>", `<C:filter/><C:limit><C:nresults>1</C:nresults></C:limit>`,
 			"<C:address-data/>", `<C:address-data><C:prop name="UID"/></C:address-data>`).Replace(askQuery),
 	} {
 		rows := s.rows("REPORT", s.book(), ask, "Depth", "1")
@@ -50,6 +50,18 @@ func TestQuery(t *testing.T) {
 		}
 	}
 	s.want(http.StatusMultiStatus, "REPORT", strings.TrimSuffix(s.book(), "/"), askQuery, "Depth", "1")
+
+	s.srv.OmitOwnRow = true
+	equal(t, "rows with OmitOwnRow", len(s.rows("REPORT", s.book(), askQuery)), len(cards))
+	s.srv.OmitOwnRow, s.srv.QueryLimit = false, 2
+	rows = s.rows("REPORT", s.book(), askQuery)
+	if last := rows[len(rows)-1]; len(rows) != 4 || last.Href != s.bookPath() || last.Status == nil || !strings.Contains(*last.Status, " 507 ") {
+		t.Errorf("QueryLimit 2: %d rows, the last %+v; want the book, two cards, and a 507", len(rows), last)
+	}
+	s.srv.QuietLimit = true
+	equal(t, "rows with QuietLimit", len(s.rows("REPORT", s.book(), askQuery)), 3)
+	s.srv.QueryLimit = 3
+	equal(t, "rows with a limit that is not reached", len(s.rows("REPORT", s.book(), askQuery)), 4)
 }
 
 func TestMultiget(t *testing.T) {
@@ -90,6 +102,7 @@ func TestSync(t *testing.T) {
 	s := start(t)
 	empty, _, t0 := s.sync("")
 	equal(t, "an empty book", empty, map[string]string{})
+	equal(t, "rows of an empty delta", len(s.multistatus("REPORT", s.book(), askSync(t0)).Rows), 0)
 	for _, id := range []string{"a.vcf", "b.vcf", "c.vcf"} {
 		s.srv.Put(id, cardNamed(id))
 	}
@@ -135,6 +148,9 @@ func TestSync(t *testing.T) {
 		t.Errorf("a.vcf: %q, want the card that is back", got["a.vcf"])
 	}
 	for _, token := range []string{t0, t1, t2} {
+		if !strings.HasPrefix(token, "HwoQEgwA") || !strings.Contains(token, "+") || !strings.Contains(token, "/") {
+			t.Errorf("token %q, want iCloud's form, with + and /", token)
+		}
 		if strings.Trim(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") != "" || len(token) < 16 {
 			t.Errorf("token %q, want base64", token)
 		}
@@ -157,8 +173,15 @@ func TestSyncShape(t *testing.T) {
 	if self.text("getetag") == "" {
 		t.Error("the book's own row has no ETag")
 	}
+	s.srv.OwnRowSlash = true
+	equal(t, "the book's own href with OwnRowSlash", s.multistatus("REPORT", s.book(), ask).Rows[0].Href, s.bookPath())
 	if p, _ := card.get("address-data"); p.XMLName.Local != "" {
 		t.Error("the answer has cards, want ETags alone")
+	}
+	s.srv.DenyInlineData = true
+	denied := s.multistatus("REPORT", s.book(), ask).Rows[1]
+	if _, status := denied.get("address-data"); status != "HTTP/1.1 403 Forbidden" || !etagForm.MatchString(denied.text("getetag")) {
+		t.Errorf("DenyInlineData: address-data has status %q, ETag %q", status, denied.text("getetag"))
 	}
 	s.srv.InlineData = true
 	equal(t, "InlineData", s.multistatus("REPORT", s.book(), ask).Rows[1].text("address-data"), cardNamed("a"))
@@ -201,6 +224,16 @@ func TestTokenRefusal(t *testing.T) {
 		s.want(http.StatusMultiStatus, "REPORT", s.book(), askSync(token), "Depth", "0")
 		s.srv.RefuseEmptyToken = false
 	}
+	// Or it is not refused at all, and all cards are listed.
+	s.srv.TokenRefusal = http.StatusMultiStatus
+	all, _, next := s.sync("")
+	for _, bad := range []string{old, foreign, "nonsense"} {
+		got, _, again := s.sync(bad)
+		equal(t, "changes since an unknown token", got, all)
+		equal(t, "the token after it", again, next)
+	}
+	s.srv.RefuseEmptyToken = true
+	s.want(http.StatusForbidden, "REPORT", s.book(), askSync(""), "Depth", "0")
 }
 
 // Page by page, with changes in between, a client ends with what is there.
@@ -221,8 +254,10 @@ func TestSyncPages(t *testing.T) {
 			ms := s.multistatus("REPORT", s.book(), askSync(token), "Depth", "0")
 			more = false
 			n := 0
-			for _, row := range ms.Rows[1:] { // without the book's own
+			for _, row := range ms.Rows {
 				switch {
+				case strings.HasSuffix(row.Href, "/card"): // the book's own
+					continue
 				case row.Status == nil:
 					have[row.id()] = row.text("getetag")
 				case *row.Status == notFound:
@@ -287,7 +322,7 @@ func TestXML(t *testing.T) {
 	if !strings.HasPrefix(a.body, `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>`+"\n") {
 		t.Errorf("declaration: %.60q", a.body)
 	}
-	for _, want := range []string{"\n\n<response xmlns=\"DAV:\">\n", `<getetag xmlns="DAV:">"C=`, "BEGIN:VCARD&#13;\nNOTE:&lt;&amp;&gt; \"x\"&#13;\n folded&#13;\nlf\ncr&#13;END"} {
+	for _, want := range []string{"\n\n<response xmlns=\"DAV:\">\n", `<getetag xmlns="DAV:">"m`, "BEGIN:VCARD&#13;\nNOTE:&lt;&amp;&gt; \"x\"&#13;\n folded&#13;\nlf\ncr&#13;END"} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("no %q in\n%s", want, a.body)
 		}
@@ -307,6 +342,12 @@ func TestXML(t *testing.T) {
 		t.Errorf("EmptyStatus:\n%s", b.body)
 	}
 	s.srv.EmptyStatus = false
+	s.srv.CDATA = true
+	c := s.do("REPORT", s.book(), askQuery)
+	if !strings.Contains(c.body, "<CD:address-data><![CDATA[BEGIN:VCARD\r\nNOTE:<&> ") {
+		t.Errorf("CDATA:\n%s", c.body)
+	}
+	s.srv.CDATA = false
 	equal(t, "rows with prefixes", fmt.Sprintf("%+v", s.rows("REPORT", s.book(), askQuery)), fmt.Sprintf("%+v", rows))
 	var failure struct {
 		XMLName xml.Name  `xml:"DAV: error"`
@@ -327,6 +368,10 @@ func TestRawBytes(t *testing.T) {
 	s := start(t)
 	s.srv.Put("a.vcf", "NUL \x00, latin \xe9, U+FFFE \ufffe, ]]>, &amp;")
 	a := s.do("REPORT", s.book(), askQuery)
+	s.srv.CDATA = true
+	if c, want := s.do("REPORT", s.book(), askQuery), "<![CDATA[NUL \x00, latin \xe9, U+FFFE \ufffe, ]]]]><![CDATA[>, &amp;]]>"; !strings.Contains(c.body, want) {
+		t.Errorf("no %q in %q", want, c.body)
+	}
 	if want := "NUL \x00, latin \xe9, U+FFFE \ufffe, ]]&gt;, &amp;amp;"; !strings.Contains(a.body, want) {
 		t.Errorf("no %q in %q", want, a.body)
 	}

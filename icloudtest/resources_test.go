@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-icloud/icloud"
 )
 
 func TestDiscovery(t *testing.T) {
@@ -22,6 +24,9 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 	equal(t, "rows at the root with Depth 1", len(s.rows("PROPFIND", canonical+"/", askPrincipal, "Depth", "1")), 1)
+	s.srv.RefuseRootDepth = true
+	s.want(http.StatusBadRequest, "PROPFIND", canonical+"/", askPrincipal, "Depth", "1")
+	s.want(http.StatusMultiStatus, "PROPFIND", canonical+"/", askPrincipal, "Depth", "0")
 
 	book := s.book() // which checks the form of the home-set
 	home := strings.TrimSuffix(book, "card/")
@@ -48,6 +53,13 @@ func TestDiscovery(t *testing.T) {
 	// The canonical host serves every path, and each partition does.
 	s.want(http.StatusMultiStatus, "PROPFIND", canonical+s.bookPath(), askETags, "Depth", "1")
 	s.want(http.StatusMultiStatus, "PROPFIND", "https://p01-contacts.icloud.com"+s.bookPath(), askETags, "Depth", "1")
+	// Unless the client is to be seen going where it was sent.
+	s.srv.PartitionOnly = true
+	s.want(http.StatusBadRequest, "PROPFIND", canonical+s.bookPath(), askETags, "Depth", "1")
+	s.want(http.StatusBadRequest, "GET", canonical+s.bookPath()+"a.vcf", "")
+	s.want(http.StatusMultiStatus, "PROPFIND", canonical+s.principal(), askHome)
+	s.want(http.StatusMultiStatus, "PROPFIND", s.book(), askETags, "Depth", "1")
+	s.want(http.StatusMultiStatus, "PROPFIND", strings.Replace(s.book(), ":443", "", 1), askETags, "Depth", "1")
 }
 
 // In China it is another domain, to the last host.
@@ -80,8 +92,16 @@ func TestBookProperties(t *testing.T) {
 	}
 	slices.Sort(names)
 	equal(t, "reports", names, []string{"addressbook-multiget", "addressbook-query", "sync-collection"})
-	if p, _ := after.get("current-user-privilege-set"); len(p.Any) == 0 {
-		t.Error("no privileges")
+	equal(t, "getctag", after.text("getctag"), after.text("sync-token"))
+	var privileges []string
+	p, _ := after.get("current-user-privilege-set")
+	for _, privilege := range p.Any {
+		privileges = append(privileges, privilege.Any[0].XMLName.Local)
+	}
+	equal(t, "privileges", privileges, []string{"read", "read-current-user-privilege-set", "write", "write-properties", "write-content", "bind", "unbind"})
+	s.srv.OldForms = true
+	if tag := s.rows("PROPFIND", s.book(), ask, "Depth", "0")[0].text("getctag"); !strings.HasPrefix(tag, "FT=-@RU=") {
+		t.Errorf("getctag %q, want the older form", tag)
 	}
 	if p, status := after.get("nothing"); status != "HTTP/1.1 404 Not Found" || p.XMLName.Space != "urn:example" {
 		t.Errorf("unknown property: %v, %q; want it missing, by its own name", p.XMLName, status)
@@ -179,6 +199,14 @@ func TestRefusedMethods(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	stranger := *s
+	stranger.cred = icloud.Credential{}
+	stranger.want(http.StatusUnauthorized, "OPTIONS", canonical+"/", "")
+	s.srv.OpenOptions = true
+	if a := stranger.want(http.StatusOK, "OPTIONS", canonical+"/", ""); !strings.Contains(a.Header.Get("Dav"), "addressbook") {
+		t.Errorf("OPTIONS without a password: %v", a.Header)
+	}
+	stranger.want(http.StatusUnauthorized, "PROPFIND", canonical+"/", askPrincipal)
 	for _, path := range []string{"/", s.principal(), s.bookPath()} {
 		a := s.want(http.StatusOK, "OPTIONS", canonical+path, "")
 		if !strings.Contains(a.Header.Get("Dav"), "addressbook") || !strings.Contains(a.Header.Get("Allow"), "REPORT") {

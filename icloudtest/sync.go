@@ -63,9 +63,9 @@ func (b *book) forgetTokens() {
 	}
 }
 
-// tokenPrefix makes our tokens look like the one that was captured
-// (KashCal's fixtures). It means nothing.
-var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0}
+// tokenPrefix makes our tokens look like those that were captured (KashCal's
+// fixtures), HwoQEgwA and more, in which + and / occur. It means nothing.
+var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0xfb, 0xff, 0xbf}
 
 // token returns the sync token of a revision. It names the book too,
 // because a token of one book must not pass for another's.
@@ -88,7 +88,7 @@ func (b *book) revisionOf(token string) (revision uint64, ok bool) {
 }
 
 // sync answers sync-collection.
-func (s *Server) sync(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
+func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
 	// Any Depth but 0 is an error (section 3.2), and none means 0. One
 	// client reports that iCloud refuses the empty token; it sent Depth 1,
 	// which may be all there is to that.
@@ -101,57 +101,70 @@ func (s *Server) sync(w http.ResponseWriter, r *http.Request, root *node, wanted
 		token = strings.TrimSpace(n.text)
 	}
 
-	s.mu.Lock()
-	revision, ok := uint64(0), !s.RefuseEmptyToken
+	a.mu.Lock()
+	revision, ok := uint64(0), !a.srv.RefuseEmptyToken
 	if token != "" {
-		revision, ok = s.book.revisionOf(token)
+		revision, ok = a.book.revisionOf(token)
+		if !ok && a.srv.TokenRefusal == http.StatusMultiStatus {
+			revision, ok = 0, true
+		}
 	}
-	changes, next, more := s.book.page(revision, s.PageSize)
-	if s.ExtraChanges && !more {
-		if c := s.book.unchanged(revision); c != nil {
+	changes, next, more := a.book.page(revision, a.srv.PageSize)
+	if a.srv.ExtraChanges && !more {
+		if c := a.book.unchanged(revision); c != nil {
 			changes = append(changes, c)
 		}
 	}
-	s.mu.Unlock()
+	a.mu.Unlock()
 
 	if !ok {
-		s.refuseToken(w)
+		a.refuseToken(w)
 		return
 	}
-	if !s.InlineData {
+	denied := a.srv.DenyInlineData && !a.srv.InlineData && slices.Contains(wanted, carddav("address-data"))
+	if !a.srv.InlineData {
 		// Not even as missing: iCloud passes over the request for it.
 		wanted = without(wanted, carddav("address-data"))
 	}
-	s.multistatus(w, r, func(write func(node)) {
-		// The address book's own row: without its slash, and without the
-		// resourcetype that would tell it from a card.
-		self := resource{kind: atBook, href: strings.TrimSuffix(s.bookPath(), "/")}
-		write(s.row(r, self, without(wanted, dav("resourcetype"))))
+	a.srv.multistatus(w, r, func(write func(node)) {
+		if len(changes) > 0 {
+			// The address book's own row, without the resourcetype that would
+			// tell it from a card. Where nothing has changed there is no row.
+			self := resource{kind: atBook, href: strings.TrimSuffix(a.bookPath(), "/")}
+			if a.srv.OwnRowSlash {
+				self.href += "/"
+			}
+			write(a.row(r, self, without(wanted, dav("resourcetype"))))
+		}
 		for _, c := range changes {
 			if c.gone {
-				write(missing(s.bookPath() + c.id))
+				write(missing(a.bookPath() + c.id))
 				continue
 			}
-			write(s.row(r, s.cardAt(c), wanted))
+			row := a.row(r, a.cardAt(c), wanted)
+			if denied {
+				row.kids = append(row.kids, element(dav("propstat"),
+					element(dav("prop"), element(carddav("address-data"))), statusOf(http.StatusForbidden)))
+			}
+			write(row)
 		}
 		if more {
 			// For a part of the changes there is a row with the request's
-			// own URL and 507 (section 3.6). Here it has its slash.
-			write(element(dav("response"), href(s.bookPath()), statusOf(http.StatusInsufficientStorage),
-				element(dav("error"), element(dav("number-of-matches-within-limits")))))
+			// own URL and 507 (section 3.6).
+			write(a.more())
 		}
 		write(text(dav("sync-token"), next))
 	})
 }
 
-// refuseToken answers that a token is not, or no longer, one of the book's.
-// How iCloud does so has not been captured.
-func (s *Server) refuseToken(w http.ResponseWriter) {
-	if s.TokenRefusal != 0 {
-		empty(w, s.TokenRefusal)
+// refuseToken answers that a token is not, or no longer, one of the book's. An empty
+// one is refused as one should be even if unknown ones are not.
+func (a *Account) refuseToken(w http.ResponseWriter) {
+	if a.srv.TokenRefusal != 0 && a.srv.TokenRefusal != http.StatusMultiStatus {
+		empty(w, a.srv.TokenRefusal)
 		return
 	}
-	s.failure(w, http.StatusForbidden, dav("valid-sync-token")) // section 3.2
+	a.srv.failure(w, http.StatusForbidden, dav("valid-sync-token")) // section 3.2
 }
 
 // without returns names less one of them.

@@ -27,9 +27,11 @@ func server(local string) xml.Name  { return xml.Name{Space: nsServer, Local: lo
 // node is an element: of a request that was read, or of an answer to be
 // written. Elements of DAV have text or children, not both.
 type node struct {
-	name xml.Name
-	text string
-	kids []node
+	name  xml.Name
+	attrs map[string]string // of a request: CardDAV's attributes have no namespace
+	text  string
+	kids  []node
+	cdata bool // the text is written as a CDATA section
 }
 
 func text(name xml.Name, text string) node  { return node{name: name, text: text} }
@@ -76,7 +78,16 @@ func parse(body []byte) (*node, error) {
 		in := open[len(open)-1]
 		switch token := token.(type) {
 		case xml.StartElement:
-			open = append(open, &node{name: token.Name})
+			n := &node{name: token.Name}
+			for _, attr := range token.Attr {
+				if attr.Name.Space == "" && attr.Name.Local != "xmlns" {
+					if n.attrs == nil {
+						n.attrs = make(map[string]string)
+					}
+					n.attrs[attr.Name.Local] = attr.Value
+				}
+			}
+			open = append(open, n)
 		case xml.EndElement:
 			open = open[:len(open)-1]
 			parent := open[len(open)-1]
@@ -149,7 +160,12 @@ func (d document) node(n node, ns string, declare bool) {
 		return
 	}
 	d.w.WriteByte('>')
-	d.escape(n.text)
+	if n.cdata {
+		// The end of a section cannot stand within one.
+		d.w.WriteString("<![CDATA[" + strings.ReplaceAll(n.text, "]]>", "]]]]><![CDATA[>") + "]]>")
+	} else {
+		d.escape(n.text)
+	}
 	if len(n.kids) > 0 {
 		d.w.WriteByte('\n')
 		for _, kid := range n.kids {

@@ -6,8 +6,6 @@ package main
 import (
 	"fmt"
 	"strings"
-
-	"github.com/go-icloud/icloud/icloudtest"
 )
 
 // sample are the cards; vcf makes CRLF of their line ends.
@@ -39,8 +37,9 @@ func vcf(lines string) string {
 	return strings.ReplaceAll("BEGIN:VCARD\nVERSION:3.0\n"+lines+"\nEND:VCARD\n", "\n", "\r\n")
 }
 
-// fill puts the sample into a Server, and as many invented people.
-func fill(srv *icloudtest.Server, more int) {
+// fill puts the sample into a Server or an account of it, and as many invented
+// people.
+func fill(srv interface{ Put(id, vcard string) }, more int) {
 	for _, c := range sample {
 		srv.Put(c.id, vcf(c.lines))
 	}

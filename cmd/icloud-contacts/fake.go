@@ -5,24 +5,24 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
-	"errors"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rivo/uniseg"
 
-	"github.com/go-icloud/icloud"
-	"github.com/go-icloud/icloud/icloudtest"
+	"github.com/go-icloud/icloud/internal/fakecontrol"
 )
 
 // fakeCommand speaks http on a port, for programs that cannot be given a Transport:
@@ -31,52 +31,62 @@ var fakeCommand = &command{
 	name:    "fake",
 	summary: "a fake iCloud on a port of this machine",
 	about: `
-Serves a fake iCloud over http, with a few contacts and one app-specific
-password, and prints the environment with which icloud-contacts connects to it.
-It ends when it is interrupted, with exit status 0, and goes on when its
-standard input ends; nothing is kept.
+Serves a fake iCloud, with a few contacts and one app-specific password, and
+prints the environment with which icloud-contacts connects to it. It ends when
+it is interrupted, with exit status 0, and goes on when its standard input ends,
+unless -exit-with-stdin is given; nothing is kept.
 
-Things happen to it when they are typed:
+Things happen to it when they are typed, or asked for on the control port, which
+speaks HTTP and JSON and describes itself at /openapi.json:
 
-  add NAME        a contact is added
-  remove NAME     a contact is removed
-  revoke          the owner removes the password
-  issue           and makes a new one
-  expire TIME     and another one, which expires after TIME, as 30s
-  throttle TIME   the account must wait, as 30s; the server says until when
-  outage TIME     the server is out of order (503), and says no time
-  401 TIME        stray refusals: for TIME, good passwords are refused too
-  forget          the sync tokens are no longer honored
+` + typedHelp() + `
+The first password is 364 days old, so that a program that knows its age takes
+its end for an expiry; of one that is to be seen revoked, type issue first.
 
-throttle, outage and 401 end before their time with a TIME of 0s.`,
+With -tls there are two hosts, as at iCloud: the account's home is on another
+name than the endpoint, and only there. -tls writes the certificate to trust to
+DIR/ca.pem; it is good for iCloud's own names too. icloud-contacts itself sends
+the password to one host alone, unless it is iCloud's: it works with -tls under
+iCloud's names only (docs/testing-your-integration.md).`,
 	example: `
   icloud-contacts fake
   icloud-contacts fake -contacts 10000 -addr 127.0.0.1:8843
+  icloud-contacts fake -json -control 127.0.0.1:0 -exit-with-stdin
   icloud-contacts fake >env & sleep 1; . ./env; icloud-contacts list`,
 	setup: func(f *flag.FlagSet) action {
 		k := new(fake)
 		f.StringVar(&k.addr, "addr", "127.0.0.1:0", "loopback `ADDRESS` to listen on; by default on a port\n\tthat is free")
+		f.StringVar(&k.controlAddr, "control", "", "loopback `ADDRESS` of the control port, as\n\t127.0.0.1:0; by default there is none")
 		f.IntVar(&k.contacts, "contacts", 0, "`N` invented people more, 50000 at most")
+		f.IntVar(&k.age, "age", 364, "how many `DAYS` old the first password is")
+		f.StringVar(&k.tls, "tls", "", "serve https, and write ca.pem into `DIR`")
+		f.BoolVar(&k.json, "json", false, "print a line of JSON for the start and for each answer")
+		f.BoolVar(&k.exitWithStdin, "exit-with-stdin", false, "end when the standard input does, and so with the\n\tprogram that started it")
 		return k.run
 	},
 }
 
+// typedHelp is a table of what may be typed.
+func typedHelp() string {
+	var b strings.Builder
+	for _, t := range fakecontrol.Typed {
+		fmt.Fprintf(&b, "  %-20s%s\n", t[0], t[1])
+	}
+	return b.String()
+}
+
 // pasteHint is a comment to the shell into which it is pasted too.
-const pasteHint = "# Paste these elsewhere. Here, type revoke, expire 30s, ...; see \"help fake\".\n"
+const pasteHint = "# Paste these elsewhere. Here, type expire 30s, revoke, ...; see \"help fake\".\n"
 
 // fake is one run of the command.
 type fake struct {
-	addr     string
-	contacts int
+	addr, controlAddr   string
+	contacts, age       int
+	tls                 string
+	json, exitWithStdin bool
 
-	p    *program
-	srv  *icloudtest.Server
-	url  string
-	cred icloud.Credential // the latest
-	made map[string]string // the IDs of the contacts that were added, by name
-
-	mu    sync.Mutex
-	fault icloudtest.Fault // nil: none
+	p  *program
+	it *fakecontrol.Fake
 }
 
 // run serves until it is interrupted.
@@ -84,178 +94,248 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 	if k.contacts < 0 || k.contacts > 50_000 {
 		return misuse("-contacts must be 0 to 50000, which is what iCloud holds")
 	}
-	// The port is open before the environment is printed: who reads that can connect.
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", k.addr)
+	if k.age < 0 || k.age > 36500 {
+		return misuse("-age must be 0 to 36500 days")
+	}
+	k.p = p
+	// The ports are open before anything is printed: who reads that can connect.
+	front, err := listen(ctx, "-addr", k.addr)
 	if err != nil {
-		return misuse("-addr: " + visible(err.Error()))
-	}
-	defer listener.Close()
-	if addr, ok := listener.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
-		// It has a password of no worth, but speaks http.
-		return misuse("-addr is not a loopback address")
-	}
-	k.p, k.srv, k.url = p, icloudtest.NewServer(), "http://"+listener.Addr().String()+"/"
-	defer k.srv.Close()
-	k.srv.Intercept = k.intercept // a field, which must not change any more
-	fill(k.srv, k.contacts)
-	if err := k.issue(k.srv.Issue()); err != nil {
 		return err
 	}
-	if isTerminal(p.in) {
-		// On the standard error: the standard output is for a shell to read.
-		fmt.Fprint(p.err, pasteHint)
+	defer front.Close()
+	config := fakecontrol.Config{
+		AppleID:  "account-" + strings.ToLower(rand.Text()[:10]) + "@example.com",
+		Endpoint: "http://" + front.Addr().String() + "/",
+		Age:      time.Duration(k.age) * day,
+		Fill:     func(put func(id, vcard string), more int) { fill(putter(put), more) },
+		Cards:    k.contacts,
 	}
+	var certificate *tls.Config // nil: http
+	fronts := []net.Listener{front}
+	if k.tls != "" {
+		if certificate, err = k.certify(&config, front); err != nil {
+			return err
+		}
+		// localhost may mean another address, which is as good if it is there.
+		if _, port, err := net.SplitHostPort(front.Addr().String()); err == nil {
+			if other, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("::1", port)); err == nil {
+				defer other.Close()
+				fronts = append(fronts, other)
+			}
+		}
+	}
+	var control net.Listener
+	if k.controlAddr != "" {
+		if control, err = listen(ctx, "-control", k.controlAddr); err != nil {
+			return err
+		}
+		defer control.Close()
+	}
+	k.it = fakecontrol.New(config)
+	defer k.it.Close()
+
 	// A client that opens a connection and says nothing does not keep it for ever.
-	server := &http.Server{Handler: k.srv, ReadHeaderTimeout: time.Minute}
-	serving := make(chan error, 1)
-	go func() { serving <- server.Serve(listener) }()
+	ended := make(chan error, 4)
+	var servers []*http.Server
+	start := func(l net.Listener, h http.Handler, certificate *tls.Config) {
+		server := &http.Server{Handler: h, TLSConfig: certificate.Clone(), ReadHeaderTimeout: time.Minute, ErrorLog: silent}
+		servers = append(servers, server)
+		go func() {
+			if certificate == nil {
+				ended <- server.Serve(l)
+			} else {
+				ended <- server.ServeTLS(l, "", "")
+			}
+		}()
+	}
+	for _, l := range fronts {
+		start(l, k.it, certificate)
+	}
+	if control != nil {
+		start(control, k.it.Control(), nil)
+	}
+	// It is meant to end like this; who is being answered is cut off.
+	defer func() {
+		for _, server := range servers {
+			_ = server.Close()
+		}
+	}()
+	if err := k.begin(control); err != nil {
+		return err
+	}
 	background() // so that reading does not stop it there
-	go k.read(p.in)
+	over := make(chan struct{})
+	go func() {
+		k.read(p.in)
+		if k.exitWithStdin {
+			close(over)
+		}
+	}()
 	select {
 	case <-ctx.Done():
-		// It is meant to end like this; who is being answered is cut off.
-		return server.Close()
-	case err := <-serving:
+		return nil
+	case <-over:
+		return nil
+	case err := <-ended:
 		return err
 	}
 }
 
-// intercept meets a request with the fault that was typed, if there is one.
-func (k *fake) intercept(w http.ResponseWriter, r *http.Request) bool {
-	k.mu.Lock()
-	fault := k.fault
-	k.mu.Unlock()
-	// Outside of the lock, and a Fault may take its time.
-	return fault != nil && fault(w, r)
+// putter is what fill fills.
+type putter func(id, vcard string)
+
+func (p putter) Put(id, vcard string) { p(id, vcard) }
+
+// listen listens on a loopback address. What is there has a password of no worth,
+// but anybody could use it.
+func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, misuse(flag + ": " + visible(err.Error()))
+	}
+	if addr, ok := listener.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
+		listener.Close()
+		return nil, misuse(flag + " is not a loopback address")
+	}
+	return listener, nil
 }
 
-// issue prints the environment for a password.
-func (k *fake) issue(cred icloud.Credential) error {
-	k.cred = cred
-	_, err := fmt.Fprintf(k.p.out, "export ICLOUD_ENDPOINT=%s\nexport ICLOUD_APPLE_ID=%s\nexport ICLOUD_APP_PASSWORD=%s\n"+
+// begin prints what a client needs.
+func (k *fake) begin(control net.Listener) error {
+	controlURL := ""
+	if control != nil {
+		controlURL = "http://" + control.Addr().String() + "/"
+	}
+	cred := k.it.Start()
+	if k.json {
+		info := k.it.Info()
+		line, err := jsonLine(struct {
+			fakecontrol.Credential
+			Home    string   `json:"home"`
+			Hosts   []string `json:"hosts"`
+			Control string   `json:"control,omitempty"`
+		}{cred, info.Home, info.Hosts, controlURL})
+		if err != nil {
+			return err
+		}
+		_, err = k.p.out.Write(line)
+		return err
+	}
+	if controlURL != "" {
+		if _, err := fmt.Fprintf(k.p.out, "export ICLOUD_FAKE_CONTROL=%s\n", controlURL); err != nil {
+			return err
+		}
+	}
+	if err := k.environment(cred); err != nil {
+		return err
+	}
+	if isTerminal(k.p.in) {
+		// On the standard error: the standard output is for a shell to read.
+		fmt.Fprint(k.p.err, pasteHint)
+	}
+	return nil
+}
+
+// environment prints the environment for a password.
+func (k *fake) environment(cred fakecontrol.Credential) error {
+	ca := ""
+	if cred.CA != "" {
+		ca = "export SSL_CERT_FILE=" + shellQuote(cred.CA) + "\n"
+	}
+	_, err := fmt.Fprintf(k.p.out, "export ICLOUD_ENDPOINT=%s\nexport ICLOUD_APPLE_ID=%s\n%sexport ICLOUD_APP_PASSWORD=%s\n"+
 		// Off iCloud's own hosts no lifetime is assumed, and this one is exact.
 		"export ICLOUD_APP_PASSWORD_LIFETIME=365d\nexport ICLOUD_APP_PASSWORD_ISSUED=%s\n",
-		k.url, cred.AppleID, cred.Password.Reveal(), cred.Issued.UTC().Format(time.RFC3339))
+		cred.Endpoint, cred.AppleID, ca, cred.Password, cred.Issued.UTC().Format(time.RFC3339))
 	return err
 }
 
+// shellQuote makes one word of a text for a shell.
+func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
 // read obeys what is typed, for as long as something is. The end of the input is
-// not the end of the fake: it may have none.
+// not the end of the fake, unless that is asked for: it may have none.
 func (k *fake) read(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
-		verb, rest, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
-		if verb == "" {
-			continue
+		if a, ok := k.it.Type(lines.Text()); ok {
+			k.acknowledge(lines.Text(), a)
 		}
-		if err := k.obey(verb, strings.TrimSpace(rest)); err != nil {
+	}
+}
+
+// acknowledge says what came of a line.
+func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
+	if k.json {
+		line, err := jsonLine(struct {
+			Typed  string          `json:"typed"`
+			Status int             `json:"status"`
+			Answer json.RawMessage `json:"answer"`
+		}{strings.TrimSpace(typed), a.Status, a.Body})
+		if err == nil {
+			_, err = k.p.out.Write(line)
+		}
+		if err != nil {
+			fmt.Fprintln(k.p.err, "icloud-contacts:", explain(err))
+		}
+		return
+	}
+	if words := a.Error(); words != "" {
+		if words = visible(words); uniseg.StringWidth(words) > 120 {
+			words = fit(words, 120) // a paste that went to the wrong window may be long
+		}
+		if strings.HasPrefix(words, "not understood") {
+			words += "; see \"icloud-contacts help fake\""
+		}
+		fmt.Fprintln(k.p.err, "icloud-contacts:", words)
+		return
+	}
+	var body struct {
+		fakecontrol.Credential
+		fakecontrol.Done
+		fakecontrol.IDs
+		Total    *int
+		ByStatus map[string]int `json:"by_status"`
+		Redirect *int           // of all settings
+	}
+	if err := json.Unmarshal(a.Body, &body); err == nil && body.Password != "" {
+		if err := k.environment(body.Credential); err != nil {
 			fmt.Fprintln(k.p.err, "icloud-contacts:", explain(err))
 		}
 	}
-}
-
-// misunderstood repeats what was typed, or its beginning: a paste that went to the
-// wrong window may be long.
-func misunderstood(line string) error {
-	line = visible(line)
-	if uniseg.StringWidth(line) > 40 {
-		line = fit(line, 40)
-	}
-	return errors.New("not understood: " + line + "; see \"icloud-contacts help fake\"")
-}
-
-// obey does one thing.
-func (k *fake) obey(verb, rest string) error {
-	id := strings.Map(func(r rune) rune {
-		// Whatever the name, it is a segment of a URL.
-		if r < 0x80 && r != '-' && !('a' <= r && r <= 'z') && !('0' <= r && r <= '9') {
-			return '-'
-		}
-		return r
-	}, strings.ToLower(rest)) + ".vcf"
-	name := strings.Map(func(r rune) rune {
-		if r < ' ' {
-			return ' '
-		}
-		return r
-	}, rest)
+	done := "done"
 	switch {
-	case (verb == "add" || verb == "remove") && rest == "":
-		return errors.New(verb + " needs a name, as in: " + verb + " Ada")
-	case verb == "add":
-		k.srv.Put(id, vcf("UID:"+id+"\nN:"+name+";;;;\nFN:"+name))
-		if k.made == nil {
-			k.made = make(map[string]string)
+	case body.Note != "":
+		done += "; " + body.Note
+	case body.IDs.IDs != nil:
+		done += fmt.Sprintf("; %d cards", len(body.IDs.IDs))
+	case body.Total != nil:
+		done += fmt.Sprintf("; %d requests", *body.Total)
+		for _, status := range slices.Sorted(maps.Keys(body.ByStatus)) {
+			done += fmt.Sprintf(", %d of %s", body.ByStatus[status], status)
 		}
-		k.made[name] = id
-	case verb == "remove":
-		id := cmp.Or(k.made[name], k.sampleID(name))
-		if id == "" {
-			return errors.New("no contact of that name among those that this fake has made")
-		}
-		k.srv.Delete(id)
-		delete(k.made, name)
-	case verb == "revoke" && rest == "":
-		k.srv.Revoke(k.cred.Password)
-	case verb == "issue" && rest == "":
-		k.srv.Revoke(k.cred.Password) // or the 26th would be one too many
-		return k.issue(k.srv.Issue())
-	case verb == "expire":
-		d, err := wanted(verb, rest)
-		if err != nil {
-			return err
-		}
-		if d == 0 || d > 365*day {
-			return errors.New("a password lives for 365 days; expire takes a time of up to 8760h")
-		}
-		// The Server's passwords live for 365 days; this one has lived for nearly as long.
-		k.srv.Revoke(k.cred.Password)
-		return k.issue(k.srv.IssueAt(time.Now().Add(d - 365*day)))
-	case verb == "throttle":
-		d, err := wanted(verb, rest)
-		if err != nil {
-			return err
-		}
-		k.srv.Throttle(d)
-	case verb == "outage" || verb == "401":
-		d, err := wanted(verb, rest)
-		if err != nil {
-			return err
-		}
-		fault := icloudtest.Status(http.StatusServiceUnavailable)
-		if verb == "401" {
-			fault = icloudtest.Unauthorized
-		}
-		k.mu.Lock()
-		k.fault = icloudtest.For(d, fault)
-		k.mu.Unlock()
-	case verb == "forget" && rest == "":
-		k.srv.ForgetTokens()
-	default:
-		return misunderstood(strings.TrimSpace(verb + " " + rest))
+	case body.Redirect != nil:
+		done += "; " + string(a.Body)
 	}
-	_, err := fmt.Fprintln(k.p.err, "done")
-	return err
+	fmt.Fprintln(k.p.err, done)
 }
 
-// wanted parses the time that a verb wants.
-func wanted(verb, text string) (time.Duration, error) {
-	d, err := parseSpan(text)
+// certify makes the certificates, writes the one to trust, and gives the endpoint
+// and the home their names.
+func (k *fake) certify(config *fakecontrol.Config, front net.Listener) (*tls.Config, error) {
+	certificate, ca, err := certificates(k.tls)
 	if err != nil {
-		return 0, errors.New(verb + " needs a time, as in: " + verb + " 30s")
+		return nil, misuse("-tls: " + visible(err.Error()))
 	}
-	return d, nil
-}
-
-// sampleID returns the ID by the name on it of a card that was there at the start.
-func (k *fake) sampleID(name string) string {
-	// The invented people: see fill.
-	if n, err := strconv.Atoi(strings.TrimPrefix(name, "Person ")); err == nil && 0 < n && n <= k.contacts && name == fmt.Sprint("Person ", n) {
-		return fmt.Sprintf("person-%d.vcf", n)
+	addr := front.Addr().String()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
 	}
-	for _, c := range sample {
-		if slices.Contains(strings.Split(c.lines, "\n"), "FN:"+name) {
-			return c.id
-		}
+	config.CA, config.HomeHost, config.PartitionOnly = ca, addr, true
+	config.Endpoint = (&url.URL{Scheme: "https", Host: net.JoinHostPort("localhost", port), Path: "/"}).String()
+	if port == "443" {
+		// Only iCloud's own names imply it.
+		config.Endpoint = "https://contacts.icloud.com/"
 	}
-	return ""
+	return certificate, nil
 }

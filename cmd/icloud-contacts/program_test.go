@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -604,66 +606,252 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// The fake obeys and explains; it never panics over what is typed.
+// fakeOf runs the command fake until the test ends, and returns what is typed to
+// it, after the environment has been printed.
+func (h *home) fakeOf(t *testing.T, args ...string) (stdin io.Writer) {
+	t.Helper()
+	r, w := io.Pipe()
+	h.in = r
+	ctx, cancel := context.WithCancel(t.Context())
+	status := make(chan int, 1)
+	go func() { status <- h.run(ctx, append([]string{"fake"}, args...)) }()
+	t.Cleanup(func() {
+		cancel()
+		w.Close()
+		if got := <-status; got != ok {
+			t.Errorf("fake: exit status %d: %s", got, h.err.take())
+		}
+	})
+	return w
+}
+
+// await waits for a text in what was printed, and returns all of it.
+func (s *safeBuffer) await(t *testing.T, want string) string {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		text := s.b.String()
+		s.mu.Unlock()
+		if strings.Contains(text, want) {
+			return text
+		}
+	}
+	t.Fatalf("no %q in %q", want, s.take())
+	return ""
+}
+
+// The fake obeys and explains, in one line for each that is typed; it never panics
+// over what is typed.
 func TestFakeObeys(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
-	k := &fake{p: h.program, srv: h.srv, cred: h.cred}
-	k.read(strings.NewReader(strings.Join([]string{
-		"", "  ", "add", "add \x1b[2J/../?#", "add .", "add ..", "add Ada\rBen", "remove nobody", "remove /", "expire", "expire -1s", "expire 1e9h",
-		"expire 5s", "throttle x", "throttle 1s", "throttle 0s", "revoke now", "revoke", "issue", "forget", "\x1b[2J",
-		"expire 9000h", "outage", "401 -1s", "outage 0s", "401 0s",
-	}, "\n")))
+	in := h.fakeOf(t)
+	h.out.await(t, "PASSWORD_ISSUED=")
+	lines := []string{
+		"", "  ", "add", "add \x1b[2J/../?#", "add .", "add ..", "add Ada\rBen", "remove nobody", "remove /", "expire -1s", "expire 1e9h",
+		"expire 5s", "throttle x", "throttle 1s", "throttle 0s", "revoke now", "revoke", "issue", "forget", "\x1b[2J" + strings.Repeat("x", 300),
+		"outage", "401 -1s", "outage 0s", "401 0s", "requests", "set", "generate 2", "reset",
+	}
 	for range 60 { // more than the account may have at a time
-		k.read(strings.NewReader("issue\n"))
+		lines = append(lines, "issue")
+	}
+	if _, err := io.WriteString(in, strings.Join(lines, "\n")+"\nheal\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.err.await(t, "done\nicloud-contacts: 25 app-specific passwords are active, and Apple allows no more; revoke one\n")
+	for strings.Count(h.err.await(t, ""), "\n") < len(lines)-2+1 {
+		time.Sleep(time.Millisecond)
 	}
 	errs := h.err.take()
-	if strings.Contains(errs, "\x1b") {
+	if strings.Contains(errs, "\x1b") || strings.Contains(errs, "panic") {
 		t.Errorf("errors: %q", errs)
 	}
 	for _, want := range []string{
-		"not understood: revoke now; see", "not understood: \ufffd[2J; see", "no contact of that name", "add needs a name, as in: add Ada",
-		"expire needs a time, as in: expire 30s", "up to 8760h", "throttle needs a time", "outage needs a time", "401 needs a time",
+		"not understood: revoke now; see", "not understood: \ufffd[2Jxxx", "no such contact: nobody", "add needs a name, as in: add Ada",
+		"expire needs a time", "throttle needs a time", "outage needs a time", "401 needs a time",
+		"done; 0 requests\n", `"redirect":0`, "done; 2 cards\n", "takes its end for an expiry",
 	} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("errors: %q, want %q in it", errs, want)
 		}
 	}
-	if got := strings.Count(h.out.take(), "export ICLOUD_APP_PASSWORD="); got != 62 {
-		t.Errorf("%d passwords, want 62", got)
+	for line := range strings.Lines(errs) {
+		if !strings.HasPrefix(line, "done") && !strings.HasPrefix(line, "icloud-contacts: ") {
+			t.Errorf("a line that begins otherwise: %q", line)
+		}
+	}
+	// At the start, the one before the reset, its own, and what there was room for.
+	if got := strings.Count(h.out.take(), "export ICLOUD_APP_PASSWORD="); got != 3+24 {
+		t.Errorf("%d passwords, want 27", got)
 	}
 }
 
-// What the fake is told to go wrong goes wrong, and passes.
+// What the fake is told to go wrong goes wrong, and passes; and a password that dies
+// of age while a program runs is seen to expire, not to be revoked.
 func TestFakeFaults(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := newHome(t)
-		k := &fake{p: h.program, srv: h.srv, cred: h.cred}
-		h.srv.Intercept = k.intercept
-		dir := t.TempDir()
-		expect := func(what string, args []string, status int, text string) {
-			t.Helper()
-			if got := h.run(t.Context(), args); got != status {
-				t.Errorf("%s: exit status %d, want %d", what, got, status)
-			}
-			if got := h.out.take() + h.err.take(); !strings.Contains(got, text) {
-				t.Errorf("%s: got %q, want %q in it", what, got, text)
-			}
+	h := newHome(t)
+	in := h.fakeOf(t)
+	for line := range strings.Lines(h.out.await(t, "PASSWORD_ISSUED=")) {
+		if name, value, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "="); ok {
+			h.env[name] = value
 		}
-		check := []string{"check", "-state", dir}
-		expect("healthy", check, ok, "accepted")
-		k.read(strings.NewReader("outage 1h"))
-		expect("outage", check, failed, "unavailable: 503")
-		time.Sleep(time.Hour)
-		expect("after it", check, ok, "accepted")
-		k.read(strings.NewReader("401 10m"))
-		expect("stray refusals", check, failed, "not final yet")
-		time.Sleep(11 * time.Minute)
-		expect("after them", check, ok, "accepted")
-		k.read(strings.NewReader("outage 1h\noutage 0s"))
-		expect("ended early", check, ok, "accepted")
-	})
+	}
+	told := func(line string) {
+		t.Helper()
+		h.err.take()
+		if _, err := fmt.Fprintln(in, line); err != nil {
+			t.Fatal(err)
+		}
+		h.err.await(t, "done")
+		h.err.take()
+	}
+	client := &home{out: new(safeBuffer), err: new(safeBuffer)}
+	client.program = &program{in: strings.NewReader(""), out: client.out, err: client.err, getenv: func(name string) string { return h.env[name] }}
+	dir := t.TempDir()
+	expect := func(what string, args []string, status int, text string) {
+		t.Helper()
+		if got := client.run(t.Context(), args); got != status {
+			t.Errorf("%s: exit status %d, want %d", what, got, status)
+		}
+		if got := client.out.take() + client.err.take(); !strings.Contains(got, text) {
+			t.Errorf("%s: got %q, want %q in it", what, got, text)
+		}
+	}
+	check := []string{"check", "-state", dir}
+	expect("healthy", check, ok, "accepted")
+	told("outage 1h")
+	expect("outage", check, failed, "unavailable: 503")
+	told("outage 0s")
+	expect("after it", check, ok, "accepted")
+	told("401 10m")
+	expect("stray refusals", []string{"check", "-state", t.TempDir()}, dead, "refused")
+	told("heal")
+	expect("after them", check, ok, "accepted")
+	told("expire")
+	expect("expired", append(check, "-dwell", "0"), dead, "expired, likely")
+}
+
+// For machines: a line of JSON for the start and for each line that is typed, and an
+// end with the program that started it.
+func TestFakeJSON(t *testing.T) {
+	t.Parallel()
+	h := newHome(t)
+	h.in = strings.NewReader("expire 1h\nnonsense\nissue\n")
+	if got := h.run(t.Context(), []string{"fake", "-json", "-control", "127.0.0.1:0", "-exit-with-stdin"}); got != ok {
+		t.Fatalf("exit status %d: %s", got, h.err.take())
+	}
+	var lines []map[string]any
+	for line := range strings.Lines(h.out.take()) {
+		var v map[string]any
+		if err := json.Unmarshal([]byte(line), &v); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		lines = append(lines, v)
+	}
+	if len(lines) != 4 {
+		t.Fatalf("%d lines, want 4", len(lines))
+	}
+	for _, name := range []string{"endpoint", "control", "apple_id", "password", "issued", "expires", "hosts"} {
+		if lines[0][name] == nil {
+			t.Errorf("no %s at the start: %v", name, lines[0])
+		}
+	}
+	for i, want := range []float64{200, 400, 200} {
+		if lines[i+1]["status"] != want || lines[i+1]["typed"] == "" || lines[i+1]["answer"] == nil {
+			t.Errorf("line %d: %v, want status %v", i+1, lines[i+1], want)
+		}
+	}
+	if errs := h.err.take(); errs != "" {
+		t.Errorf("errors: %s", errs)
+	}
+}
+
+// With -tls there is a certificate to trust, and the home is on another host, where
+// alone the address book is.
+func TestFakeTLS(t *testing.T) {
+	t.Parallel()
+	h, dir := newHome(t), t.TempDir()
+	h.fakeOf(t, "-tls", dir, "-json")
+	var start struct {
+		Endpoint, Home, CA, Password string
+		AppleID                      string `json:"apple_id"`
+		Hosts                        []string
+	}
+	if err := json.Unmarshal([]byte(h.out.await(t, "\n")), &start); err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(start.CA)
+	pool := x509.NewCertPool()
+	if err != nil || filepath.Dir(start.CA) != dir || !pool.AppendCertsFromPEM(pem) {
+		t.Fatalf("the certificate in %s: %v", start.CA, err)
+	}
+	_, port, _ := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(start.Endpoint, "https://"), "/"))
+	if !strings.HasPrefix(start.Endpoint, "https://localhost:") || start.Home != "https://127.0.0.1:"+port+"/" {
+		t.Errorf("endpoint %s, home %s; want two hosts", start.Endpoint, start.Home)
+	}
+	// A client that follows hrefs to their host arrives, one that drops it does not.
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	ask := func(method, url, body string) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(start.AppleID, start.Password)
+		resp, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	_, text := ask("PROPFIND", start.Endpoint, `<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>`)
+	principal := regexp.MustCompile(`/\d+/principal/`).FindString(text)
+	_, text = ask("PROPFIND", start.Endpoint+principal[1:], `<propfind xmlns="DAV:"><prop><C:addressbook-home-set xmlns:C="urn:ietf:params:xml:ns:carddav"/></prop></propfind>`)
+	homeSet := regexp.MustCompile(`https://[^<]*`).FindString(text)
+	if !strings.HasPrefix(homeSet, start.Home) {
+		t.Fatalf("the home-set is %q, want one at %s", homeSet, start.Home)
+	}
+	if status, _ := ask("PROPFIND", homeSet, ""); status != 207 {
+		t.Errorf("the home answers %d", status)
+	}
+	if status, _ := ask("PROPFIND", strings.Replace(homeSet, start.Home, start.Endpoint, 1), ""); status != 400 {
+		t.Errorf("the home on the endpoint's host answers %d, want 400", status)
+	}
+	web.CloseIdleConnections()
+
+	// Under iCloud's own names this package is at home there.
+	to := strings.TrimSuffix(strings.TrimPrefix(start.Home, "https://"), "/")
+	var dialled []string
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dialled = append(dialled, addr)
+		return new(net.Dialer).DialContext(ctx, network, to)
+	}}
+	defer transport.CloseIdleConnections()
+	client, err := icloud.New(icloud.Credential{AppleID: start.AppleID, Password: icloud.UncheckedPassword(start.Password)}, &icloud.Options{Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, err := range client.Contacts(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != len(sample) || len(dialled) < 2 {
+		t.Errorf("%d contacts by %q, want %d", n, dialled, len(sample))
+	}
+	for _, addr := range dialled {
+		if host, _, _ := strings.Cut(addr, ":"); !slices.Contains(start.Hosts, host) {
+			t.Errorf("%s is not among the hosts %q", host, start.Hosts)
+		}
+	}
 }
 
 // hidden wraps an error as package icloud does, without its words.

@@ -320,7 +320,7 @@ func TestTerminalRemedy(t *testing.T) {
 	srv.RevokeAll()
 	for _, args := range [][]string{{"list"}, {"watch"}} {
 		status, text := onTerminal(t, 40, env, args...).end()
-		if status != dead || !strings.Contains(text, "connect again") {
+		if status != dead || !strings.Contains(text, "account.apple.com") {
 			t.Errorf("%q: exit status %d: %s", args, status, text)
 		}
 	}
@@ -330,17 +330,15 @@ func TestTerminalRemedy(t *testing.T) {
 func TestTerminalDoubt(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()
-	k := &fake{p: newHome(t).program, srv: srv}
-	srv.Intercept = k.intercept
 	env := serve(t, srv)
 	for _, columns := range []uint16{40, 80} {
 		state := filepath.Join(t.TempDir(), "state")
 		if status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end(); status != ok {
 			t.Fatalf("exit status %d: %s", status, text)
 		}
-		k.read(strings.NewReader("401 1h"))
+		srv.SetIntercept(icloudtest.Unauthorized)
 		status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end()
-		k.read(strings.NewReader("401 0s"))
+		srv.SetIntercept(nil)
 		text, _, _ = strings.Cut(text, "  ended ") // the standard error is for logs
 		if i := strings.LastIndex(text, "\n"); i >= 0 {
 			text = text[:i+1]

@@ -3,6 +3,9 @@
 // lists it, creates a card, changes one and deletes one; what became of the book
 // is then read with package icloud.
 //
+// Two of them are also the clients under test in the tests that
+// docs/testing-your-integration.md shows, in Python and for Node.js.
+//
 // A fake that only its own client can talk to would prove nothing about either.
 // Where a program is absent its test is skipped with the reason; with
 // ICLOUD_TEST_REQUIRE_SERVERS set, as in .ci/run, it fails. tsdav is had by

@@ -1,0 +1,263 @@
+// What is typed: each line becomes a request to the control port's own handler.
+
+package fakecontrol
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Typed is what may be typed, for a help text: a verb, and what it does.
+var Typed = [][2]string{
+	{"add NAME", "a contact is added"},
+	{"remove NAME", "a contact is removed"},
+	{"load FILE", "the cards of a .vcf file are added"},
+	{"generate N", "so many invented contacts are added"},
+	{"empty", "the address book is emptied"},
+	{"expire [TIME]", "the password in use dies of age, now or after TIME, as 30s"},
+	{"revoke [all]", "the owner removes the password in use, or all"},
+	{"change", "the account's own password is changed, which revokes all"},
+	{"issue [AGE]", "another password, new or so old, as 364d"},
+	{"account [ID]", "another account, and a password for it"},
+	{"for ID VERB...", "the verb for the account with that Apple ID"},
+	{"throttle TIME", "the account must wait; the server says until when"},
+	{"outage TIME", "the server is out of order (503), and says no time"},
+	{"401 TIME", "stray refusals: good passwords are refused too"},
+	{"fault NAME [K=V...]", "any fault, as: fault reset times=2 path=*/card/"},
+	{"heal", "all faults end"},
+	{"forget", "the sync tokens are no longer honored"},
+	{"set NAME VALUE", "a setting, as: set redirect 301; set alone shows all"},
+	{"requests", "how many there were, with which answers"},
+	{"reset", "everything as at the start, with a new password"},
+}
+
+// An Answer is what came of a line: the status and the body of the control port.
+type Answer struct {
+	Status int
+	Body   []byte
+}
+
+// Error returns the words of a failure, or "".
+func (a Answer) Error() string {
+	var body struct {
+		Error string `json:"error"`
+	}
+	if a.Status < 400 || json.Unmarshal(a.Body, &body) != nil {
+		return ""
+	}
+	return body.Error
+}
+
+// order is a typed line as a request.
+type order struct {
+	method, path string
+	mediaType    string
+	body         []byte
+}
+
+// Type does what a line says. One that is empty does nothing, and has no answer.
+func (f *Fake) Type(line string) (a Answer, ok bool) {
+	verb, rest := word(line)
+	if verb == "" {
+		return Answer{}, false
+	}
+	account := "first"
+	if verb == "for" {
+		account, rest = word(rest)
+		verb, rest = word(rest)
+	}
+	o, err := f.order(account, verb, rest)
+	w := httptest.NewRecorder()
+	if err != nil {
+		answer(w, nil, err)
+	} else {
+		r := httptest.NewRequest(o.method, "http://localhost"+o.path, bytes.NewReader(o.body))
+		r.Header.Set("Content-Type", o.mediaType)
+		f.control.ServeHTTP(w, r)
+	}
+	return Answer{w.Code, bytes.TrimSuffix(w.Body.Bytes(), []byte("\n"))}, true
+}
+
+// word splits a line after its first word.
+func word(line string) (first, rest string) {
+	first, rest, _ = strings.Cut(strings.TrimSpace(line), " ")
+	return first, strings.TrimSpace(rest)
+}
+
+// order makes a request of a verb and what follows it.
+func (f *Fake) order(account, verb, rest string) (order, error) {
+	at := "/accounts/" + url.PathEscape(account)
+	call := func(method, path string, body any) (order, error) {
+		o := order{method: method, path: path, mediaType: "application/json"}
+		var err error
+		if body != nil {
+			o.body, err = json.Marshal(body)
+		}
+		return o, err
+	}
+	// needs is for a verb that is of no use alone.
+	needs := func(what, example string) error {
+		return badRequest("%s needs %s, as in: %s %s", verb, what, verb, example)
+	}
+	lasting := func(fault NewFault) (order, error) {
+		if _, err := parseTime(verb, rest); err != nil {
+			return order{}, needs("a time", "30s")
+		}
+		fault.Name, fault.For = verb, rest
+		return call(http.MethodPost, "/faults", fault)
+	}
+	switch {
+	case verb == "add" && rest != "":
+		name := strings.Map(visible, rest)
+		id := strings.ToLower(plain(name)) + ".vcf"
+		if strings.Trim(id, "-.") == "vcf" || strings.ContainsFunc(rest, func(r rune) bool { return r >= 0x80 }) {
+			id = url.PathEscape(strings.ToLower(name)) + ".vcf"
+		}
+		card := "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:" + id + "\r\nN:" + name + ";;;;\r\nFN:" + name + "\r\nEND:VCARD\r\n"
+		return order{http.MethodPut, at + "/cards/" + id, "text/vcard", []byte(card)}, nil
+	case verb == "remove" && rest != "":
+		id, err := f.named(account, rest)
+		if err != nil {
+			return order{}, err
+		}
+		return call(http.MethodDelete, at+"/cards/"+id, nil)
+	case verb == "add" || verb == "remove":
+		return order{}, needs("a name", "Ada")
+	case verb == "load":
+		data, err := os.ReadFile(rest)
+		if err != nil {
+			return order{}, needs("a file that can be read", "contacts.vcf")
+		}
+		return order{http.MethodPost, at + "/cards", "text/vcard", data}, nil
+	case verb == "generate":
+		n, err := strconv.Atoi(rest)
+		if err != nil {
+			return order{}, needs("a number", "1000")
+		}
+		return call(http.MethodPost, at+"/generate", Generate{n})
+	case verb == "empty" && rest == "":
+		return call(http.MethodDelete, at+"/cards", nil)
+	case verb == "expire":
+		if _, err := parseTime(verb, rest); rest != "" && err != nil {
+			return order{}, needs("a time, or nothing", "30s")
+		}
+		return call(http.MethodPost, at+"/passwords/current/expire", map[string]string{"in": rest})
+	case verb == "revoke" && rest == "":
+		return call(http.MethodDelete, at+"/passwords/current", nil)
+	case verb == "revoke" && rest == "all":
+		return call(http.MethodDelete, at+"/passwords", nil)
+	case verb == "change" && rest == "":
+		return call(http.MethodPost, at+"/change-password", nil)
+	case verb == "issue":
+		if _, err := parseTime(verb, rest); rest != "" && err != nil {
+			return order{}, needs("an age, or nothing", "364d")
+		}
+		return call(http.MethodPost, at+"/passwords", map[string]string{"age": rest})
+	case verb == "account":
+		return call(http.MethodPost, "/accounts", map[string]string{"apple_id": rest})
+	case verb == "throttle":
+		if _, err := parseTime(verb, rest); err != nil {
+			return order{}, needs("a time", "30s")
+		}
+		return call(http.MethodPost, at+"/throttle", Throttle{rest})
+	case verb == "outage":
+		return lasting(NewFault{Fault: "status", Status: http.StatusServiceUnavailable})
+	case verb == "401":
+		return lasting(NewFault{Fault: "unauthorized"})
+	case verb == "fault":
+		body, err := faultOf(rest)
+		if err != nil {
+			return order{}, err
+		}
+		return call(http.MethodPost, "/faults", body)
+	case verb == "heal" && rest == "":
+		return call(http.MethodDelete, "/faults", nil)
+	case verb == "forget" && rest == "":
+		return call(http.MethodPost, at+"/forget-tokens", nil)
+	case verb == "set" && rest == "":
+		return call(http.MethodGet, "/settings", nil)
+	case verb == "set":
+		name, value := word(rest)
+		return call(http.MethodPatch, "/settings", map[string]json.RawMessage{name: literal(value)})
+	case verb == "requests" && rest == "":
+		return call(http.MethodGet, "/requests", nil)
+	case verb == "reset" && rest == "":
+		return call(http.MethodPost, "/reset", nil)
+	}
+	return order{}, badRequest("not understood: %s", strings.TrimSpace(verb+" "+rest))
+}
+
+// visible replaces what would break a line of a card.
+func visible(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+// named returns the ID of the card with a name on it.
+func (f *Fake) named(account, name string) (string, error) {
+	w := f.world.Load()
+	w.mu.Lock()
+	a := w.accounts[strings.ToLower(account)]
+	if account == "first" {
+		a = w.first
+	}
+	w.mu.Unlock()
+	if a == nil {
+		return "", notFound("account")
+	}
+	for id, vcard := range a.Cards() {
+		for line := range strings.Lines(vcard) {
+			if strings.TrimRight(line, "\r\n") == "FN:"+name {
+				return id, nil
+			}
+		}
+	}
+	return "", notFound("contact: " + name)
+}
+
+// faultOf reads a fault: its name, and the fields of NewFault by their JSON names.
+func faultOf(text string) (map[string]json.RawMessage, error) {
+	name, rest := word(text)
+	if name == "" {
+		return nil, badRequest("fault needs a name, as in: fault reset times=2")
+	}
+	fault := map[string]json.RawMessage{"fault": quoted(name)}
+	for field := range strings.FieldsSeq(rest) {
+		key, value, ok := strings.Cut(field, "=")
+		switch {
+		case !ok:
+			return nil, badRequest("want name=value: %s", field)
+		case key == "status" || key == "bytes" || key == "after" || key == "times":
+			fault[key] = literal(value)
+		case key == "retry-after":
+			fault["headers"] = json.RawMessage(`{"Retry-After":` + string(quoted(value)) + `}`)
+		default:
+			fault[key] = quoted(value)
+		}
+	}
+	return fault, nil
+}
+
+func quoted(text string) json.RawMessage {
+	data, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // a string can be marshalled
+	}
+	return data
+}
+
+// literal is a value as JSON, or as a text if it is none.
+func literal(text string) json.RawMessage {
+	if json.Valid([]byte(text)) {
+		return json.RawMessage(text)
+	}
+	return quoted(text)
+}
