@@ -75,3 +75,8 @@ func BenchmarkGoVCard(b *testing.B) { benchmark(b, func(data []byte) { goVCard(b
 func BenchmarkGoVCardUnfolded(b *testing.B) {
 	benchmark(b, func(data []byte) { goVCard(b, vcf.Unfold(data)) })
 }
+
+func BenchmarkDetails(b *testing.B) {
+	var r vcf.DetailsReader
+	benchmark(b, func(data []byte) { r.Read(data) })
+}
