@@ -1,6 +1,9 @@
 package vcf
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // This file makes strings of what the lines of a card say, for Details.
 
@@ -8,9 +11,19 @@ import "bytes"
 // used again.
 //
 // Unlike in Fields, \: is an escape too. Apple's programs once wrote it, and in
-// a note or an address of the Web it is not what anybody meant.
+// a note or an address of the Web it is not what anybody meant. And the text is
+// UTF-8, whatever the card is.
 func (r *DetailsReader) decoded(value []byte) []byte {
 	value = r.meta.decode(value)
+	if !utf8.Valid(value) {
+		// Nothing says what it is. Text of this kind is Windows-1252 most often,
+		// and a database would refuse it as it stands.
+		if r.meta.latin1() {
+			value = fromLatin1(value)
+		} else {
+			value = bytes.ToValidUTF8(value, []byte("\ufffd"))
+		}
+	}
 	i := bytes.IndexByte(value, '\\')
 	if i < 0 {
 		return value
