@@ -12,7 +12,8 @@ import (
 // Details is what a card says of a person beside the fields of [Contact]: all
 // that it says, and nothing that it does not. What is absent is zero.
 //
-// Texts are as people read them, without escapes and without space around them.
+// Texts are as people read them: without escapes, without space around them but
+// for Note's, and always in UTF-8.
 // Where a card has several values and there is room for one, it is the preferred
 // one (TYPE=pref, or the least PREF), else the first. Lists begin with what is
 // preferred, and else have the card's order.

@@ -45,7 +45,7 @@ func benchmark(b *testing.B, f func(data []byte)) {
 	for _, bb := range []struct {
 		name string
 		data []byte
-	}{{"plain", apple}, {"photo40K", applePhoto}, {"photo224K", withPhoto(224 << 10)}} {
+	}{{"plain", apple}, {"full", full}, {"photo40K", applePhoto}, {"photo224K", withPhoto(224 << 10)}} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(bb.data)))

@@ -66,6 +66,9 @@ func TestDetailsTexts(t *testing.T) {
 		{"folded", []string{"NOTE:fo", " lded", "\tline"}, "||foldedline"},
 		{"2.1", []string{"NOTE;ENCODING=QUOTED-PRINTABLE:one=0D=0Atwo=", "three: =C3=A9"}, "||one\ntwothree: é"},
 		{"not of an inner card", []string{"AGENT:", "BEGIN:VCARD", "TITLE:A", "NOTE:a", "END:VCARD", "NOTE:b"}, "||b"},
+		{"bytes of Latin-1", []string{"TITLE:J\xf6rg", "NOTE:\x80 caf\xe9"}, "|Jörg|€ café"},
+		{"a broken character among others", []string{"TITLE:Zoë M\xc3ller"}, "|Zoë M\ufffdller|"},
+		{"an unknown character set", []string{"TITLE;CHARSET=SHIFT_JIS;ENCODING=QUOTED-PRINTABLE:A=8E=52"}, "|A\ufffdR|"},
 		{"in groups", []string{"item1.TITLE:A", "a-b.note:b"}, "|A|b"},
 	})
 }
@@ -172,7 +175,7 @@ func TestDetailsServices(t *testing.T) {
 		{"nothing", []string{"IMPP:", "IMPP: ", "X-SOCIALPROFILE;type=twitter:", "X-AIM: ", "IMPP;X-SERVICE-TYPE=a:x-apple:"}, nil},
 		{"what cannot be decoded", []string{"IMPP:xmpp:a%zz", "IMPP:xmpp:a%00b", "IMPP:xmpp:a%ff"},
 			all{{"", "Jabber", "a%zz", "xmpp:a%zz"}, {"", "Jabber", "a%00b", "xmpp:a%00b"}, {"", "Jabber", "a%ff", "xmpp:a%ff"}}},
-		{"RFC 6868", []string{`X-SOCIALPROFILE;type=x;x-user=a^'b^^c^nd\, e:http://a`}, all{{"", "x", "a\"b^c\nd, e", "http://a"}}},
+		{"RFC 6868", []string{`X-SOCIALPROFILE;type=x;x-user=a^'b^^c^nd\, e^^n:http://a`}, all{{"", "x", "a\"b^c\nd, e^n", "http://a"}}},
 	})
 }
 
@@ -349,7 +352,7 @@ func TestDetailsCutAnywhere(t *testing.T) {
 	var r vcf.DetailsReader
 	for i := range full {
 		d := r.Read(full[:i])
-		if d.Given != "" && !strings.HasPrefix("Zoë", d.Given) || len(d.Addresses) > 1 || len(d.Services) > 2 || d.Birthday.Year != 0 && d.Birthday.Year != 16 {
+		if d.Given != "" && d.Given != "ZoÃ" && !strings.HasPrefix("Zoë", d.Given) || len(d.Addresses) > 1 || len(d.Services) > 2 || d.Birthday.Year != 0 && d.Birthday.Year != 16 {
 			t.Errorf("%d bytes: got %+v", i, *d)
 		}
 	}

@@ -2,6 +2,7 @@ package vcf
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -13,16 +14,10 @@ import (
 // Unlike in Fields, \: is an escape too. Apple's programs once wrote it, and in
 // a note or an address of the Web it is not what anybody meant. And the text is
 // UTF-8, whatever the card is.
-func (r *DetailsReader) decoded(value []byte) []byte {
-	value = r.meta.decode(value)
+func (r *DetailsReader) decoded(t *tags, value []byte) []byte {
+	value = t.decode(value)
 	if !utf8.Valid(value) {
-		// Nothing says what it is. Text of this kind is Windows-1252 most often,
-		// and a database would refuse it as it stands.
-		if r.meta.latin1() {
-			value = fromLatin1(value)
-		} else {
-			value = bytes.ToValidUTF8(value, []byte("\ufffd"))
-		}
+		value = t.repaired(value)
 	}
 	i := bytes.IndexByte(value, '\\')
 	if i < 0 {
@@ -45,6 +40,29 @@ func (r *DetailsReader) decoded(value []byte) []byte {
 	return r.scratch
 }
 
+// repaired makes UTF-8 of text that is not. A database would refuse it as it
+// stands. Where no character of it is one of UTF-8 it is Windows-1252 most
+// often, unless the card says that it is something else; of other text, the
+// bytes that are none are lost.
+func (e encoding) repaired(text []byte) []byte {
+	if e.latin1() && !hasRune(text) {
+		return fromLatin1(text)
+	}
+	return bytes.ToValidUTF8(text, []byte("\ufffd"))
+}
+
+// hasRune reports whether a character in text takes several bytes in UTF-8.
+func hasRune(text []byte) bool {
+	for len(text) > 0 {
+		_, n := utf8.DecodeRune(text)
+		if n > 1 {
+			return true
+		}
+		text = text[n:]
+	}
+	return false
+}
+
 // add returns b as a string. Those of one card are cut from one piece of memory,
 // because most are short, and a long one has its own.
 func (r *DetailsReader) add(b []byte) string {
@@ -60,20 +78,33 @@ func (r *DetailsReader) add(b []byte) string {
 }
 
 // value returns a text.
-func (r *DetailsReader) value(value []byte) string { return r.add(r.decoded(value)) }
+func (r *DetailsReader) value(t *tags, value []byte) string { return r.add(r.decoded(t, value)) }
 
 // trimmed returns a text without the space around it.
-func (r *DetailsReader) trimmed(value []byte) string {
-	return r.add(bytes.TrimSpace(r.decoded(value)))
+func (r *DetailsReader) trimmed(t *tags, value []byte) string {
+	if t.quoted || !isPlain(value) {
+		value = r.decoded(t, value)
+	}
+	return r.add(bytes.TrimSpace(value))
 }
 
-// values returns the texts of a list, which commas part, without the empty
+// isPlain reports whether value is ASCII without escapes, as most texts are.
+func isPlain(value []byte) bool {
+	for _, c := range value {
+		if c >= utf8.RuneSelf || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// appendValues appends the texts of a list, which commas part, without the empty
 // ones.
-func (r *DetailsReader) values(value []byte) (all []string) {
+func (r *DetailsReader) appendValues(all []string, t *tags, value []byte) []string {
 	for more := true; more; {
 		var one []byte
 		one, value, more = cutAt(value, ',')
-		if v := r.trimmed(one); v != "" {
+		if v := r.trimmed(t, one); v != "" {
 			all = append(all, v)
 		}
 	}
@@ -95,8 +126,8 @@ func cutAt(value []byte, separator byte) (before, after []byte, found bool) {
 
 // ownLabel returns what the owner calls something, from an X-ABLabel: without
 // the marks of a label that Apple's programs offer, and translate.
-func (r *DetailsReader) ownLabel(value []byte) string {
-	text := bytes.TrimSpace(r.decoded(value))
+func (r *DetailsReader) ownLabel(t *tags, value []byte) string {
+	text := bytes.TrimSpace(r.decoded(t, value))
 	if inner, ok := bytes.CutPrefix(text, []byte("_$!<")); ok {
 		if inner, ok = bytes.CutSuffix(inner, []byte(">!$_")); ok {
 			text = inner
@@ -106,27 +137,6 @@ func (r *DetailsReader) ownLabel(value []byte) string {
 		return word
 	}
 	return r.add(text)
-}
-
-// postal are TYPEs of an ADR that say what can be delivered there. vCard 3.0
-// has four of them on each by default (RFC 2426, section 3.2.1).
-func isPostal(t []byte) bool {
-	return is(t, "DOM") || is(t, "INTL") || is(t, "POSTAL") || is(t, "PARCEL")
-}
-
-// typeLabel makes a label of the TYPEs: the first that tells a person something.
-func (r *DetailsReader) typeLabel(params []byte) string {
-	word := r.meta.word
-	if isPostal(word) {
-		word = nil
-		for t := range types(params) {
-			if !is(t, "PREF") && !isPostal(t) && telling(t) {
-				word = t
-				break
-			}
-		}
-	}
-	return r.lower(word)
 }
 
 // lower returns a word in lower case.
@@ -141,66 +151,17 @@ func (r *DetailsReader) lower(word []byte) string {
 	return r.add(r.scratch)
 }
 
-// types are the values of all parameters TYPE.
-func types(params []byte) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(params) > 0 {
-			var name, list []byte
-			name, list, params = cutParam(params)
-			if !is(name, "TYPE") {
-				continue
-			}
-			for len(list) > 0 {
-				var t []byte
-				t, list = cutValue(list)
-				if t = bytes.TrimSpace(t); len(t) > 0 && !yield(t) {
-					return
-				}
-			}
-		}
-	}
-}
+// carets are the escapes of RFC 6868.
+var carets = strings.NewReplacer("^n", "\n", "^'", `"`, "^^", "^")
 
-// hasType reports whether a TYPE, given in upper case, is among them.
-func hasType(params []byte, name string) bool {
-	for t := range types(params) {
-		if is(t, name) {
-			return true
-		}
+// paramText returns a parameter's value as a person reads it. Apple uses
+// the escapes of values there, too.
+func (r *DetailsReader) paramText(text []byte) string {
+	if len(text) == 0 {
+		return ""
 	}
-	return false
-}
-
-// param returns the value of the first parameter of that name, with the commas
-// that it has; nil if there is none.
-func param(params []byte, name string) []byte {
-	for len(params) > 0 {
-		var n, list []byte
-		n, list, params = cutParam(params)
-		if !is(n, name) {
-			continue
-		}
-		list = bytes.TrimSpace(list)
-		if len(list) >= 2 && list[0] == '"' && bytes.IndexByte(list[1:], '"') == len(list)-2 {
-			list = list[1 : len(list)-1]
-		}
-		return list
-	}
-	return nil
-}
-
-// paramText returns the text of a parameter. There, RFC 6868 has escapes of its
-// own, and Apple uses those of values.
-func (r *DetailsReader) paramText(params []byte, name string) string {
-	text := param(params, name)
 	if bytes.IndexByte(text, '^') >= 0 {
-		text = bytes.ReplaceAll(text, []byte("^n"), []byte("\n"))
-		text = bytes.ReplaceAll(text, []byte("^'"), []byte(`"`))
-		text = bytes.ReplaceAll(text, []byte("^^"), []byte("^"))
+		text = []byte(carets.Replace(string(text)))
 	}
-	m := r.meta
-	r.meta.encoding = encoding{} // that of the value alone
-	v := r.trimmed(text)
-	r.meta = m
-	return v
+	return r.trimmed(&tags{}, text) // the encoding is the value's
 }

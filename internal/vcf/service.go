@@ -17,24 +17,27 @@ import (
 //	X-JABBER;type=HOME:ada@example.org
 
 // service reads one of them. A Service without User and URL is none.
-func (r *DetailsReader) service(d *detail, params, value []byte) Service {
-	s := Service{Service: d.word}
-	if d.kind != detailAccount {
-		s.Service = cmp.Or(r.paramText(params, "X-SERVICE-TYPE"), r.paramText(params, "SERVICE-TYPE"))
+func (r *DetailsReader) service(d *detail, t *tags, value []byte) (s Service, label string) {
+	s = Service{Service: d.word, User: r.paramText(t.user)}
+	switch d.kind {
+	case detailIMPP:
+		s.Service, label = r.paramText(t.service), r.lower(t.label)
+	case detailProfile:
+		s.Service, label = cmp.Or(r.paramText(t.service), r.paramText(t.profile)), r.lower(t.place)
+	default:
+		label = r.lower(t.label)
 	}
-	if d.kind == detailProfile && s.Service == "" {
-		s.Service = r.profileType(params)
-	}
-	s.User = cmp.Or(r.paramText(params, "X-USER"), r.paramText(params, "USERNAME"))
 
-	written := r.url(value)
+	written := r.url(t, value)
 	scheme, rest := cutScheme(written)
 	known := schemes[scheme]
 	switch {
 	case written == "":
 	case scheme == "x-apple":
 		// No address, but what Apple writes where it knows none.
-		s.User = cmp.Or(s.User, unescapePath(rest))
+		if s.User == "" {
+			s.User = unescapePath(rest)
+		}
 	case scheme == "http", scheme == "https":
 		s.URL = written
 	case d.kind == detailAccount:
@@ -45,7 +48,9 @@ func (r *DetailsReader) service(d *detail, params, value []byte) Service {
 		s.User = cmp.Or(s.User, written)
 	case scheme != "":
 		s.URL = written
-		s.User = cmp.Or(s.User, userOf(rest))
+		if s.User == "" {
+			s.User = userOf(rest)
+		}
 		if d.kind == detailIMPP {
 			s.Service = cmp.Or(s.Service, known, scheme)
 		}
@@ -55,32 +60,11 @@ func (r *DetailsReader) service(d *detail, params, value []byte) Service {
 		s.User = cmp.Or(s.User, written)
 	}
 	// These two are no names to sign in with, but say who it is.
-	s.User = cmp.Or(s.User, r.paramText(params, "X-DISPLAYNAME"), r.paramText(params, "X-USERID"))
-	return s
-}
-
-// profileType returns the TYPE that is the service of an X-SOCIALPROFILE, as it
-// is written: the first that is no place.
-func (r *DetailsReader) profileType(params []byte) string {
-	for t := range types(params) {
-		if !is(t, "PREF") && !isPlace(t) {
-			return r.add(t)
-		}
+	if s.User == "" {
+		s.User = cmp.Or(r.paramText(t.display), r.paramText(t.userID))
 	}
-	return ""
+	return s, label
 }
-
-// placeLabel makes a label of the TYPE of an X-SOCIALPROFILE that is a place.
-func (r *DetailsReader) placeLabel(params []byte) string {
-	for t := range types(params) {
-		if isPlace(t) {
-			return r.lower(t)
-		}
-	}
-	return ""
-}
-
-func isPlace(t []byte) bool { return is(t, "HOME") || is(t, "WORK") || is(t, "OTHER") }
 
 // schemes are the services that have schemes of other names. xmpp is Jabber
 // where nothing says that it is another service which speaks that protocol.
@@ -149,6 +133,9 @@ func userOf(rest string) string {
 // addresses. A name from which that would make something illegible stays as it
 // is.
 func unescapePath(s string) string {
+	if !strings.Contains(s, "%") {
+		return strings.TrimSpace(s)
+	}
 	text, err := url.PathUnescape(s)
 	if err != nil || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return s
@@ -156,14 +143,15 @@ func unescapePath(s string) string {
 	return strings.TrimSpace(text)
 }
 
-// sameService is equal for the same account, however often the card has it. "" is
-// equal to none.
-func sameService(s Service) string {
-	return strings.ToLower(s.Service) + "\n" + strings.ToLower(cmp.Or(s.User, s.URL))
+// An account is equal for the same account, however often the card has it.
+type account struct{ service, user string }
+
+func accountOf(s Service) account {
+	return account{strings.ToLower(s.Service), strings.ToLower(cmp.Or(s.User, s.URL))}
 }
 
-// mergeService adds what one property says of an account and the other does not.
-func mergeService(into *Service, from Service) {
+// mergeAccount adds what one property says of an account and the other does not.
+func mergeAccount(into *Service, from Service) {
 	into.Label = cmp.Or(into.Label, from.Label)
 	into.URL = cmp.Or(into.URL, from.URL)
 	into.User = cmp.Or(into.User, from.User)
