@@ -45,7 +45,7 @@ func benchmark(b *testing.B, f func(data []byte)) {
 	for _, bb := range []struct {
 		name string
 		data []byte
-	}{{"plain", apple}, {"photo40K", applePhoto}, {"photo224K", withPhoto(224 << 10)}} {
+	}{{"plain", apple}, {"full", full}, {"photo40K", applePhoto}, {"photo224K", withPhoto(224 << 10)}} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(bb.data)))
@@ -74,4 +74,9 @@ func BenchmarkGoVCard(b *testing.B) { benchmark(b, func(data []byte) { goVCard(b
 
 func BenchmarkGoVCardUnfolded(b *testing.B) {
 	benchmark(b, func(data []byte) { goVCard(b, vcf.Unfold(data)) })
+}
+
+func BenchmarkDetails(b *testing.B) {
+	var r vcf.DetailsReader
+	benchmark(b, func(data []byte) { r.Read(data) })
 }

@@ -82,7 +82,12 @@ func reference(card []byte) (*vcf.Fields, bool) {
 		return nil, false
 	}
 
-	f := &vcf.Fields{UID: firstFull(c.Values("UID"))}
+	f := new(vcf.Fields)
+	for _, v := range c.Values("UID") {
+		if v = withoutURN(show(v)); f.UID == "" && strings.TrimSpace(v) != "" {
+			f.UID = v
+		}
+	}
 	if org := best(c["ORG"], func(v string) string { return firstFull(strings.Split(v, ";")) }); org != "" {
 		f.Org = org
 	}
@@ -111,16 +116,19 @@ func reference(card []byte) (*vcf.Fields, bool) {
 	}
 	for _, k := range []string{"MEMBER", "X-ADDRESSBOOKSERVER-MEMBER"} {
 		for _, v := range c.Values(k) {
-			v = show(v)
-			if len(v) >= 9 && strings.EqualFold(v[:9], "urn:uuid:") {
-				v = v[9:]
-			}
-			if strings.TrimSpace(v) != "" {
+			if v = withoutURN(show(v)); strings.TrimSpace(v) != "" {
 				f.Members = append(f.Members, v)
 			}
 		}
 	}
 	return f, true
+}
+
+func withoutURN(v string) string {
+	if len(v) >= 9 && strings.EqualFold(v[:9], "urn:uuid:") {
+		return v[9:]
+	}
+	return v
 }
 
 func ascii(s string) bool {

@@ -19,20 +19,23 @@ type encoding struct {
 
 // appendText appends a text value as a person reads it.
 func (e encoding) appendText(dst, value []byte) []byte {
-	if !e.quoted && e.charset == nil {
-		return appendUnescaped(dst, value)
-	}
+	// Those who write quoted-printable escape first and encode then. It is
+	// undone in the other order.
+	return appendUnescaped(dst, e.decode(value))
+}
+
+// decode undoes the encoding of a text, whose escapes it leaves. Text that is
+// not encoded is returned as it is.
+func (e encoding) decode(value []byte) []byte {
 	if e.quoted {
 		value = unquote(value)
 	}
 	// Servers transcode cards to UTF-8 and leave the parameter as it was, so
 	// text that is UTF-8 is believed before the parameter is.
-	if e.latin1() && !utf8.Valid(value) {
+	if (e.quoted || e.charset != nil) && e.latin1() && !utf8.Valid(value) {
 		value = fromLatin1(value)
 	}
-	// Those who write quoted-printable escape first and encode then. It is
-	// undone in the other order.
-	return appendUnescaped(dst, value)
+	return value
 }
 
 // latin1 reports whether text that is not UTF-8 is to be taken for

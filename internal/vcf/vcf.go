@@ -22,8 +22,7 @@ type Labeled struct{ Label, Value string }
 
 // Fields is what a listing wants of a card.
 type Fields struct {
-	// UID is the first that the card has. One that vCard 4.0 writes as a URI,
-	// urn:uuid:…, is left so.
+	// UID is the first that the card has, without the urn:uuid: of vCard 4.0.
 	UID string
 
 	// Name is FN. A card without it is named by N in the order in which it is
@@ -151,7 +150,8 @@ func (r *Reader) property(k kind, m *meta, value []byte) {
 	case kindUID:
 		// Nothing is preferred here: the first is the one that others refer to.
 		if r.uid.empty() {
-			r.uid = r.keep(start, m.appendText(r.text, value))
+			text := m.appendText(r.text, value)
+			r.uid = r.keep(skipURN(text, start), text)
 		}
 
 	case kindFN:
@@ -209,15 +209,22 @@ func (r *Reader) property(k kind, m *meta, value []byte) {
 		}
 
 	case kindMember:
-		// What is left of the URI is the UID that iCloud's cards have.
 		text := m.appendText(r.text, value)
-		if t := text[start:]; len(t) >= 9 && is(t[:9], "URN:UUID:") {
-			start += 9
-		}
-		if p := r.keep(start, text); !p.empty() {
+		if p := r.keep(skipURN(text, start), text); !p.empty() {
 			r.members = append(r.members, p)
 		}
 	}
+}
+
+// skipURN returns where in text[start:] a UUID begins if that is one written as
+// a URI, and else start. Cards name each other by the URI and, before vCard 4.0,
+// themselves without it. What is left is the same in both.
+func skipURN(text []byte, start int) int {
+	const urn = "URN:UUID:"
+	if t := text[start:]; len(t) >= len(urn) && is(t[:len(urn)], urn) {
+		start += len(urn)
+	}
+	return start
 }
 
 // keep returns text[start:] as a piece of the Reader's text, which grows by

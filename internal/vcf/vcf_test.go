@@ -100,7 +100,10 @@ func TestUID(t *testing.T) {
 		want  string
 	}{
 		{[]string{"UID:4A-b"}, "4A-b"},
-		{[]string{"UID:urn:uuid:4A"}, "urn:uuid:4A"},
+		{[]string{"UID:urn:uuid:4A-b"}, "4A-b"},
+		{[]string{"UID;VALUE=uri:URN:Uuid:4A"}, "4A"},
+		{[]string{"UID:urn:uuid:", "UID:urn:oid:1"}, "urn:oid:1"},
+		{[]string{"UID:uuid:4A"}, "uuid:4A"},
 		{[]string{"UID:", "UID:x", "UID:y"}, "x"},
 		{[]string{`UID:a\,b\;c`}, "a,b;c"},
 	} {
