@@ -58,7 +58,9 @@ func TestNew(t *testing.T) {
 		{"a way back without a scheme", func(c *connect.Config) { c.ReturnURL = "//evil.example/" }, "ReturnURL"},
 		{"a way back with a backslash", func(c *connect.Config) { c.ReturnURL = `/\evil.example/` }, "ReturnURL"},
 		{"a way back that is relative", func(c *connect.Config) { c.ReturnURL = "done" }, "ReturnURL"},
-		{"a template", func(c *connect.Config) { c.Template = template.Must(template.New("").Parse(`<p>{{template "content" .}}`)) }, ""},
+		{"a template", func(c *connect.Config) {
+			c.Template = template.Must(template.New("").Parse(`<p>{{template "content" .}}`))
+		}, ""},
 		{"a template that was executed", func(c *connect.Config) { c.Template = executed }, "Template"},
 		{"a template that fails", func(c *connect.Config) { c.Template = template.Must(template.New("").Parse(`{{.Password}}`)) }, "Template"},
 	} {

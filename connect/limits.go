@@ -39,27 +39,30 @@ func (a *asked) drop(now time.Time) {
 	}
 }
 
-// wait returns how long it takes until one of at most questions is free.
+// wait returns how long it takes until one of so many questions is free.
 func (a *asked) wait(now time.Time, most int) time.Duration {
-	left := max(a.until.Sub(now), 0)
-	if len(a.times) >= most {
-		left = max(left, a.times[len(a.times)-most].Add(window).Sub(now))
+	if len(a.times) < most {
+		return 0
 	}
-	return left
+	return a.times[len(a.times)-most].Add(window).Sub(now)
 }
 
 // take counts one question of an account about an Apple ID. If it must not be asked
-// now, nothing is counted, and take returns how long to wait.
-func (l *limits) take(id, appleID string, now time.Time) (wait time.Duration) {
+// now, nothing is counted, and one of the two says how long to wait: held because
+// iCloud wants it, bounded because these were many.
+func (l *limits) take(id, appleID string, now time.Time) (held, bounded time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sweep(now)
 	account, apple := l.of(accountKey(id), now), l.of(appleKey(appleID), now)
-	if wait := max(account.wait(now, perAccount), apple.wait(now, perAppleID)); wait > 0 {
-		return wait
+	if held := apple.until.Sub(now); held > 0 {
+		return held, 0
+	}
+	if bounded := max(account.wait(now, perAccount), apple.wait(now, perAppleID)); bounded > 0 {
+		return 0, bounded
 	}
 	account.times, apple.times = append(account.times, now), append(apple.times, now)
-	return 0
+	return 0, 0
 }
 
 // hold lets nobody ask about an Apple ID for a time that iCloud has named.

@@ -137,8 +137,12 @@ func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, o
 		cred.Issued = time.Now()
 	}
 
-	if p.wait = v.limits.take(v.id, cred.AppleID, time.Now()); p.wait > 0 {
-		p.Alert = "fault.many"
+	switch held, bounded := v.limits.take(v.id, cred.AppleID, time.Now()); {
+	case held > 0:
+		p.Alert, p.wait = "fault.throttled", held
+		return http.StatusServiceUnavailable, false
+	case bounded > 0:
+		p.Alert, p.wait = "fault.many", bounded
 		return http.StatusTooManyRequests, false
 	}
 	if err := v.ask(ctx, cred); err != nil {

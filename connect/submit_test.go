@@ -210,7 +210,7 @@ func TestThrottleHeld(t *testing.T) {
 		values := []string{"apple_id", cred.AppleID, "password", cred.Password.Reveal()}
 		s.post(t, s.link(t, "ann"), values...).wants(t, http.StatusServiceUnavailable, "in 5 minutes")
 		before := s.icloud.Requests()
-		s.post(t, s.link(t, "bob"), values...).wants(t, http.StatusTooManyRequests, "in 5 minutes")
+		s.post(t, s.link(t, "bob"), values...).wants(t, http.StatusServiceUnavailable, "Apple asks to wait", "in 5 minutes")
 		if got := s.icloud.Requests(); got != before {
 			t.Errorf("%d requests were sent", got-before)
 		}
