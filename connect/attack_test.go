@@ -115,6 +115,7 @@ func TestMethods(t *testing.T) {
 	// The form in the URL is not a form.
 	s.get(t, link+"&"+url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()).wants(t, http.StatusOK)
 	s.post(t, link+"&"+url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()).wants(t, http.StatusUnprocessableEntity)
+	s.post(t, link+"&password="+cred.Password.Reveal(), "apple_id", cred.AppleID).wants(t, http.StatusUnprocessableEntity, "Enter the app-specific password")
 	if s.icloud.Requests() != 0 {
 		t.Error("something was sent")
 	}
@@ -204,8 +205,8 @@ func TestLinkRunsOut(t *testing.T) {
 	})
 }
 
-// An id and a generation are not taken for another pair with the same letters.
-func TestLinkPairs(t *testing.T) {
+// Any other generation, older or newer, makes a link dead.
+func TestGeneration(t *testing.T) {
 	t.Parallel()
 	account := connect.Account{Generation: "c"}
 	s := newService(t, func(c *connect.Config) {
@@ -373,6 +374,28 @@ func TestAttemptsForgiven(t *testing.T) {
 	}
 }
 
+// What an hour of tries has left in memory is gone with the next one.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, nil)
+		defer s.icloud.Close()
+		for n := range 200 {
+			id := fmt.Sprint("account", n)
+			s.accounts[id] = &account{}
+			s.post(t, s.link(t, id), "apple_id", fmt.Sprintf("%d@example.com", n), "password", "abcd-efgh-ijkl-mnop").wants(t, http.StatusUnprocessableEntity)
+		}
+		if n := s.Kept(); n != 400 {
+			t.Errorf("%d things are kept of 200 accounts with an Apple ID each", n)
+		}
+		time.Sleep(time.Hour)
+		s.connects(t)
+		if n := s.Kept(); n != 1 {
+			t.Errorf("%d things are kept, want the Apple ID that was asked about last", n)
+		}
+	})
+}
+
 // Bodies that are no form, or too much of one.
 func TestBodies(t *testing.T) {
 	t.Parallel()
@@ -448,7 +471,7 @@ func TestSlowBody(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newService(t, nil)
 					defer s.icloud.Close()
-					conn := s.serve(t)
+					conn := serve(t, s)
 					link := s.link(t, "ann")
 					header := ""
 					if foreign {
@@ -488,44 +511,52 @@ func TestSlowBody(t *testing.T) {
 }
 
 // The limit of a form is none of what follows: iCloud may take longer than a form
-// may, and the next request on the connection is as good as the first.
+// may, also where something before the Handler has read the form, and the next
+// request on the connection is as good as the first.
 func TestSlowICloud(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, nil)
-		defer s.icloud.Close()
-		s.icloud.Intercept = func(http.ResponseWriter, *http.Request) bool { time.Sleep(15 * time.Second); return false }
-		conn := s.serve(t)
-		cred := s.icloud.Issue()
-		body := url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()
-		link := strings.TrimPrefix(s.link(t, "ann"), "https://app.acme.example")
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.acme.example\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", link, len(body), body)
-		reader := bufio.NewReader(conn)
-		for _, want := range []int{http.StatusOK, http.StatusGone} {
-			resp, err := http.ReadResponse(reader, nil)
-			if err != nil {
-				t.Fatal(err)
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newService(t, nil)
+			defer s.icloud.Close()
+			s.icloud.Intercept = func(http.ResponseWriter, *http.Request) bool { time.Sleep(15 * time.Second); return false }
+			conn := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if early {
+					_ = r.FormValue("csrf_token")
+				}
+				s.ServeHTTP(w, r)
+			}))
+			cred := s.icloud.Issue()
+			body := url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()
+			link := strings.TrimPrefix(s.link(t, "ann"), "https://app.acme.example")
+			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: app.acme.example\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", link, len(body), body)
+			reader := bufio.NewReader(conn)
+			for _, want := range []int{http.StatusOK, http.StatusGone} {
+				resp, err := http.ReadResponse(reader, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				if resp.StatusCode != want {
+					t.Errorf("got %d, want %d", resp.StatusCode, want)
+				}
+				if want == http.StatusOK {
+					time.Sleep(time.Minute)
+					fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: app.acme.example\r\n\r\n", link)
+				}
 			}
-			_, _ = io.Copy(io.Discard, resp.Body)
-			if resp.StatusCode != want {
-				t.Errorf("got %d, want %d", resp.StatusCode, want)
-			}
-			if want == http.StatusOK {
-				time.Sleep(time.Minute)
-				fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: app.acme.example\r\n\r\n", link)
-			}
-		}
-	})
+		})
+	}
 }
 
-// serve serves the page on a connection in memory, which keeps a bubble's clock
+// serve serves h on a connection in memory, which keeps a bubble's clock
 // going, and has deadlines.
-func (s *service) serve(t *testing.T) net.Conn {
+func serve(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
 	here, there := net.Pipe()
 	listener := &one{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
 	listener.conn <- there
-	server := &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: h, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() {
 		_ = here.Close()

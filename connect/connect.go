@@ -56,7 +56,6 @@
 package connect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -207,7 +206,7 @@ func New(c Config) (*Handler, error) {
 	}
 	h.config.Product = strings.TrimSpace(c.Product)
 	h.config.Secret = nil
-	h.signer = newSigner(bytes.Clone(c.Secret))
+	h.signer = newSigner(c.Secret)
 	h.origins = http.NewCrossOriginProtection()
 	// Behind a proxy that changes the Host header the two would differ.
 	if err := h.origins.AddTrustedOrigin(h.base.Scheme + "://" + h.base.Host); err != nil {

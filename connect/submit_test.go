@@ -1,8 +1,10 @@
 package connect_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -105,6 +107,11 @@ func TestFields(t *testing.T) {
 				if want := strings.Contains(test.fields, field); marked != want {
 					t.Errorf("%s marked: %t, want %t", field, marked, want)
 				}
+			}
+			// The first of the two has the focus.
+			first, _, _ := strings.Cut(test.fields, " ")
+			if n := strings.Count(body, " autofocus>"); n != 1 || !regexp.MustCompile(`<input id="`+first+`"[^>]* autofocus>`).MatchString(body) {
+				t.Errorf("%d things have the focus, want %s", n, first)
 			}
 			if !strings.Contains(body, " checked>") {
 				t.Error("what was ticked is lost")
@@ -282,6 +289,28 @@ func TestOtherAppleID(t *testing.T) {
 	s.post(t, base, "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)
 }
 
+// Of an Apple ID so much is shown that its owner knows it, and no more.
+func TestMask(t *testing.T) {
+	t.Parallel()
+	for appleID, want := range map[string]string{
+		"ann@icloud.com":      "a…@icloud.com",
+		"Ünal@example.com":    "Ü…@example.com",
+		"a@example.com":       "…@example.com",
+		"nobody":              "n…",
+		"x":                   "…",
+		"a@b@example.com":     "…@b@example.com",
+		"<b>ann</b>@evil.com": "<…@evil.com",
+	} {
+		s := newService(t, nil)
+		s.accounts["ann"].cred.AppleID = appleID
+		a := s.get(t, s.link(t, "ann"))
+		a.wants(t, http.StatusOK, " "+want+" ")
+		if strings.Contains(a.text, appleID) {
+			t.Errorf("%s is on the page", appleID)
+		}
+	}
+}
+
 // Again: the reason, the new password, and the Client goes on with it.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
@@ -365,6 +394,22 @@ func TestSaveFails(t *testing.T) {
 	s.mu.Unlock()
 	s.post(t, link, values...).wants(t, http.StatusOK, "is connected")
 	s.post(t, link, values...).wants(t, http.StatusGone)
+}
+
+// A customer who closes the page at the last moment is connected all the same: with a
+// Client of the account, the old password is gone by then.
+func TestPageClosed(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var s *service
+	s = newService(t, func(c *connect.Config) {
+		c.Save = func(ctx context.Context, id string, cred icloud.Credential) error {
+			cancel()
+			return errors.Join(ctx.Err(), s.save(ctx, id, cred))
+		}
+	})
+	cred := s.icloud.Issue()
+	s.do(t, form(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).WithContext(ctx)).wants(t, http.StatusOK)
 }
 
 // The options of the service cannot be used: it is not the customer's fault.
