@@ -11,18 +11,18 @@ import (
 
 // serveCard does what was asked with a card, or with a place where one may
 // be.
-func (s *Server) serveCard(w http.ResponseWriter, r *http.Request, id string) {
+func (a *Account) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 	switch r.Method {
 	case http.MethodPut:
-		s.putCard(w, r, id)
+		a.putCard(w, r, id)
 		return
 	case http.MethodDelete:
-		s.deleteCard(w, r, id)
+		a.deleteCard(w, r, id)
 		return
 	}
-	s.mu.Lock()
-	c := s.book.get(id)
-	s.mu.Unlock()
+	a.mu.Lock()
+	c := a.book.get(id)
+	a.mu.Unlock()
 	switch {
 	case c == nil:
 		empty(w, http.StatusNotFound)
@@ -38,7 +38,7 @@ func (s *Server) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 		h.Set("Content-Length", fmt.Sprint(len(c.vcard)))
 		_, _ = io.WriteString(w, c.vcard) // to HEAD net/http sends the length alone
 	default:
-		s.method(w, r, s.cardAt(c))
+		a.method(w, r, a.cardAt(c))
 	}
 }
 
@@ -61,7 +61,7 @@ func matches(list []string, c *card) bool {
 
 // permits says whether the preconditions of a write hold (RFC 9110, section
 // 13.1). iCloud honors them (carddavclient lists no fault of it there). The
-// caller holds s.mu, so that nobody writes between the question and the
+// caller holds a.mu, so that nobody writes between the question and the
 // deed.
 func permits(h http.Header, c *card) bool {
 	if list := h.Values("If-Match"); len(list) > 0 && !matches(list, c) {
@@ -76,20 +76,20 @@ func permits(h http.Header, c *card) bool {
 // putCard creates or replaces a card. The name is the client's choice, and
 // the bytes are kept; iCloud may rewrite some of them, in ways that are not
 // known well enough to imitate.
-func (s *Server) putCard(w http.ResponseWriter, r *http.Request, id string) {
+func (a *Account) putCard(w http.ResponseWriter, r *http.Request, id string) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		empty(w, http.StatusRequestEntityTooLarge)
 		return
 	}
-	s.mu.Lock()
-	old := s.book.get(id)
+	a.mu.Lock()
+	old := a.book.get(id)
 	ok := permits(r.Header, old)
 	var c *card
 	if ok && isCard(string(data)) {
-		c = s.book.put(id, string(data))
+		c = a.book.put(id, string(data))
 	}
-	s.mu.Unlock()
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusPreconditionFailed)
@@ -98,7 +98,7 @@ func (s *Server) putCard(w http.ResponseWriter, r *http.Request, id string) {
 		// nothing of the password (vdirsyncer#931).
 		empty(w, http.StatusForbidden)
 	default:
-		if !s.OmitETag {
+		if !a.srv.OmitETag {
 			w.Header().Set("ETag", c.etag)
 		}
 		if old == nil {
@@ -119,14 +119,14 @@ func isCard(data string) bool {
 
 // deleteCard removes a card. Without a condition it removes any state of
 // it.
-func (s *Server) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
-	s.mu.Lock()
-	c := s.book.get(id)
+func (a *Account) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
+	a.mu.Lock()
+	c := a.book.get(id)
 	ok := permits(r.Header, c)
 	if ok && c != nil {
-		s.book.delete(id)
+		a.book.delete(id)
 	}
-	s.mu.Unlock()
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusPreconditionFailed)

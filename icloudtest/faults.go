@@ -117,7 +117,10 @@ func CaptivePortal(w http.ResponseWriter, _ *http.Request) bool {
 func Stall(_ http.ResponseWriter, r *http.Request) bool {
 	// net/http notices that a client has gone only when the body was read.
 	_, _ = io.Copy(io.Discard, r.Body)
-	<-r.Context().Done()
+	select {
+	case <-r.Context().Done():
+	case <-serverOf(r).pipe.closing.Done(): // another http.Server does not know of it
+	}
 	panic(http.ErrAbortHandler)
 }
 
@@ -189,24 +192,24 @@ type throttle struct {
 // with 503. Its Retry-After is too short, as iCloud's is: it names half of
 // what is left, so that a client that obeys it exactly meets another. It
 // comes in seconds and as a date in turn. A d of zero ends it.
-func (s *Server) Throttle(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.throttle = throttle{until: time.Now().Add(d)}
+func (a *Account) Throttle(d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.throttle = throttle{until: time.Now().Add(d)}
 }
 
 // throttled returns a Retry-After, if there is to be one.
-func (s *Server) throttled(now time.Time) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	left := s.throttle.until.Sub(now)
+func (a *Account) throttled(now time.Time) (string, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	left := a.throttle.until.Sub(now)
 	if left <= 0 {
 		return "", false
 	}
 	// Both forms know whole seconds only (RFC 9110, section 10.2.3).
 	wait := max(left/2, time.Second).Truncate(time.Second)
-	asDate := s.throttle.asDate
-	s.throttle.asDate = !asDate
+	asDate := a.throttle.asDate
+	a.throttle.asDate = !asDate
 	if asDate {
 		return now.Add(wait).UTC().Format(http.TimeFormat), true
 	}

@@ -5,7 +5,6 @@ package icloudtest
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,8 +20,8 @@ const (
 	lifetime = 365 * 24 * time.Hour
 )
 
-// passwords holds the time of issue of each password that was not revoked,
-// by its sixteen letters.
+// passwords holds when each password that was not revoked expires, by its
+// sixteen letters.
 type passwords map[string]time.Time
 
 // active counts those that would be accepted.
@@ -39,8 +38,8 @@ func (p passwords) active(now time.Time) int {
 // accepts says whether text is a password that is neither revoked nor
 // expired.
 func (p passwords) accepts(text string, now time.Time) bool {
-	issued, ok := p[letters(text)]
-	return ok && now.Before(issued.Add(lifetime))
+	expires, ok := p[letters(text)]
+	return ok && now.Before(expires)
 }
 
 // letters is a password without the hyphens that Apple shows and does not
@@ -51,10 +50,10 @@ func letters(text string) string { return strings.ReplaceAll(text, "-", "") }
 // twice.
 var issued atomic.Uint64
 
-// newPassword returns a password that no Server of this process has issued
-// before, and the same ones in each run.
+// newPassword returns a password that no Server has issued before, in this
+// process or another.
 func newPassword() icloud.Password {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("icloudtest"), issued.Add(1)))
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("icloudtest "+process), issued.Add(1)))
 	text := make([]byte, 0, 19)
 	for i := range 16 {
 		if i > 0 && i%4 == 0 {
@@ -68,66 +67,63 @@ func newPassword() icloud.Password {
 // Issue returns a new app-specific password for the account, good for 365
 // days from now. Like an account of Apple's, it has at most 25 active:
 // Issue panics rather than making another.
-func (s *Server) Issue() icloud.Credential { return s.IssueAt(time.Now()) }
+func (a *Account) Issue() icloud.Credential { return a.IssueAt(time.Now()) }
 
 // IssueAt is Issue at another time than now: the password expires 365 days
 // after t, and may have done so already. It is for programs and tests
 // outside of a synctest bubble, which cannot wait for a year.
-func (s *Server) IssueAt(t time.Time) icloud.Credential {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (a *Account) IssueAt(t time.Time) icloud.Credential {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	now := time.Now()
-	if now.Before(t.Add(lifetime)) && s.passwords.active(now) >= maxActive {
+	if now.Before(t.Add(lifetime)) && a.passwords.active(now) >= maxActive {
 		panic("icloudtest: 25 app-specific passwords are active, and Apple allows no more")
 	}
 	p := newPassword()
-	s.passwords[letters(p.Reveal())] = t
-	return icloud.Credential{AppleID: s.account.appleID, Password: p, Issued: t}
+	a.passwords[letters(p.Reveal())] = t.Add(lifetime)
+	return icloud.Credential{AppleID: a.appleID, Password: p, Issued: t}
 }
 
-// Revoke removes one password, as its owner can. If it is not one of s, or
+// ExpireAt lets a password die of age at t, and so now if t has passed,
+// however old it is: a program that is at work with it meets the end of its
+// year without waiting for it. What the program makes of that depends on what
+// it knows: a client that has been told that the password is young must take
+// its end for a revocation, because iCloud does not say why it refuses. One
+// whose end is to be seen as an expiry is made by [Account.IssueAt] with a
+// time of nearly a year ago. If p is not one of a, or is revoked, ExpireAt
+// does nothing.
+func (a *Account) ExpireAt(p icloud.Password, t time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.passwords[letters(p.Reveal())]; ok {
+		a.passwords[letters(p.Reveal())] = t
+	}
+}
+
+// Revoke removes one password, as its owner can. If it is not one of a, or
 // is revoked already, it does nothing.
-func (s *Server) Revoke(p icloud.Password) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.passwords, letters(p.Reveal()))
+func (a *Account) Revoke(p icloud.Password) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.passwords, letters(p.Reveal()))
 }
 
 // RevokeAll removes every password issued so far.
-func (s *Server) RevokeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.passwords)
+func (a *Account) RevokeAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.passwords)
 }
 
 // ChangeAccountPassword changes the password of the account itself, on
 // which Apple documents that it revokes every app-specific password. What
 // it is changed to does not matter: iCloud refuses it here in any case.
-func (s *Server) ChangeAccountPassword() { s.RevokeAll() }
+func (a *Account) ChangeAccountPassword() { a.RevokeAll() }
 
-// verdict is what a Server thinks of a request's credentials. Only
-// ForbidUnknownUser can make the first two look different from outside.
-type verdict int
-
-const (
-	refused verdict = iota
-	unknownUser
-	accepted
-)
-
-// judge looks at the credentials of r and at nothing else. The user name is
-// an e-mail address, whose case iCloud does not mind; aliases fail.
-func (s *Server) judge(r *http.Request) verdict {
-	user, text, ok := r.BasicAuth()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case !ok:
-		return refused
-	case !strings.EqualFold(user, s.account.appleID):
-		return unknownUser
-	case !s.passwords.accepts(text, time.Now()):
-		return refused
-	}
-	return accepted
+// accepts says whether text is a password of the account that would be
+// accepted now.
+func (a *Account) accepts(text string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.passwords.accepts(text, time.Now())
 }

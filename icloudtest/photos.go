@@ -18,22 +18,22 @@ type photo struct {
 // PutPhoto adds a photo to the account and returns its URL, for a line
 // PHOTO;VALUE=uri: of a card. Behind the URL it is served, with the media
 // type, to requests with the account's credentials.
-func (s *Server) PutPhoto(data []byte, mediaType string) (url string) {
+func (a *Account) PutPhoto(data []byte, mediaType string) (url string) {
 	// What iCloud hashes is not known; that two photos differ is enough.
 	sum := sha256.Sum256(data)
-	path := "/contacts/" + s.account.dsid + "/ck/card/" + base64.RawURLEncoding.EncodeToString(sum[:20])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.photos[path] = photo{append([]byte(nil), data...), mediaType}
+	path := "/contacts/" + a.dsid + "/ck/card/" + base64.RawURLEncoding.EncodeToString(sum[:20])
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.photos[path] = photo{append([]byte(nil), data...), mediaType}
 	return "https://gateway.icloud.com" + path
 }
 
 // servePhoto answers on the photo host, which asks for the password as the
 // others do and knows nothing but photos.
-func (s *Server) servePhoto(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	p, ok := s.photos[r.URL.Path]
-	s.mu.Unlock()
+func (a *Account) servePhoto(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	p, ok := a.photos[r.URL.Path]
+	a.mu.Unlock()
 	switch {
 	case !ok:
 		empty(w, http.StatusNotFound)

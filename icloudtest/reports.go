@@ -9,7 +9,7 @@ import (
 )
 
 // report answers REPORT on the address book.
-func (s *Server) report(w http.ResponseWriter, r *http.Request) {
+func (a *Account) report(w http.ResponseWriter, r *http.Request) {
 	root, err := body(r)
 	if err != nil || root == nil {
 		empty(w, http.StatusBadRequest)
@@ -21,13 +21,13 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 	}
 	switch root.name {
 	case carddav("addressbook-query"):
-		s.query(w, r, wanted)
+		a.query(w, r, wanted)
 	case carddav("addressbook-multiget"):
-		s.multiget(w, r, root, wanted)
+		a.multiget(w, r, root, wanted)
 	case dav("sync-collection"):
-		s.sync(w, r, root, wanted)
+		a.sync(w, r, root, wanted)
 	default:
-		s.failure(w, http.StatusForbidden, dav("supported-report"))
+		a.srv.failure(w, http.StatusForbidden, dav("supported-report"))
 	}
 }
 
@@ -35,19 +35,19 @@ func (s *Server) report(w http.ResponseWriter, r *http.Request) {
 // whatever filter and limit say. iCloud does evaluate some filters, and
 // gets others wrong (carddavclient's QUIRKS.md); no client should rely on
 // any.
-func (s *Server) query(w http.ResponseWriter, r *http.Request, wanted []xml.Name) {
-	s.mu.Lock()
-	cards := s.book.all()
-	s.mu.Unlock()
-	s.multistatus(w, r, func(write func(node)) {
+func (a *Account) query(w http.ResponseWriter, r *http.Request, wanted []xml.Name) {
+	a.mu.Lock()
+	cards := a.book.all()
+	a.mu.Unlock()
+	a.srv.multistatus(w, r, func(write func(node)) {
 		// The address book counts itself among its members, and has no
 		// address-data; go-webdav loses the list over that. Behind another
 		// host we serve the clients of others, and leave it out.
 		if isICloud(r.Host) {
-			write(s.row(r, resource{kind: atBook, href: s.bookPath()}, wanted))
+			write(a.row(r, resource{kind: atBook, href: a.bookPath()}, wanted))
 		}
 		for _, c := range cards {
-			write(s.row(r, s.cardAt(c), wanted))
+			write(a.row(r, a.cardAt(c), wanted))
 		}
 	})
 }
@@ -55,7 +55,7 @@ func (s *Server) query(w http.ResponseWriter, r *http.Request, wanted []xml.Name
 // multiget answers addressbook-multiget (RFC 6352, section 8.7): the cards
 // that were asked for, in that order, and as often. Depth means nothing
 // here.
-func (s *Server) multiget(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
+func (a *Account) multiget(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
 	var paths []string
 	for _, kid := range root.kids {
 		if kid.name != dav("href") {
@@ -65,25 +65,25 @@ func (s *Server) multiget(w http.ResponseWriter, r *http.Request, root *node, wa
 		// One href that is a whole URL (msgvault#849), or the address
 		// book's own (KashCal), which a sync hands out as if it were a
 		// card's, and the whole batch is refused.
-		if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.TrimSuffix(path, "/")+"/" == s.bookPath() {
+		if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.TrimSuffix(path, "/")+"/" == a.bookPath() {
 			empty(w, http.StatusBadRequest)
 			return
 		}
 		paths = append(paths, path)
 	}
-	s.multistatus(w, r, func(write func(node)) {
+	a.srv.multistatus(w, r, func(write func(node)) {
 		for _, path := range paths {
 			var c *card
-			if id, ok := strings.CutPrefix(path, s.bookPath()); ok {
-				s.mu.Lock()
-				c = s.book.get(id)
-				s.mu.Unlock()
+			if id, ok := strings.CutPrefix(path, a.bookPath()); ok {
+				a.mu.Lock()
+				c = a.book.get(id)
+				a.mu.Unlock()
 			}
 			if c == nil {
 				write(missing(path))
 				continue
 			}
-			write(s.row(r, s.cardAt(c), wanted))
+			write(a.row(r, a.cardAt(c), wanted))
 		}
 	})
 }

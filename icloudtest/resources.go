@@ -42,17 +42,17 @@ type resource struct {
 
 // homePath and bookPath end with a slash, as all collections do but one:
 // see Server.sync.
-func (s *Server) homePath() string { return "/" + s.account.dsid + "/carddavhome/" }
-func (s *Server) bookPath() string { return s.homePath() + "card/" }
+func (a *Account) homePath() string { return "/" + a.dsid + "/carddavhome/" }
+func (a *Account) bookPath() string { return a.homePath() + "card/" }
 
 // ownPrincipal is the principal's path, with the number that it sometimes
 // lacks.
-func (s *Server) ownPrincipal() string { return "/" + s.account.dsid + "/principal/" }
+func (a *Account) ownPrincipal() string { return "/" + a.dsid + "/principal/" }
 
 // cardAt is the row of a card. Its href is written as it was when it was
 // put.
-func (s *Server) cardAt(c *card) resource {
-	return resource{kind: atCard, href: s.bookPath() + c.id, card: c}
+func (a *Account) cardAt(c *card) resource {
+	return resource{kind: atCard, href: a.bookPath() + c.id, card: c}
 }
 
 // discovery says whether r asks where discovery begins. "/co" is no path
@@ -66,7 +66,7 @@ func discovery(r *http.Request) bool {
 }
 
 // route finds what a request is about.
-func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+func (a *Account) route(w http.ResponseWriter, r *http.Request) {
 	// As written, because an id is.
 	path := r.URL.EscapedPath()
 	owner, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -74,7 +74,7 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case discovery(r):
 		// In place: /.well-known/carddav does not redirect (RFC 6764 would
 		// let it).
-		s.method(w, r, resource{kind: atRoot, href: path})
+		a.method(w, r, resource{kind: atRoot, href: path})
 		return
 	case owner == "principal":
 		// Where the principal without its number leads.
@@ -83,22 +83,22 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 	case owner == "" || strings.Trim(owner, "0123456789") != "":
 		nowhere(w)
 		return
-	case owner != s.account.dsid:
-		// Somebody else's.
+	case owner != a.dsid:
+		// Somebody else'a.
 		empty(w, http.StatusForbidden)
 		return
 	}
 	// Collections are found without their final slash too.
 	switch strings.TrimSuffix(path, "/") + "/" {
-	case s.ownPrincipal():
-		s.method(w, r, resource{kind: atPrincipal, href: s.ownPrincipal()})
-	case s.homePath():
-		s.method(w, r, resource{kind: atHome, href: s.homePath()})
-	case s.bookPath():
-		s.method(w, r, resource{kind: atBook, href: s.bookPath()})
+	case a.ownPrincipal():
+		a.method(w, r, resource{kind: atPrincipal, href: a.ownPrincipal()})
+	case a.homePath():
+		a.method(w, r, resource{kind: atHome, href: a.homePath()})
+	case a.bookPath():
+		a.method(w, r, resource{kind: atBook, href: a.bookPath()})
 	default:
-		if id, ok := strings.CutPrefix(path, s.bookPath()); ok && segment(id) {
-			s.serveCard(w, r, id)
+		if id, ok := strings.CutPrefix(path, a.bookPath()); ok && segment(id) {
+			a.serveCard(w, r, id)
 			return
 		}
 		nowhere(w)
@@ -106,16 +106,16 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 }
 
 // method does what was asked with anything but a card.
-func (s *Server) method(w http.ResponseWriter, r *http.Request, res resource) {
+func (a *Account) method(w http.ResponseWriter, r *http.Request, res resource) {
 	switch r.Method {
 	case "PROPFIND":
-		s.propfind(w, r, res)
+		a.propfind(w, r, res)
 	case "REPORT":
 		if res.kind != atBook { // RFC 3253, section 3.6
-			s.failure(w, http.StatusForbidden, dav("supported-report"))
+			a.srv.failure(w, http.StatusForbidden, dav("supported-report"))
 			return
 		}
-		s.report(w, r)
+		a.report(w, r)
 	case http.MethodOptions:
 		w.Header().Set("DAV", davClasses)
 		w.Header().Set("Allow", methods)
@@ -141,7 +141,7 @@ func body(r *http.Request) (*node, error) {
 
 // propfind answers PROPFIND (RFC 4918, section 9.1). On a book with Depth 1
 // it is how clients without sync-collection learn all ETags.
-func (s *Server) propfind(w http.ResponseWriter, r *http.Request, res resource) {
+func (a *Account) propfind(w http.ResponseWriter, r *http.Request, res resource) {
 	root, err := body(r)
 	if err != nil || root != nil && root.name != dav("propfind") {
 		empty(w, http.StatusBadRequest)
@@ -155,25 +155,25 @@ func (s *Server) propfind(w http.ResponseWriter, r *http.Request, res resource) 
 	if r.Header.Get("Depth") == "1" {
 		switch res.kind {
 		case atHome:
-			rows = append(rows, resource{kind: atBook, href: s.bookPath()})
+			rows = append(rows, resource{kind: atBook, href: a.bookPath()})
 		case atBook:
-			s.mu.Lock()
-			cards := s.book.all()
-			s.mu.Unlock()
+			a.mu.Lock()
+			cards := a.book.all()
+			a.mu.Unlock()
 			for _, c := range cards {
-				rows = append(rows, s.cardAt(c))
+				rows = append(rows, a.cardAt(c))
 			}
 		}
 	}
-	s.multistatus(w, r, func(write func(node)) {
+	a.srv.multistatus(w, r, func(write func(node)) {
 		for _, res := range rows {
-			write(s.row(r, res, s.wanted(r, root, res)))
+			write(a.row(r, res, a.wanted(r, root, res)))
 		}
 	})
 }
 
 // wanted returns the names of the properties that a propfind asks for.
-func (s *Server) wanted(r *http.Request, root *node, res resource) []xml.Name {
+func (a *Account) wanted(r *http.Request, root *node, res resource) []xml.Name {
 	if root != nil {
 		if prop := root.kid(dav("prop")); prop != nil {
 			return names(prop)
@@ -183,7 +183,7 @@ func (s *Server) wanted(r *http.Request, root *node, res resource) []xml.Name {
 	// without values, we give the values too.
 	var all []xml.Name
 	for _, name := range known {
-		if _, ok := s.property(r, res, name); ok {
+		if _, ok := a.property(r, res, name); ok {
 			all = append(all, name)
 		}
 	}
@@ -201,10 +201,10 @@ func names(prop *node) []xml.Name {
 
 // row is a response element: what was asked for, and in a second propstat,
 // with empty elements, what of it does not exist.
-func (s *Server) row(r *http.Request, res resource, wanted []xml.Name) node {
+func (a *Account) row(r *http.Request, res resource, wanted []xml.Name) node {
 	var found, missing []node
 	for _, name := range wanted {
-		if n, ok := s.property(r, res, name); ok {
+		if n, ok := a.property(r, res, name); ok {
 			found = append(found, n)
 		} else if name != dav("getlastmodified") || r.Method != "REPORT" {
 			// Reports leave the date out without a word (go-webdav#33); all
@@ -218,7 +218,7 @@ func (s *Server) row(r *http.Request, res resource, wanted []xml.Name) node {
 	}
 	if len(missing) > 0 {
 		st := statusOf(http.StatusNotFound)
-		if s.EmptyStatus {
+		if a.srv.EmptyStatus {
 			st = status("")
 		}
 		row.kids = append(row.kids, element(dav("propstat"), element(dav("prop"), missing...), st))
@@ -235,13 +235,13 @@ var known = []xml.Name{
 }
 
 // property returns a property of a resource, if it has it.
-func (s *Server) property(r *http.Request, res resource, name xml.Name) (node, bool) {
+func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, bool) {
 	if res.kind == atCard {
 		return cardProperty(r, res.card, name)
 	}
 	switch name {
 	case dav("current-user-principal"):
-		return element(name, href(s.principalFor(r))), true
+		return element(name, href(a.principalFor(r))), true
 	case dav("principal-URL"), carddav("addressbook-home-set"):
 		if res.kind != atPrincipal {
 			break
@@ -249,7 +249,7 @@ func (s *Server) property(r *http.Request, res resource, name xml.Name) (node, b
 		if name == dav("principal-URL") {
 			return element(name, href(res.href)), true
 		}
-		return element(name, href(s.origin(r)+s.homePath())), true
+		return element(name, href(a.origin(r)+a.homePath())), true
 	case dav("resourcetype"):
 		n := element(name, element(dav("collection")))
 		switch res.kind {
@@ -264,15 +264,15 @@ func (s *Server) property(r *http.Request, res resource, name xml.Name) (node, b
 	if res.kind != atBook {
 		return node{}, false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	switch name {
 	case dav("getetag"):
-		return text(name, `"`+s.book.tag()+`"`), true
+		return text(name, `"`+a.book.tag()+`"`), true
 	case server("getctag"):
-		return text(name, s.book.tag()), true
+		return text(name, a.book.tag()), true
 	case dav("sync-token"):
-		return text(name, s.book.token(s.book.revision)), true
+		return text(name, a.book.token(a.book.revision)), true
 	case dav("supported-report-set"):
 		n := element(name)
 		for _, report := range []xml.Name{carddav("addressbook-query"), carddav("addressbook-multiget"), dav("sync-collection")} {
@@ -319,19 +319,19 @@ func cardProperty(r *http.Request, c *card, name xml.Name) (node, bool) {
 // its effect.
 type missingDSIDKey struct{}
 
-func (s *Server) principalFor(r *http.Request) string {
+func (a *Account) principalFor(r *http.Request) string {
 	if r.Context().Value(missingDSIDKey{}) != nil {
 		return "/principal/"
 	}
-	return s.ownPrincipal()
+	return a.ownPrincipal()
 }
 
 // origin is what the home-set begins with: iCloud's partition host, or the
-// host that was asked where that is not iCloud's.
-func (s *Server) origin(r *http.Request) string {
+// host that was asked where that is not iCloud'a.
+func (a *Account) origin(r *http.Request) string {
 	switch {
 	case isICloud(hostname(r.Host)):
-		return "https://" + s.partitionHost(r.Host)
+		return "https://" + a.partitionHost(r.Host)
 	case r.TLS != nil:
 		return "https://" + r.Host
 	}

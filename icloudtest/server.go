@@ -1,5 +1,5 @@
-// Package icloudtest is a fake iCloud: one account's contacts behind
-// CardDAV, in memory, for the tests of programs that use package icloud,
+// Package icloudtest is a fake iCloud: the contacts of one account or many
+// behind CardDAV, in memory, for the tests of programs that use package icloud,
 // and for showing what happens when a password dies.
 //
 //	srv := icloudtest.NewServer()
@@ -46,7 +46,6 @@ package icloudtest
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -54,8 +53,9 @@ import (
 	"time"
 )
 
-// A Server is a fake iCloud with one account, one address book in it, and
-// no password yet. Make it with [NewServer].
+// A Server is a fake iCloud. It has one account with an empty address book and
+// no password yet, which its own methods are about; [Server.Account] adds
+// others. Make it with [NewServer].
 //
 // Its methods may be called at any time and concurrently. Its fields may be
 // set while no request is under way; each one's zero value is iCloud as it
@@ -72,8 +72,8 @@ type Server struct {
 	// it has answered it. It may end the answer early by panicking with
 	// http.ErrAbortHandler. If it returns false it must have left the
 	// request's body and the ResponseWriter alone. It is called
-	// concurrently.
-	Intercept func(http.ResponseWriter, *http.Request) bool
+	// concurrently. While requests are under way use SetIntercept.
+	Intercept Fault
 
 	// Redirect is the status with which contacts.icloud.com sends requests
 	// on to the partition host: 301, 302, 307 or 308. Zero: it answers them
@@ -134,50 +134,29 @@ type Server struct {
 	// client has to ask for it.
 	OmitETag bool
 
-	account  account
-	requests atomic.Int64
-	pipe     *pipe // the way to it without a network
+	intercept atomic.Pointer[Fault] // nil: the field Intercept counts
+	requests  atomic.Int64
+	pipe      *pipe // the way to it without a network
+	first     *Account
 
-	// mu guards what follows. It is never held while an answer is written:
-	// a client may be slow to read it, and in a bubble waiting for a mutex
-	// would stop the clock.
-	mu        sync.Mutex
-	passwords passwords
-	book      book
-	photos    map[string]photo
-	rand      *rand.Rand
-	refusals  int // 401s answered, and so the layout of the next
-	throttle  throttle
+	// mu guards what follows. It is never held while an answer is written.
+	mu       sync.Mutex
+	accounts map[string]*Account // by Apple ID in lower case
+	numbers  map[string]bool     // the DSIDs that are taken
+	rand     *rand.Rand
+	refusals int // 401s answered, and so the layout of the next
 }
-
-// account is whom a Server serves: facts that iCloud assigns once.
-type account struct {
-	appleID   string
-	dsid      string // "directory services identifier", the number in every path
-	partition string // the partition host begins with it: "p07", "p133"
-}
-
-// accounts counts those of this process, so that no two Servers share one,
-// and a test of a fleet can keep them in one Store.
-var accounts atomic.Uint64
 
 // NewServer starts a Server. Close it after use.
 func NewServer() *Server {
-	n := accounts.Add(1)
 	s := &Server{
-		account: account{
-			appleID: fmt.Sprintf("account%d@example.com", n),
-			dsid:    fmt.Sprint(8034500000 + n*7919),
-			// Partitions seen are 1 to 180; below 100 they have two digits.
-			partition: fmt.Sprintf("p%02d", n*37%180+1),
-		},
-		passwords: make(passwords),
-		photos:    make(map[string]photo),
+		accounts: make(map[string]*Account),
+		numbers:  make(map[string]bool),
 		// The same noise in every run: what a test shows today it shows
 		// tomorrow.
 		rand: rand.New(rand.NewPCG(1, 2)),
 	}
-	s.book = newBook(s.account.dsid)
+	s.first = s.Account(firstAppleID())
 	s.pipe = newPipe(s)
 	return s
 }
@@ -187,38 +166,13 @@ func NewServer() *Server {
 func (s *Server) Close() { s.pipe.close() }
 
 // Requests returns how many requests have reached the Server, answered by
-// Intercept or not.
+// Intercept or not, for any account or none.
 func (s *Server) Requests() int { return int(s.requests.Load()) }
 
-// Put adds a card to the address book, or replaces the card of that id. The
-// id is the last segment of the card's URL, as written there, with the
-// ending ".vcf" if it has one. The text is kept as it is, well-formed or
-// not; iCloud's cards have CRLF at the ends of lines. Put panics if the id
-// cannot be a segment of a URL.
-func (s *Server) Put(id, vcard string) {
-	if !segment(id) {
-		panic(fmt.Sprintf("icloudtest: Put: %q cannot be the last segment of a URL", id))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.book.put(id, vcard)
-}
-
-// Delete removes the card of that id from the address book. If there is
-// none it does nothing.
-func (s *Server) Delete(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.book.delete(id)
-}
-
-// ForgetTokens makes every sync token issued so far invalid, as servers do
-// after some time or when a book is restored.
-func (s *Server) ForgetTokens() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.book.forgetTokens()
-}
+// SetIntercept replaces [Server.Intercept], at any time: requests that come
+// from now on meet f, and those under way have met what was there before. Nil:
+// none. From the first call on the field is not looked at any more.
+func (s *Server) SetIntercept(f Fault) { s.intercept.Store(&f) }
 
 // serverKey is the context key under which Faults find their Server.
 type serverKey struct{}
@@ -226,8 +180,17 @@ type serverKey struct{}
 // ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
+	if user, _, ok := r.BasicAuth(); ok {
+		if a := s.account(user); a != nil {
+			a.requests.Add(1)
+		}
+	}
 	r = r.WithContext(context.WithValue(r.Context(), serverKey{}, s))
-	if s.Intercept != nil && s.Intercept(w, r) {
+	fault := s.Intercept
+	if set := s.intercept.Load(); set != nil {
+		fault = *set
+	}
+	if fault != nil && fault(w, r) {
 		return
 	}
 	s.serve(w, r)
@@ -236,36 +199,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve answers as iCloud does: who asks comes first, then what for.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.noise(w.Header())
-	if wait, ok := s.throttled(time.Now()); ok {
-		w.Header().Set("Retry-After", wait)
-		empty(w, http.StatusServiceUnavailable)
-		return
+	user, text, ok := r.BasicAuth()
+	var a *Account
+	if ok {
+		a = s.account(user)
 	}
-	if s.RequireUserAgent && r.UserAgent() == "" {
-		empty(w, http.StatusForbidden)
-		return
-	}
-	switch s.judge(r) {
-	case unknownUser:
-		if s.ForbidUnknownUser && discovery(r) {
-			empty(w, http.StatusForbidden)
+	if a != nil {
+		if wait, ok := a.throttled(time.Now()); ok {
+			w.Header().Set("Retry-After", wait)
+			empty(w, http.StatusServiceUnavailable)
 			return
 		}
-		fallthrough
-	case refused:
+	}
+	switch {
+	case s.RequireUserAgent && r.UserAgent() == "":
+		empty(w, http.StatusForbidden)
+	case ok && a == nil && s.ForbidUnknownUser && discovery(r):
+		empty(w, http.StatusForbidden)
+	case a == nil || !a.accepts(text):
 		s.unauthorized(w)
-		return
-	}
-	if s.Redirect != 0 && isCanonical(r.Host) {
-		w.Header().Set("Location", "https://"+s.partitionHost(r.Host)+r.URL.RequestURI())
+	case s.Redirect != 0 && isCanonical(r.Host):
+		w.Header().Set("Location", "https://"+a.partitionHost(r.Host)+r.URL.RequestURI())
 		empty(w, s.Redirect)
-		return
+	case isGateway(r.Host):
+		a.servePhoto(w, r)
+	default:
+		a.route(w, r)
 	}
-	if isGateway(r.Host) {
-		s.servePhoto(w, r)
-		return
-	}
-	s.route(w, r)
 }
 
 // empty answers with a status, no body, and a length that says so.

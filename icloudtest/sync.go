@@ -68,7 +68,7 @@ func (b *book) forgetTokens() {
 var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0}
 
 // token returns the sync token of a revision. It names the book too,
-// because a token of one book must not pass for another's.
+// because a token of one book must not pass for another'a.
 func (b *book) token(revision uint64) string {
 	t := append(slices.Clone(tokenPrefix), b.owner...)
 	t = binary.BigEndian.AppendUint32(t, b.epoch)
@@ -88,7 +88,7 @@ func (b *book) revisionOf(token string) (revision uint64, ok bool) {
 }
 
 // sync answers sync-collection.
-func (s *Server) sync(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
+func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
 	// Any Depth but 0 is an error (section 3.2), and none means 0. One
 	// client reports that iCloud refuses the empty token; it sent Depth 1,
 	// which may be all there is to that.
@@ -101,57 +101,57 @@ func (s *Server) sync(w http.ResponseWriter, r *http.Request, root *node, wanted
 		token = strings.TrimSpace(n.text)
 	}
 
-	s.mu.Lock()
-	revision, ok := uint64(0), !s.RefuseEmptyToken
+	a.mu.Lock()
+	revision, ok := uint64(0), !a.srv.RefuseEmptyToken
 	if token != "" {
-		revision, ok = s.book.revisionOf(token)
+		revision, ok = a.book.revisionOf(token)
 	}
-	changes, next, more := s.book.page(revision, s.PageSize)
-	if s.ExtraChanges && !more {
-		if c := s.book.unchanged(revision); c != nil {
+	changes, next, more := a.book.page(revision, a.srv.PageSize)
+	if a.srv.ExtraChanges && !more {
+		if c := a.book.unchanged(revision); c != nil {
 			changes = append(changes, c)
 		}
 	}
-	s.mu.Unlock()
+	a.mu.Unlock()
 
 	if !ok {
-		s.refuseToken(w)
+		a.refuseToken(w)
 		return
 	}
-	if !s.InlineData {
+	if !a.srv.InlineData {
 		// Not even as missing: iCloud passes over the request for it.
 		wanted = without(wanted, carddav("address-data"))
 	}
-	s.multistatus(w, r, func(write func(node)) {
+	a.srv.multistatus(w, r, func(write func(node)) {
 		// The address book's own row: without its slash, and without the
 		// resourcetype that would tell it from a card.
-		self := resource{kind: atBook, href: strings.TrimSuffix(s.bookPath(), "/")}
-		write(s.row(r, self, without(wanted, dav("resourcetype"))))
+		self := resource{kind: atBook, href: strings.TrimSuffix(a.bookPath(), "/")}
+		write(a.row(r, self, without(wanted, dav("resourcetype"))))
 		for _, c := range changes {
 			if c.gone {
-				write(missing(s.bookPath() + c.id))
+				write(missing(a.bookPath() + c.id))
 				continue
 			}
-			write(s.row(r, s.cardAt(c), wanted))
+			write(a.row(r, a.cardAt(c), wanted))
 		}
 		if more {
 			// For a part of the changes there is a row with the request's
 			// own URL and 507 (section 3.6). Here it has its slash.
-			write(element(dav("response"), href(s.bookPath()), statusOf(http.StatusInsufficientStorage),
+			write(element(dav("response"), href(a.bookPath()), statusOf(http.StatusInsufficientStorage),
 				element(dav("error"), element(dav("number-of-matches-within-limits")))))
 		}
 		write(text(dav("sync-token"), next))
 	})
 }
 
-// refuseToken answers that a token is not, or no longer, one of the book's.
+// refuseToken answers that a token is not, or no longer, one of the book'a.
 // How iCloud does so has not been captured.
-func (s *Server) refuseToken(w http.ResponseWriter) {
-	if s.TokenRefusal != 0 {
-		empty(w, s.TokenRefusal)
+func (a *Account) refuseToken(w http.ResponseWriter) {
+	if a.srv.TokenRefusal != 0 {
+		empty(w, a.srv.TokenRefusal)
 		return
 	}
-	s.failure(w, http.StatusForbidden, dav("valid-sync-token")) // section 3.2
+	a.srv.failure(w, http.StatusForbidden, dav("valid-sync-token")) // section 3.2
 }
 
 // without returns names less one of them.

@@ -137,10 +137,10 @@ func isICloud(host string) bool {
 // partitionHost returns the partition host in the same country as host. The
 // port is always written, as iCloud does: a client that compares hosts as
 // text takes it for another one.
-func (s *Server) partitionHost(host string) string {
+func (a *Account) partitionHost(host string) string {
 	domain := "icloud.com"
 	if strings.HasSuffix(hostname(host), ".cn") {
 		domain = "icloud.com.cn"
 	}
-	return s.account.partition + "-contacts." + domain + ":443"
+	return a.partition + "-contacts." + domain + ":443"
 }

@@ -1,0 +1,200 @@
+// The accounts of a Server: who they are, and what the methods of both types do.
+
+package icloudtest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-icloud/icloud"
+)
+
+// An Account is one account of a [Server]: an Apple ID, its app-specific
+// passwords, and one address book. [Server.Account] makes it.
+//
+// Its methods may be called at any time and concurrently.
+type Account struct {
+	srv       *Server
+	appleID   string
+	dsid      string // "directory services identifier", the number in every path
+	partition string // the partition host begins with it: "p07", "p133"
+	requests  atomic.Int64
+
+	// mu guards what follows. It is never held while an answer is written:
+	// a client may be slow to read it, and in a bubble waiting for a mutex
+	// would stop the clock.
+	mu        sync.Mutex
+	passwords passwords
+	book      book
+	photos    map[string]photo
+	throttle  throttle
+}
+
+// Account returns the account with that Apple ID, whose letter case does not
+// matter. The first time it is made, with an empty address book and no
+// password; its number and its partition host follow from the Apple ID. The
+// Server's own methods are those of its first account, which has an Apple ID
+// of its own making. Account panics if appleID is empty or contains a colon,
+// which Basic authentication cannot carry (RFC 7617, section 2).
+func (s *Server) Account(appleID string) *Account {
+	if appleID == "" || strings.ContainsAny(appleID, ":\r\n") {
+		panic(fmt.Sprintf("icloudtest: Account: %q cannot be an Apple ID", appleID))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.ToLower(appleID)
+	if a := s.accounts[key]; a != nil {
+		return a
+	}
+	a := &Account{srv: s, appleID: appleID, passwords: make(passwords), photos: make(map[string]photo)}
+	sum := sha256.Sum256([]byte("icloudtest account " + key))
+	number := binary.BigEndian.Uint64(sum[:])
+	// Partitions seen are 1 to 180; below 100 they have two digits.
+	a.partition = fmt.Sprintf("p%02d", 1+sum[8]%180)
+	for {
+		// As long as those that were captured.
+		a.dsid = fmt.Sprint(10_000_000_000 + number%10_000_000_000)
+		if !s.numbers[a.dsid] {
+			break
+		}
+		number++
+	}
+	a.book = newBook(a.dsid)
+	s.accounts[key], s.numbers[a.dsid] = a, true
+	return a
+}
+
+// account returns the account that a user name is of, or nil.
+func (s *Server) account(user string) *Account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accounts[strings.ToLower(user)]
+}
+
+var (
+	// servers counts the Servers of this process, so that no two have the
+	// same first account, and a test of many can keep them in one Store.
+	servers atomic.Uint64
+
+	// process keeps the accounts and passwords of two processes apart.
+	process = strings.ToLower(rand.Text()[:10])
+)
+
+// firstAppleID returns an Apple ID that no other Server has.
+func firstAppleID() string {
+	return fmt.Sprintf("account%d-%s@example.com", servers.Add(1), process)
+}
+
+// AppleID returns the account's Apple ID.
+func (a *Account) AppleID() string { return a.appleID }
+
+// Requests returns how many requests have named the account as their user,
+// whether they were accepted or not.
+func (a *Account) Requests() int { return int(a.requests.Load()) }
+
+// Put adds a card to the address book, or replaces the card of that id. The
+// id is the last segment of the card's URL, as written there, with the
+// ending ".vcf" if it has one. The text is kept as it is, well-formed or
+// not; iCloud's cards have CRLF at the ends of lines. Put panics if the id
+// cannot be a segment of a URL.
+func (a *Account) Put(id, vcard string) {
+	if !segment(id) {
+		panic(fmt.Sprintf("icloudtest: Put: %q cannot be the last segment of a URL", id))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.book.put(id, vcard)
+}
+
+// Delete removes the card of that id from the address book. If there is
+// none it does nothing.
+func (a *Account) Delete(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.book.delete(id)
+}
+
+// Card returns the text of the card of that id, as it was put there by
+// [Account.Put] or by a program, and whether there is one.
+func (a *Account) Card(id string) (vcard string, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.book.get(id); c != nil {
+		return c.vcard, true
+	}
+	return "", false
+}
+
+// Cards returns the id and the text of each card, in the order in which they
+// were first put. What changes while they are read is not among them.
+func (a *Account) Cards() iter.Seq2[string, string] {
+	return func(yield func(id, vcard string) bool) {
+		a.mu.Lock()
+		cards := a.book.all()
+		a.mu.Unlock()
+		for _, c := range cards {
+			if !yield(c.id, c.vcard) {
+				return
+			}
+		}
+	}
+}
+
+// ForgetTokens makes every sync token issued so far invalid, as servers do
+// after some time or when a book is restored.
+func (a *Account) ForgetTokens() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.book.forgetTokens()
+}
+
+// What follows are the methods of a Server that are its first account's.
+
+// Issue is [Account.Issue] of the first account.
+func (s *Server) Issue() icloud.Credential { return s.first.Issue() }
+
+// IssueAt is [Account.IssueAt] of the first account.
+func (s *Server) IssueAt(t time.Time) icloud.Credential { return s.first.IssueAt(t) }
+
+// ExpireAt is [Account.ExpireAt] of the first account.
+func (s *Server) ExpireAt(p icloud.Password, t time.Time) { s.first.ExpireAt(p, t) }
+
+// Revoke is [Account.Revoke] of the first account.
+func (s *Server) Revoke(p icloud.Password) { s.first.Revoke(p) }
+
+// RevokeAll is [Account.RevokeAll] of the first account.
+func (s *Server) RevokeAll() { s.first.RevokeAll() }
+
+// ChangeAccountPassword is [Account.ChangeAccountPassword] of the first
+// account.
+func (s *Server) ChangeAccountPassword() { s.first.ChangeAccountPassword() }
+
+// Throttle is [Account.Throttle] of the first account.
+func (s *Server) Throttle(d time.Duration) { s.first.Throttle(d) }
+
+// Put is [Account.Put] of the first account.
+func (s *Server) Put(id, vcard string) { s.first.Put(id, vcard) }
+
+// Delete is [Account.Delete] of the first account.
+func (s *Server) Delete(id string) { s.first.Delete(id) }
+
+// Card is [Account.Card] of the first account.
+func (s *Server) Card(id string) (vcard string, ok bool) { return s.first.Card(id) }
+
+// Cards is [Account.Cards] of the first account.
+func (s *Server) Cards() iter.Seq2[string, string] { return s.first.Cards() }
+
+// PutPhoto is [Account.PutPhoto] of the first account.
+func (s *Server) PutPhoto(data []byte, mediaType string) (url string) {
+	return s.first.PutPhoto(data, mediaType)
+}
+
+// ForgetTokens is [Account.ForgetTokens] of the first account.
+func (s *Server) ForgetTokens() { s.first.ForgetTokens() }
