@@ -17,10 +17,9 @@ func (v *visit) form(ctx context.Context) *page {
 		return p
 	}
 	status := v.status(ctx)
-	title := "title.again"
-	switch status.State {
-	case icloud.Active, icloud.Expiring, icloud.Doubted:
-		title = "title.renew"
+	title := "title.renew"
+	if status.State == icloud.SignedOut && status.Replaced.IsZero() {
+		title = "title.again"
 	}
 	p := v.page(kindForm, title)
 	p.Again, p.Masked = true, mask(v.account.AppleID)
@@ -28,13 +27,31 @@ func (v *visit) form(ctx context.Context) *page {
 	return p
 }
 
-// status returns what is known of the account's password: nothing, where there is
-// no Client.
-func (v *visit) status(context.Context) icloud.Status {
-	if v.account.Client == nil {
+// status returns what is known of the account's password, by its Client or, where
+// there is none, by the Store that its Clients share. iCloud is not asked, and what
+// cannot be read is not known: it keeps nobody from connecting.
+func (v *visit) status(ctx context.Context) icloud.Status {
+	if client := v.account.Client; client != nil {
+		_ = client.Load(ctx)
+		return client.Status()
+	}
+	opts := v.options()
+	if opts == nil || opts.Store == nil {
 		return icloud.Status{}
 	}
-	return v.account.Client.Status()
+	key, err := icloud.AccountKey(opts.Endpoint, v.account.AppleID)
+	if err != nil {
+		return icloud.Status{}
+	}
+	data, err := opts.Store.Load(ctx, key)
+	if err != nil {
+		return icloud.Status{}
+	}
+	status, err := icloud.ParseStatus(data)
+	if err != nil {
+		return icloud.Status{}
+	}
+	return status
 }
 
 // reason returns the key of what to tell of a password.
@@ -47,6 +64,9 @@ func reason(status icloud.Status) string {
 	case icloud.Doubted:
 		return "reason.doubted"
 	case icloud.SignedOut:
+		if !status.Replaced.IsZero() {
+			return "reason.active"
+		}
 		auth, ok := errors.AsType[*icloud.AuthError](status.Err)
 		switch {
 		case !ok:

@@ -145,7 +145,8 @@ func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, o
 		p.Alert, p.wait = "fault.many", bounded
 		return http.StatusTooManyRequests, false
 	}
-	if err := v.ask(ctx, cred); err != nil {
+	p.wait, err = v.ask(ctx, cred)
+	if err != nil {
 		return v.explain(err, cred, p), false
 	}
 	// It is accepted, and an old one may be gone from the Client already: this goes
@@ -158,16 +159,24 @@ func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, o
 	return http.StatusOK, true
 }
 
-// ask asks iCloud whether it accepts a credential.
-func (v *visit) ask(ctx context.Context, cred icloud.Credential) error {
-	if v.account.Client != nil {
-		return v.account.Client.Reconnect(ctx, cred)
+// ask asks iCloud whether it accepts a credential. If that fails, wait is when it is
+// worth to be tried again.
+func (v *visit) ask(ctx context.Context, cred icloud.Credential) (wait time.Duration, err error) {
+	client := v.account.Client
+	if client != nil {
+		err = client.Reconnect(ctx, cred)
+	} else {
+		if client, err = icloud.New(cred, v.options()); err != nil {
+			return aMoment, unusable{err}
+		}
+		err = client.Authenticate(ctx)
 	}
-	client, err := icloud.New(cred, v.options())
-	if err != nil {
-		return unusable{err}
+	status := client.Status()
+	if status.State == icloud.SignedOut {
+		// It is the next try with the old password that this knows.
+		return aMoment, err
 	}
-	return client.Authenticate(ctx)
+	return max(time.Until(status.NextTry), aMoment), err
 }
 
 // unusable is an error about the options of a service: cred was checked before.
@@ -182,9 +191,8 @@ func (v *visit) options() *icloud.Options {
 }
 
 // explain says in p why iCloud has not accepted a credential, and returns the
-// status.
+// status. p.wait is what ask has returned.
 func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
-	p.wait = aMoment
 	if auth, ok := errors.AsType[*icloud.AuthError](err); ok {
 		return explainRefusal(auth, p)
 	}

@@ -352,8 +352,75 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// Expired, and without a Client: the reason comes from nowhere yet, the connection
-// all the same.
+// A web server that has no Client of the account, or one that has made no call yet,
+// learns the reason from the Store that the workers share, and asks iCloud nothing.
+func TestReasonFromStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := icloud.DirStore(t.TempDir())
+		var s *service
+		s = newService(t, func(c *connect.Config) {
+			c.Options = func(string) *icloud.Options {
+				return &icloud.Options{Transport: s.icloud.Transport(), Store: store}
+			}
+		})
+		defer s.icloud.Close()
+		worker := s.connected(t, "ann", s.icloud.Issue(), icloud.Options{Store: store})
+		s.accounts["ann"].keep = false
+		s.get(t, s.link(t, "ann")).wants(t, http.StatusOK, "Here you renew the connection")
+		if err := worker.Authenticate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.icloud.RevokeAll()
+		_ = worker.Authenticate(t.Context())
+		time.Sleep(time.Hour)
+		_ = worker.Authenticate(t.Context())
+		before := s.icloud.Requests()
+		link := s.link(t, "ann")
+		s.get(t, link).wants(t, http.StatusOK, "Connect iCloud to Acme & Sons again", "was removed")
+		idle := s.connected(t, "ann", s.accounts["ann"].cred, icloud.Options{Store: store})
+		s.get(t, link).wants(t, http.StatusOK, "was removed")
+		if s.icloud.Requests() != before {
+			t.Error("iCloud was asked")
+		}
+		// Somebody connects it elsewhere, with a password that this Client does not have.
+		cred := s.icloud.Issue()
+		other, err := icloud.New(cred, &icloud.Options{Transport: s.icloud.Transport(), Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err := other.Authenticate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.get(t, link).wants(t, http.StatusOK, "You need not do anything")
+		if idle.Status().State != icloud.SignedOut {
+			t.Error("the Client is not the one that was signed out")
+		}
+	})
+}
+
+// A Store that fails keeps nobody from the page.
+func TestStoreFails(t *testing.T) {
+	t.Parallel()
+	var s *service
+	s = newService(t, func(c *connect.Config) {
+		c.Options = func(string) *icloud.Options {
+			return &icloud.Options{Transport: s.icloud.Transport(), Store: failing{}}
+		}
+	})
+	s.accounts["ann"].cred.AppleID = "ann@example.com"
+	s.get(t, s.link(t, "ann")).wants(t, http.StatusOK, "Here you renew the connection")
+	// With none to keep it in, nothing is asked; it is not the password, at least.
+	s.post(t, s.link(t, "ann"), "password", "abcd-efgh-ijkl-mnop").wants(t, http.StatusServiceUnavailable, "It is not your password")
+}
+
+type failing struct{}
+
+func (failing) Load(context.Context, string) ([]byte, error) { return nil, errors.New(ownPassword) }
+func (failing) Save(context.Context, string, []byte) error   { return errors.New(ownPassword) }
+
+// The password has come of age.
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
