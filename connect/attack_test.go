@@ -323,7 +323,7 @@ func TestAttempts(t *testing.T) {
 		}
 		for n := range 100 {
 			a := guess("ann", fmt.Sprintf("victim%d@example.com", n), n)
-			if n < 5 {
+			if n < 10 {
 				a.wants(t, http.StatusUnprocessableEntity, "iCloud does not accept")
 				continue
 			}
@@ -332,8 +332,8 @@ func TestAttempts(t *testing.T) {
 				t.Errorf("got Retry-After %q", got)
 			}
 		}
-		if got := s.icloud.Requests(); got != 10 {
-			t.Errorf("got %d requests, want two for each of 5 guesses", got)
+		if got := s.icloud.Requests(); got != 20 {
+			t.Errorf("got %d requests, want two for each of 10 guesses", got)
 		}
 		// The account's own password is no attempt, and no way around.
 		for range 20 {
@@ -351,8 +351,8 @@ func TestAttempts(t *testing.T) {
 				guess(id, "VICTIM@example.com", n)
 			}
 		}
-		if got := s.icloud.Requests(); got > 12+2*20 {
-			t.Errorf("got %d requests", got)
+		if got := s.icloud.Requests(); got != 22+2*30 {
+			t.Errorf("got %d requests, want two for each of 30 guesses more", got)
 		}
 		s.accounts["eve"] = &account{}
 		guess("eve", "victim@example.com", 1).wants(t, http.StatusTooManyRequests)
@@ -366,8 +366,8 @@ func TestAttemptsForgiven(t *testing.T) {
 	s := newService(t, nil)
 	s.session = "ann"
 	cred := s.icloud.Issue()
-	for range 4 {
-		for range 4 {
+	for range 3 {
+		for range 9 {
 			s.post(t, base, "apple_id", cred.AppleID, "password", "abcd-efgh-ijkl-mnop").wants(t, http.StatusUnprocessableEntity)
 		}
 		s.post(t, base, "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)

@@ -36,8 +36,8 @@
 //
 // # What is bounded
 //
-// For each of your accounts at most five passwords within 15 minutes are sent to
-// iCloud, and for each Apple ID at most 20, so that nobody can use the page to
+// For each of your accounts at most ten passwords within 15 minutes are sent to
+// iCloud, and for each Apple ID at most 30, so that nobody can use the page to
 // guess, or to have an Apple Account throttled. What iCloud asks to wait for is
 // waited for. These counts are kept in the memory of the Handler: each process
 // counts for itself, and a restart begins anew. Beyond the accounts that have tried

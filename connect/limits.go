@@ -10,8 +10,8 @@ import (
 
 const (
 	window     = 15 * time.Minute
-	perAccount = 5  // questions within window, for one account of the service
-	perAppleID = 20 // and for one Apple ID, by whichever accounts
+	perAccount = 10 // questions within window, for one account of the service
+	perAppleID = 30 // and for one Apple ID, by whichever accounts
 )
 
 // limits counts the questions of the last window. Its zero value is ready.

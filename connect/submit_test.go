@@ -442,6 +442,53 @@ func TestExpired(t *testing.T) {
 	})
 }
 
+// The password that worked until a minute ago is entered once more: whether it is dead
+// is not known yet.
+func TestDoubtedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, nil)
+		defer s.icloud.Close()
+		cred := s.icloud.Issue()
+		client := s.connected(t, "ann", cred, icloud.Options{})
+		if err := client.Authenticate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.icloud.Revoke(cred.Password)
+		_ = client.Authenticate(t.Context())
+		time.Sleep(time.Minute)
+		s.post(t, s.link(t, "ann"), "password", cred.Password.Reveal()).
+			wants(t, http.StatusUnprocessableEntity, "although it has worked before", "try it again in a minute")
+	})
+}
+
+// One form at a time: who waits for another for too long is told.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s *service
+		s = newService(t, func(c *connect.Config) {
+			c.Save = func(ctx context.Context, id string, cred icloud.Credential) error {
+				time.Sleep(time.Minute)
+				return s.save(ctx, id, cred)
+			}
+		})
+		defer s.icloud.Close()
+		cred := s.icloud.Issue()
+		first := form(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal())
+		second := first.Clone(t.Context())
+		second.Body = form(t, base, "apple_id", cred.AppleID, "password", cred.Password.Reveal()).Body
+		var group sync.WaitGroup
+		group.Go(func() { s.do(t, first).wants(t, http.StatusOK) })
+		time.Sleep(time.Second)
+		s.do(t, second).wants(t, http.StatusServiceUnavailable, "Another form for this account", "Nothing was sent to Apple")
+		group.Wait()
+		if _, n := s.saved("ann"); n != 1 {
+			t.Errorf("saved %d times", n)
+		}
+	})
+}
+
 // iCloud has said yes and the service cannot keep it: that is said, and the same
 // link serves once it can.
 func TestSaveFails(t *testing.T) {
