@@ -100,7 +100,7 @@ func TestFields(t *testing.T) {
 			t.Parallel()
 			s := newService(t, nil)
 			a := s.post(t, s.link(t, "ann"), "apple_id", test.appleID, "password", test.password, "fresh", "yes")
-			a.wants(t, http.StatusUnprocessableEntity, test.says, "Not connected yet", "Error: ")
+			a.wants(t, http.StatusUnprocessableEntity, test.says, "This did not work yet", "Error: ")
 			body := a.Body.String()
 			for _, field := range []string{"apple-id", "password"} {
 				marked := strings.Contains(body, `id="`+field+`-error"`) && strings.Contains(body, `aria-describedby="`+field+"-error ")
