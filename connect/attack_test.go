@@ -254,6 +254,7 @@ func TestCrossOrigin(t *testing.T) {
 		{[]string{"Sec-Fetch-Site", "none"}, true},
 		{[]string{"Origin", "https://app.acme.example"}, true},
 		{[]string{"Origin", "https://app.acme.example", "Host", "10.0.0.7:8080"}, true},
+		{[]string{"Origin", "https://app.acme.example:8443", "Host", "10.0.0.7:8080"}, false},
 		{[]string{"Sec-Fetch-Site", "same-origin", "Origin", "https://app.acme.example", "Host", "10.0.0.7:8080"}, true},
 		{[]string{"Sec-Fetch-Site", "cross-site"}, false},
 		{[]string{"Sec-Fetch-Site", "same-site"}, false},
@@ -281,6 +282,26 @@ func TestCrossOrigin(t *testing.T) {
 				t.Errorf("%q: not refused at once", test.headers)
 			}
 		}
+	}
+}
+
+// Browsers name an origin in lower case and without a default port, however BaseURL
+// is written.
+func TestOrigin(t *testing.T) {
+	t.Parallel()
+	for url, origin := range map[string]string{
+		"https://App.Acme.Example:443":  "https://app.acme.example",
+		"https://app.acme.example:8443": "https://app.acme.example:8443",
+		"http://localhost:80/x":         "http://localhost",
+		"http://[::1]:8080/x/":          "http://[::1]:8080",
+	} {
+		s := newService(t, func(c *connect.Config) { c.BaseURL = url })
+		link := s.link(t, "ann")
+		s.get(t, link).wants(t, http.StatusOK)
+		r := form(t, link, "apple_id", "", "password", "")
+		r.Host = "10.0.0.7:8080"
+		r.Header.Set("Origin", origin)
+		s.do(t, r).wants(t, http.StatusUnprocessableEntity)
 	}
 }
 

@@ -44,9 +44,13 @@
 // something within the last 15 minutes nothing is kept.
 //
 // A form may have 16 KiB and take ten seconds to arrive, and iCloud has 20 seconds
-// to answer. Where a middleware hides the connection from
+// to answer: an http.Server.WriteTimeout of less than half a minute would cut the
+// customer off. Where a middleware hides the connection from
 // [http.ResponseController], the time for the form is bounded by
 // http.Server.ReadTimeout alone.
+//
+// What is wrong with the configuration itself, and shows with a request only, is
+// written to http.Server.ErrorLog; the customer is told that it is not their fault.
 //
 // # Languages
 //
@@ -195,6 +199,9 @@ func New(c Config) (*Handler, error) {
 	if h.base.RawQuery != "" || h.base.ForceQuery || h.base.Fragment != "" {
 		return nil, errors.New("icloud/connect: Config.BaseURL has a query or a fragment")
 	}
+	if h.base.Path == "" {
+		h.base.Path = "/"
+	}
 	if h.returnURL, err = checkReturn(c.ReturnURL, h.base); err != nil {
 		return nil, fmt.Errorf("icloud/connect: Config.ReturnURL %w", err)
 	}
@@ -209,10 +216,23 @@ func New(c Config) (*Handler, error) {
 	h.signer = newSigner(c.Secret)
 	h.origins = http.NewCrossOriginProtection()
 	// Behind a proxy that changes the Host header the two would differ.
-	if err := h.origins.AddTrustedOrigin(h.base.Scheme + "://" + h.base.Host); err != nil {
+	if err := h.origins.AddTrustedOrigin(origin(h.base)); err != nil {
 		return nil, errors.New("icloud/connect: Config.BaseURL has no origin that a browser would name")
 	}
 	return h, nil
+}
+
+// origin is that of a URL as browsers name it: in lower case, and without the port
+// that its scheme has anyway (RFC 6454, section 6.2).
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
 }
 
 // Link returns a link to the page for one account, to send to its owner by mail. It

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"log"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -134,6 +135,7 @@ func (v *visit) render(status int, p *page) {
 	if err := v.Handler.page.Execute(&body, p); err != nil {
 		// It has worked in New, so this one depends on what is shown. The half
 		// that is there is not sent.
+		v.log("Config.Template: " + err.Error())
 		body.Reset()
 		body.WriteString(v.language.plain("fault.ours", "product", v.config.Product, "wait", v.language.wait(aMoment)) + "\n")
 		h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -160,4 +162,13 @@ func (v *visit) render(status int, p *page) {
 	if v.r.Method != http.MethodHead {
 		_, _ = v.w.Write(body.Bytes()) // nobody is left to be told
 	}
+}
+
+// log writes to where net/http itself writes what goes wrong with a request.
+func (v *visit) log(text string) {
+	logger := log.Default()
+	if server, ok := v.r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {
+		logger = server.ErrorLog
+	}
+	logger.Print("icloud/connect: " + text)
 }

@@ -167,6 +167,7 @@ func (v *visit) ask(ctx context.Context, cred icloud.Credential) (wait time.Dura
 		err = client.Reconnect(ctx, cred)
 	} else {
 		if client, err = icloud.New(cred, v.options()); err != nil {
+			v.log("Config.Options: " + err.Error())
 			return aMoment, unusable{err}
 		}
 		err = client.Authenticate(ctx)

@@ -3,7 +3,10 @@ package connect_test
 import (
 	"context"
 	"errors"
+	"html/template"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -526,14 +529,37 @@ func TestPageClosed(t *testing.T) {
 	s.do(t, form(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).WithContext(ctx)).wants(t, http.StatusOK)
 }
 
-// The options of the service cannot be used: it is not the customer's fault.
+// The options of the service cannot be used: it is not the customer's fault, and whoever
+// runs the server can read why.
 func TestUnusableOptions(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *connect.Config) {
 		c.Options = func(string) *icloud.Options { return &icloud.Options{Endpoint: "http://not.loopback.example/"} }
 	})
-	s.post(t, s.link(t, "ann"), "apple_id", "ann@example.com", "password", "abcd-efgh-ijkl-mnop").
+	var logged strings.Builder
+	r := form(t, s.link(t, "ann"), "apple_id", "ann@example.com", "password", "abcd-efgh-ijkl-mnop")
+	server := &http.Server{ErrorLog: log.New(&logged, "", 0)}
+	s.do(t, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, server))).
 		wants(t, http.StatusInternalServerError, "It is not your password", "Something is wrong at Acme & Sons")
+	if text := logged.String(); !strings.HasPrefix(text, "icloud/connect: Config.Options: icloud: ") || strings.Contains(text, "ann@") || strings.Contains(text, "abcd") {
+		t.Errorf("logged %q", text)
+	}
+}
+
+// A template that fails for what it is shown sends no half of a page.
+func TestTemplateFails(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *connect.Config) {
+		c.Template = template.Must(template.New("").Parse(`half {{if eq .Lang "de"}}{{.NoSuchField}}{{end}}`))
+	})
+	var logged strings.Builder
+	r := httptest.NewRequest("GET", s.link(t, "ann"), nil)
+	r = r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, &http.Server{ErrorLog: log.New(&logged, "", 0)}))
+	a := s.do(t, r, "Accept-Language", "de")
+	a.wants(t, http.StatusInternalServerError, "Bei Acme & Sons stimmt etwas nicht")
+	if strings.Contains(a.Body.String(), "half") || a.Header().Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(logged.String(), "NoSuchField") {
+		t.Errorf("got %s, logged %q", a.Body, logged.String())
+	}
 }
 
 // Two who press the button at once, with one link: one of them connects.
