@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite testdata/api")
 // Renew it with -update, on purpose only. Comments may become better at any time.
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	for name, dir := range map[string]string{"icloud": ".", "icloudtest": "icloudtest", "sqlstore": "sqlstore"} {
+	for name, dir := range map[string]string{"icloud": ".", "icloudtest": "icloudtest", "sqlstore": "sqlstore", "connect": "connect"} {
 		got := strings.Join(declarations(t, dir), "\n\n") + "\n"
 		golden := filepath.Join("testdata", "api", name+".txt")
 		if *update {

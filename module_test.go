@@ -28,7 +28,7 @@ func modulesOf(t *testing.T, cmd *exec.Cmd) []string {
 // the tests' are not among them.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
-	got := modulesOf(t, exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore"))
+	got := modulesOf(t, exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore", "./connect"))
 	if !slices.Equal(got, brought) {
 		t.Errorf("got %v, want %v", got, brought)
 	}
@@ -209,8 +209,8 @@ func TestLicences(t *testing.T) {
 			}
 		}
 	}
-	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "github.com/go-icloud/icloud": true}
-	for _, file := range []string{"go.mod", "bench/go.mod", "sqlstore/drivertest/go.mod", "examples/fleet/go.mod"} {
+	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "axe-core (npm)": true, "github.com/go-icloud/icloud": true}
+	for _, file := range []string{"go.mod", "bench/go.mod", "sqlstore/drivertest/go.mod", "connect/browsertest/go.mod", "examples/fleet/go.mod"} {
 		for _, module := range requirements(t, file) {
 			needed[module] = true
 			if licences[module] == "" && module != "github.com/go-icloud/icloud" {

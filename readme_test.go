@@ -31,6 +31,10 @@ var frames = []struct{ contains, imports, before, after string }{
 	{"secrets.Save", "context time github.com/go-icloud/icloud",
 		"var secrets interface{ Save(string, string) error }\n" +
 			"func f(ctx context.Context, client *icloud.Client, appleID string, password icloud.Password, issued time.Time) error {\n", "\nreturn err }"},
+	{"connect.New(", "context net/http github.com/go-icloud/icloud github.com/go-icloud/icloud/connect",
+		"var secret []byte\nvar service interface {\naccount(context.Context, string) (connect.Account, error)\n" +
+			"save(context.Context, string, icloud.Credential) error\nsession(*http.Request) (string, error)\noptions(string) *icloud.Options }\n" +
+			"func f(mux *http.ServeMux) error {\n", "\nreturn nil }"},
 	{"func TestExpired", "errors testing testing/synctest time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest", "", ""},
 	{"server.IssueAt", "context time github.com/go-icloud/icloud github.com/go-icloud/icloud/icloudtest",
 		"func f(ctx context.Context, server *icloudtest.Server) error {\n", "\nreturn err }"},

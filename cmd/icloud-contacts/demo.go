@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -27,10 +28,28 @@ var demoCommand = &command{
 	about: `
 Starts a fake iCloud inside of this process, lists its contacts, lets passwords
 expire, be refused by mistake, be revoked and be mistyped, and shows for each
-what a service would be told, and what its customer would be shown.`,
+what a service would be told, and what its customer would be shown.
+
+With -web it serves a page of this machine on which to do that oneself: a pretended
+product with five customers, what it sees of them, the mails that they get, and
+the page on which they connect again. It ends when it is interrupted, with exit
+status 0.`,
 	example: `
-  icloud-contacts demo`,
-	setup: func(*flag.FlagSet) action { return demo },
+  icloud-contacts demo
+  icloud-contacts demo -web`,
+	setup: func(f *flag.FlagSet) action {
+		web := f.Bool("web", false, "serve it, for a browser on this machine")
+		addr := f.String("addr", "", "with -web, loopback `ADDRESS` to listen on; by default\n\ton a port that is free")
+		return func(ctx context.Context, p *program, args []string) error {
+			switch {
+			case *web:
+				return demoWeb(ctx, p, cmp.Or(*addr, "127.0.0.1:0"))
+			case *addr != "":
+				return misuse("-addr goes with -web")
+			}
+			return demo(ctx, p, args)
+		}
+	},
 }
 
 // day is how passwords' lives are counted; no calendar is involved.

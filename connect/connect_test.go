@@ -1,0 +1,149 @@
+package connect_test
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/connect"
+)
+
+// What cannot work is refused, and the error says which field it is about, without
+// anything secret.
+func TestNew(t *testing.T) {
+	t.Parallel()
+	executed := template.Must(template.New("").Parse("x"))
+	if err := executed.Execute(io.Discard, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*connect.Config)
+		field  string // "": it is fine
+	}{
+		{"all", func(*connect.Config) {}, ""},
+		{"no product", func(c *connect.Config) { c.Product = " " }, "Product"},
+		{"a line break in the product", func(c *connect.Config) { c.Product = "A\r\nB" }, "Product"},
+		{"no URL", func(c *connect.Config) { c.BaseURL = "" }, "BaseURL"},
+		{"a path", func(c *connect.Config) { c.BaseURL = "/icloud/" }, "BaseURL"},
+		{"no host", func(c *connect.Config) { c.BaseURL = "https:///icloud/" }, "BaseURL"},
+		{"only a port", func(c *connect.Config) { c.BaseURL = "https://:443/" }, "BaseURL"},
+		{"http", func(c *connect.Config) { c.BaseURL = "http://app.acme.example/" }, "BaseURL"},
+		{"http on something like localhost", func(c *connect.Config) { c.BaseURL = "http://localhost.acme.example/" }, "BaseURL"},
+		{"http on localhost", func(c *connect.Config) { c.BaseURL = "http://localhost:8080/icloud" }, ""},
+		{"http on 127.0.0.1", func(c *connect.Config) { c.BaseURL = "http://127.0.0.1:8080" }, ""},
+		{"http on ::1", func(c *connect.Config) { c.BaseURL = "http://[::1]:8080/" }, ""},
+		{"http on 0.0.0.0", func(c *connect.Config) { c.BaseURL = "http://0.0.0.0:8080/" }, "BaseURL"},
+		{"javascript", func(c *connect.Config) { c.BaseURL = "javascript:alert(1)" }, "BaseURL"},
+		{"a user", func(c *connect.Config) { c.BaseURL = "https://u:p@app.acme.example/" }, "BaseURL"},
+		{"a query", func(c *connect.Config) { c.BaseURL = base + "?a=b" }, "BaseURL"},
+		{"an empty query", func(c *connect.Config) { c.BaseURL = base + "?" }, "BaseURL"},
+		{"a fragment", func(c *connect.Config) { c.BaseURL = base + "#a" }, "BaseURL"},
+		{"a line break in the URL", func(c *connect.Config) { c.BaseURL = "https://app.acme.example/\r\nX: y" }, "BaseURL"},
+		{"no secret", func(c *connect.Config) { c.Secret = nil }, "Secret"},
+		{"a short secret", func(c *connect.Config) { c.Secret = []byte("hunter2 hunter2 hunter2 hunter2")[:31] }, "Secret"},
+		{"no Account", func(c *connect.Config) { c.Account = nil }, "Account"},
+		{"no Save", func(c *connect.Config) { c.Save = nil }, "Save"},
+		{"links alone", func(c *connect.Config) { c.Identify, c.Options = nil, nil }, ""},
+		{"no way back", func(c *connect.Config) { c.ReturnURL = "" }, ""},
+		{"a way back elsewhere", func(c *connect.Config) { c.ReturnURL = "https://www.acme.example/done" }, ""},
+		{"a way back by http", func(c *connect.Config) { c.ReturnURL = "http://www.acme.example/" }, "ReturnURL"},
+		{"a way back to a script", func(c *connect.Config) { c.ReturnURL = "javascript:alert(1)" }, "ReturnURL"},
+		{"a way back without a scheme", func(c *connect.Config) { c.ReturnURL = "//evil.example/" }, "ReturnURL"},
+		{"a way back with a backslash", func(c *connect.Config) { c.ReturnURL = `/\evil.example/` }, "ReturnURL"},
+		{"a way back that is relative", func(c *connect.Config) { c.ReturnURL = "done" }, "ReturnURL"},
+		{"a template", func(c *connect.Config) {
+			c.Template = template.Must(template.New("").Parse(`<p>{{template "content" .}}`))
+		}, ""},
+		{"a template that was executed", func(c *connect.Config) { c.Template = executed }, "Template"},
+		{"a template that fails", func(c *connect.Config) { c.Template = template.Must(template.New("").Parse(`{{.Password}}`)) }, "Template"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			config := connect.Config{
+				Product:   "Acme",
+				BaseURL:   base,
+				Secret:    []byte(strings.Repeat("s", 32)),
+				Account:   func(context.Context, string) (connect.Account, error) { return connect.Account{}, nil },
+				Save:      func(context.Context, string, icloud.Credential) error { return nil },
+				Identify:  func(*http.Request) (string, error) { return "ann", nil },
+				Options:   func(string) *icloud.Options { return nil },
+				ReturnURL: "/",
+			}
+			test.change(&config)
+			h, err := connect.New(config)
+			if test.field == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil || h != nil {
+				t.Fatal("it is taken")
+			}
+			if text := err.Error(); !strings.Contains(text, "Config."+test.field) || !strings.HasPrefix(text, "icloud/connect: ") ||
+				strings.Contains(text, "hunter2") || strings.Contains(text, "\n") {
+				t.Errorf("got %q, want an error about %s", text, test.field)
+			}
+		})
+	}
+}
+
+// A link says where it leads by BaseURL alone, and what a caller does wrong is an
+// error.
+func TestLink(t *testing.T) {
+	t.Parallel()
+	s := newService(t, nil)
+	if link := s.link(t, "ann"); !strings.HasPrefix(link, base+"?") || strings.ContainsAny(link, "\r\n \"'<>") {
+		t.Errorf("got %q", link)
+	}
+	for _, test := range []struct {
+		id  string
+		ttl time.Duration
+	}{{"", time.Hour}, {"ann", 0}, {"ann", -time.Hour}, {"nobody", time.Hour}, {strings.Repeat("x", 10_000), time.Hour}} {
+		if link, err := s.Link(t.Context(), test.id, test.ttl); err == nil || link != "" {
+			t.Errorf("%.20q for %v: got %q, %v", test.id, test.ttl, link, err)
+		}
+	}
+	gone := errors.New("gone")
+	s = newService(t, func(c *connect.Config) {
+		c.Account = func(context.Context, string) (connect.Account, error) { return connect.Account{}, gone }
+	})
+	if _, err := s.Link(t.Context(), "ann", time.Hour); !errors.Is(err, gone) {
+		t.Errorf("got %v, want the service's own error", err)
+	}
+}
+
+// The Secret is copied, so that a caller may clear it.
+func TestSecretCopied(t *testing.T) {
+	t.Parallel()
+	secret := []byte(strings.Repeat("s", 40))
+	s := newService(t, func(c *connect.Config) { c.Secret = secret })
+	link := s.link(t, "ann")
+	clear(secret)
+	s.get(t, link).wants(t, http.StatusOK)
+}
+
+// A template of one's own has ours within it.
+func TestTemplate(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(c *connect.Config) {
+		c.Template = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="{{.Lang}}"><title>{{.Title}}</title>` +
+			`<style nonce="{{.Nonce}}">{{template "style" .}} :root { --connect-accent: #a3195b }</style>` +
+			`<header>{{.Product}}, made of wood</header>{{template "content" .}}`))
+	})
+	a := s.get(t, s.link(t, "ann"), "Accept-Language", "de")
+	a.wants(t, http.StatusOK, "Acme & Sons, made of wood", "Apple-ID")
+	if body := a.Body.String(); !a.hasForm() || !strings.Contains(body, "--connect-accent: #a3195b") || !strings.Contains(body, `lang="de"`) {
+		t.Errorf("got %s", body)
+	}
+	if policy := a.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "img-src 'self'") {
+		t.Errorf("got %q, which shows no logo", policy)
+	}
+}

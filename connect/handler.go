@@ -1,0 +1,174 @@
+// Requests: who comes, by which link or session, and what is answered to all alike.
+
+package connect
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"log"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ServeHTTP serves the page. It looks at the request's method and query, and not
+// at its path.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{
+		Handler:  h,
+		w:        w,
+		r:        r,
+		language: h.languages.choose(strings.Join(r.Header.Values("Accept-Language"), ",")),
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		// Nothing is changed here, not even a count: programs that look at mail
+		// fetch what is in it.
+		if v.recognize() && v.look(r.Context()) {
+			v.render(http.StatusOK, v.form(r.Context()))
+		}
+	case http.MethodPost:
+		v.submit()
+	default:
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		v.problem(http.StatusMethodNotAllowed, "problem.method")
+	}
+}
+
+// visit is one request.
+type visit struct {
+	*Handler
+	w        http.ResponseWriter
+	r        *http.Request
+	language *language
+
+	id      string // set by recognize
+	link    *claim // nil: by a session
+	account Account
+}
+
+// recognize finds out for which account the page is. Where it finds none it has
+// answered, and returns false. The service's records are not looked at.
+func (v *visit) recognize() bool {
+	query, err := url.ParseQuery(v.r.URL.RawQuery)
+	if err != nil {
+		return v.problem(http.StatusBadRequest, "problem.link")
+	}
+	session := ""
+	if v.config.Identify != nil {
+		if session, err = v.config.Identify(v.r); err != nil {
+			session = ""
+		}
+	}
+	tokens, linked := query[linkParam]
+	if !linked {
+		if session == "" {
+			return v.problem(http.StatusForbidden, "problem.session")
+		}
+		v.id = session
+		return true
+	}
+	if len(tokens) != 1 {
+		return v.problem(http.StatusBadRequest, "problem.link")
+	}
+	link, ok := v.signer.check(tokens[0])
+	switch {
+	case !ok:
+		return v.problem(http.StatusBadRequest, "problem.link")
+	case !time.Now().Before(link.expires):
+		return v.problem(http.StatusGone, "problem.expired")
+	case session != "" && session != link.id:
+		// Somebody else's link: a customer who follows it would give away their
+		// contacts.
+		return v.problem(http.StatusForbidden, "problem.foreign")
+	}
+	v.id, v.link = link.id, &link
+	return true
+}
+
+// look gets the service's record of the account. Where there is none, or the link
+// was used, it has answered, and returns false.
+func (v *visit) look(ctx context.Context) bool {
+	account, err := v.config.Account(ctx, v.id)
+	if err != nil {
+		return v.problem(http.StatusNotFound, "problem.account")
+	}
+	if v.link != nil && v.signer.used(*v.link, account.Generation) {
+		return v.problem(http.StatusGone, "problem.used")
+	}
+	v.account = account
+	return true
+}
+
+// problem answers with a page without a form. It returns false.
+func (v *visit) problem(status int, text string) bool {
+	p := v.page(kindProblem, "title.problem")
+	p.Problem = text
+	v.render(status, p)
+	return false
+}
+
+// page returns a page of a kind, with its title.
+func (v *visit) page(kind, title string) *page {
+	title = v.language.plain(title, "product", v.config.Product)
+	return &page{
+		Lang:     v.language.tag,
+		Product:  v.config.Product,
+		Kind:     kind,
+		Title:    title,
+		Heading:  title,
+		language: v.language,
+	}
+}
+
+// render answers with p.
+func (v *visit) render(status int, p *page) {
+	p.Nonce = rand.Text()
+	var body bytes.Buffer
+	h := v.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", p.Lang)
+	h.Add("Vary", "Accept-Language")
+	if err := v.Handler.page.Execute(&body, p); err != nil {
+		// It has worked in New, so this one depends on what is shown. The half
+		// that is there is not sent.
+		v.log("Config.Template: " + err.Error())
+		body.Reset()
+		body.WriteString(v.language.plain("fault.ours", "product", v.config.Product, "wait", v.language.wait(aMoment)) + "\n")
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		status = http.StatusInternalServerError
+	}
+	images := ""
+	if v.config.Template != nil {
+		images = "img-src 'self'; "
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+p.Nonce+"'; "+images+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Cache-Control", "no-store")
+	// Not "no-referrer": with that, browsers send "Origin: null" with the form, and
+	// those from before 2023 nothing else to tell it from another site's.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Robots-Tag", "noindex, nofollow")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	v.w.WriteHeader(status)
+	if v.r.Method != http.MethodHead {
+		_, _ = v.w.Write(body.Bytes()) // nobody is left to be told
+	}
+}
+
+// log writes to where net/http itself writes what goes wrong with a request.
+func (v *visit) log(text string) {
+	logger := log.Default()
+	if server, ok := v.r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {
+		logger = server.ErrorLog
+	}
+	logger.Print("icloud/connect: " + text)
+}
