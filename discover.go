@@ -1,9 +1,9 @@
 // The way to the address book: principal, home-set, book (RFC 6764, RFC 5397,
 // RFC 6352 section 7.1.1), and what a moved or forgotten one means.
 //
-// The first request is also the question whether the password is accepted. So a
-// first listing costs four requests, and one of a remembered book a single one:
-// the listing itself is trusted to say if the book is no longer there.
+// The first request also shows whether the password is accepted. So a first listing
+// costs four requests, and one of a remembered book a single one: the listing itself
+// shows if the book is no longer there.
 
 package icloud
 
@@ -146,7 +146,7 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 }
 
 // start asks where discovery starts: at the endpoint as given, and on iCloud, if
-// that knows nothing, where the question goes.
+// that knows nothing, where probes go.
 func (s *session) start(ctx context.Context) (*principal, error) {
 	if s.endpoint.Path != s.probeURL().Path {
 		found, err := s.findPrincipal(ctx, s.endpoint)

@@ -3,8 +3,8 @@
 //
 // A [Client] signs in with an app-specific password, which the account's owner
 // generates at account.apple.com. [Client.Contacts] lists the cards while they
-// arrive, [Client.Sync] follows their changes, [Client.Put] and [Client.Delete]
-// write them back, and [Client.CardDAV] is the door to everything else.
+// arrive, [Client.Sync] follows their changes, and [Client.Put] and [Client.Delete]
+// write them back. [Client.CardDAV] gives access to the rest of CardDAV.
 //
 //	password, err := icloud.ParsePassword(entered)
 //	...
@@ -17,56 +17,59 @@
 //		fmt.Println(contact.Name)
 //	}
 //
-// # When the password dies
+// # When a password dies
 //
-// App-specific passwords die: of age, when their owner removes them, and all at
+// App-specific passwords end with age, when their owner removes them, and all at
 // once when the owner changes the account's own password. iCloud answers each of
-// these, and a typing error, with the same empty 401. What the server does not
-// say, the Client infers from what it remembers: when the password was issued,
-// when it first and last worked, since when it is refused. The result is an
-// [*AuthError] that wraps [ErrPasswordExpired], [ErrPasswordRevoked] or
-// [ErrPasswordRejected], gives its evidence, and says how sure it is.
+// these, and a typing error, with the same empty 401. The Client infers the reason
+// from what it remembers: when the password was issued, when it first and last
+// worked, and since when it is refused. The result is an [*AuthError]. It wraps
+// [ErrPasswordExpired], [ErrPasswordRevoked] or [ErrPasswordRejected], holds the
+// evidence, and says how certain it is.
 //
 // Two mistakes are costly, and the package is built to avoid both.
 //
-// A healthy customer must not be told to reconnect. iCloud's 401 is at times a
-// passing fault, and a proxy's is none of iCloud's. So a 401 is asked about once
-// more, counts only if it is iCloud's own, and becomes final
-// ([AuthError.Confirmed]) only if it outlasts [Options.Dwell]. Until then the
-// password is [Doubted]: calls fail, one question a minute goes out, and nothing
-// has been decided. Act on Confirmed alone:
+// The first is to tell a healthy customer to reconnect. A 401 may be a passing fault
+// of iCloud's, or come from a proxy. So the Client sends a probe after each 401: one
+// PROPFIND that shows whether the password is accepted. A refusal counts only if it
+// is iCloud's own, and is final ([AuthError.Confirmed]) only if it lasts longer than
+// [Options.Dwell]. Until then the password is [Doubted]: calls fail, one probe a
+// minute is sent, and nothing has been decided. Act on Confirmed alone:
 //
 //	if ae, ok := errors.AsType[*icloud.AuthError](err); ok && ae.Confirmed {
 //		return askForNewPassword(ae.Remedy())
 //	}
 //
 // From then on the Client is [SignedOut]. Its calls return the same error without
-// a request, until [Client.Reconnect] brings a password that works; should the
-// verdict have been wrong, a question a day finds out.
+// a request, until [Client.Reconnect] brings a password that works. One probe a day
+// is sent all the same, so that a wrong verdict repairs itself.
 //
-// A failure must not look like an empty address book. A listing that ends without
-// an error is complete; everything else ends with an error, and then nothing is
-// to be deleted.
+// The second mistake is a failure that looks like an empty address book. A listing
+// that ends without an error is complete. Everything else ends with an error, and
+// then nothing may be deleted.
 //
 // # What is remembered
 //
-// The memory ends with the Client unless [Options.Store] keeps it. With one, a
-// verdict survives restarts, is shared by all workers of an account, and a
-// remembered account is listed by a single request. [DirStore] keeps it in files,
-// package sqlstore in a database. A service of many accounts also shares a
-// [Fleet] among its Clients, so that an hour's outage at Apple is not taken for
-// a thousand revocations.
+// What a Client learns ends with it, unless [Options.Store] keeps it. With a Store, a
+// verdict survives restarts and is shared by all workers of an account, and a
+// listing costs a single request once the address book is known. [DirStore] keeps
+// it in files, package sqlstore in a database. [Client.Load] and [ParseStatus] say
+// what is known without asking iCloud.
+//
+// A service of many accounts shares a [Fleet] among its Clients, which keeps an
+// outage at Apple from being taken for many revocations.
 //
 // # What is promised
 //
-// The password goes to iCloud's own hosts over https, and to nobody else, whatever
-// a server answers; no verb of fmt, no logger and no error of this package prints
-// it. Errors contain no account name, no URL path and no text of the server, with
-// the one exception of [Client.CardDAV]. Answers are bounded, and no input
-// panics. The package starts no goroutine and no timer.
+// The password is sent to iCloud's own hosts over https and to no other host,
+// whatever a server answers. No verb of fmt, no logger and no error of this package
+// prints it. Errors contain no account name, no URL path and no text of the server;
+// the one exception is [Client.CardDAV]. Answers are bounded, and no input causes a
+// panic. The package starts no goroutine. Its one timer limits how long a call waits
+// for the Store when no verdict depends on it.
 //
-// Package icloudtest is a fake iCloud for your own tests, in which a year passes
-// in no time.
+// Package icloudtest is a fake iCloud for tests, in which a year passes in no time.
+// Package connect is the web page on which a customer enters or renews a password.
 package icloud
 
 import (
@@ -243,8 +246,8 @@ func (o *Options) rules(icloud bool) authstate.Rules {
 // password that is not known to have worked is then refused for good at once
 // (an *AuthError, Confirmed), where other calls would wait for Options.Dwell.
 //
-// Any other error leaves the question open: a *ResponseError, a failure of the
-// network, of the Store, or the end of ctx.
+// Any other error does not say whether the password is good: a *ResponseError, a
+// failure of the network or of the Store, or the end of ctx.
 func (c *Client) Authenticate(ctx context.Context) error {
 	call := c.begin()
 	_, err := c.signIn(ctx, authstate.Interactive)
@@ -254,8 +257,8 @@ func (c *Client) Authenticate(ctx context.Context) error {
 // Reconnect replaces the password of the account, once iCloud has accepted the
 // new one, and so ends SignedOut. Nothing else of the Client is lost: sync tokens
 // stay good. Calls that are under way go on with the new password. If the new
-// one is refused, which is final as with [Client.Authenticate], or the question
-// stays open, the old one remains, and whatever is known of it.
+// one is refused, which is final as with [Client.Authenticate], or if there is no
+// answer, the old one remains, with whatever is known of it.
 //
 // A credential with another AppleID is an error, before anything is sent.
 func (c *Client) Reconnect(ctx context.Context, cred Credential) error {

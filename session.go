@@ -341,20 +341,27 @@ func (s *session) refusedStep(action authstate.Action, v *authstate.Verdict, rea
 		return stepReturn
 	case s.replaced != nil:
 		return stepWait
-	// Another Client may have probed in the meantime: one probe a minute, or a
-	// day, is for all that share the Store.
-	case action == authstate.Probe && !read && !s.withheld():
-		return stepRead
-	case action == authstate.Probe && v.Confirmed && s.withheld():
-		return stepReturn
 	case action == authstate.Probe:
-		return stepProbe
+		return s.probeStep(v, read)
 	case s.state.Unsaved():
 		return stepSaveNow
 	case v.Confirmed && !read && s.state.MayRead(time.Now()):
 		return stepPeek
 	}
 	return stepReturn
+}
+
+// probeStep is refusedStep where it is time for a probe.
+func (s *session) probeStep(v *authstate.Verdict, read bool) step {
+	switch withheld := s.withheld(); {
+	case withheld && v.Confirmed:
+		return stepReturn
+	// Another Client may have probed in the meantime: one probe a minute, or a
+	// day, is for all that share the Store.
+	case !withheld && !read:
+		return stepRead
+	}
+	return stepProbe
 }
 
 // withheld says whether the account has been asked to wait. The caller holds s.mu.
