@@ -54,6 +54,8 @@
 //	complete     A listing without an error has all cards.
 //	resync       A token that the server knows is never ErrResync.
 //	overrun      No call outlives its context.
+//	hangs        A call of a SignedOut Client waits neither for a Reconnect nor for a call
+//	             that has nothing to do with it.
 //	foreign      No call is told of another's cancellation.
 //	reconnect    Reconnect with a password that works, in a world that works, works, and
 //	             so does the Client afterwards; one that failed has changed nothing.
@@ -512,6 +514,7 @@ type modelClient struct {
 	newest     map[*modelPassword]time.Time // Status.LastAccepted
 	tellings   map[time.Time]int            // of SignedOut, by Refused
 	withheld   time.Time                    // until when it must not send anything, at least
+	waits      time.Time                    // until when it may be withheld, at most
 	looked     time.Time                    // into its Store, while signed out
 	storeFails bool                         // since the Client was made
 	final      *icloud.AuthError            // the latest that is new
@@ -532,6 +535,7 @@ type modelOp struct {
 	start    time.Time
 	deadline time.Time
 	accepted time.Time // when Reconnect's password was
+	final    bool      // the Client was SignedOut when it began
 
 	// Guarded by model.mu.
 	draws    uint64
@@ -727,6 +731,21 @@ func (m *model) doBurst(r *rand.Rand) {
 		w, own := m.worker(r), rand.New(rand.NewPCG(r.Uint64(), 0))
 		p := m.drawPassword(r, w)
 		start(func() { _ = w.client.call(own, "reconnect", p) })
+	}
+	if r.IntN(3) == 0 {
+		// A passing refusal in the middle of it.
+		n := 1 + r.IntN(3)
+		start(func() {
+			m.mu.Lock()
+			m.fault = modelFault{kind: "401", left: n}
+			m.mu.Unlock()
+			m.log("the server answers 401 to %d requests", n)
+		})
+	}
+	if r.IntN(4) == 0 {
+		slow := pick(r, 20*time.Second, 10*time.Minute)
+		m.store.set(storeWorks, slow)
+		m.log("the Store takes up to %v", slow)
 	}
 	for range r.IntN(3) {
 		own := rand.New(rand.NewPCG(r.Uint64(), 0))

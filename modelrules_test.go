@@ -58,6 +58,7 @@ func (m *model) opStarts(o *modelOp, patience time.Duration) {
 	} else {
 		m.log("%v: %s begins, for %v", o, o.kind, patience)
 	}
+	o.final = o.client.Status().State == icloud.SignedOut
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if o.kind == "reconnect" {
@@ -84,6 +85,14 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 		if j == o {
 			c.joining = append(c.joining[:i:i], c.joining[i+1:]...)
 			break
+		}
+	}
+	if o.kind == "reconnect" && err == nil && o.accepted.IsZero() {
+		// Another call was accepted with the same password, and that will do.
+		for _, q := range c.requests {
+			if q.password == o.password && q.outcome == accepted && q.start.After(o.start) {
+				o.accepted = q.end
+			}
 		}
 	}
 	if o.kind == "reconnect" && err == nil && o.accepted.After(c.since) {
@@ -144,9 +153,20 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 	if re, ok := errors.AsType[*icloud.ResponseError](err); ok && re.Withheld && (re.RetryAfter <= 0 || requests > 0 && o.kind != "sync" && o.kind != "list" && !strings.HasPrefix(o.kind, "sync") && m.cfg.calm) {
 		m.fail("throttled", "%v was withheld after %d requests: %+v", o, requests, re)
 	}
+	if re, ok := errors.AsType[*icloud.ResponseError](err); ok && re.Withheld {
+		m.mu.Lock()
+		late := o.start.Sub(c.waits)
+		m.mu.Unlock()
+		if late > 0 {
+			m.fail("throttled", "%v is withheld, but nothing has asked it to wait: %+v", o, re)
+		}
+	}
 	ae, ok := errors.AsType[*icloud.AuthError](err)
 	if !ok {
 		return
+	}
+	if took := now.Sub(o.start); o.final && ae.Confirmed && o.kind != "reconnect" && requests == 0 && took > 11*time.Second && !c.storeFails && !c.probedSince(o.start) {
+		m.fail("hangs", "%v: %v have passed, but it was signed out from the beginning", o, took)
 	}
 	if o.kind == "reconnect" && ae.Confirmed {
 		m.mu.Lock()
@@ -383,7 +403,7 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 			break
 		}
 		inDoubt := last.state == icloud.Doubted || last.state == icloud.SignedOut
-		if !last.probe || last.op.kind == "reconnect" || !inDoubt && last.outcome != refused {
+		if !last.probe || last.op.kind == "reconnect" || !inDoubt && (last.outcome != refused || !c.refusedBefore(last)) {
 			continue
 		}
 		if o.kind == "authenticate" && !o.start.After(last.start) {
@@ -414,6 +434,16 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 	for _, q := range c.requests {
 		if q.password == p && q.outcome == accepted && q.end.After(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// probedSince says whether a probe that calls share was under way since.
+func (c *modelClient) probedSince(since time.Time) bool {
+	for _, q := range c.requests {
+		if q.probe && q.op.kind != "reconnect" && (q.outcome == pending || q.end.After(since)) {
 			return true
 		}
 	}
@@ -473,6 +503,9 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 		}
 		if until := now.Add(wait); until.After(c.withheld) {
 			c.withheld = until
+		}
+		if until := now.Add(max(wait, 64*time.Second)); wait > 0 && until.After(c.waits) {
+			c.waits = until
 		}
 	}
 	// How often a password is sent and refused that a probe has found refused.
@@ -571,7 +604,7 @@ func (m *model) status(c *modelClient, s icloud.Status) {
 	}
 	m.mu.Lock()
 	if len(c.joining) == 0 {
-		if last := c.newest[c.password]; s.LastAccepted.Before(last) {
+		if last := c.newest[c.password]; s.LastAccepted.Before(last.Add(-m.cfg.slack())) {
 			m.mu.Unlock()
 			m.fail("backwards", "%v: LastAccepted of %v moves from %s to %s", c, c.password, last.Sub(m.start), s.LastAccepted.Sub(m.start))
 			m.mu.Lock()
@@ -614,7 +647,8 @@ func (m *model) quiet() {
 		m.mu.Lock()
 		heard := m.told[key] > 0 || m.answered[key]
 		m.mu.Unlock()
-		if ae.Confirmed && !heard {
+		// Whoever has replaced the password meanwhile need not hear of its death.
+		if ae.Confirmed && !heard && s.Replaced.IsZero() {
 			m.fail("told", "%v is signed out, and OnStatus has not heard of it: %v", c, ae)
 		}
 	}

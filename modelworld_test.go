@@ -125,7 +125,7 @@ func (c *modelClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	var resp *http.Response
 	result := lost
 	if err == nil {
-		resp, result, err = c.answer(q, req)
+		resp, result, err = c.answer(q, r, req)
 	}
 	if err == nil || result != lost {
 		if e := pause(req.Context(), latency-there); e != nil {
@@ -151,7 +151,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // answer is the server's, and what it proves.
-func (c *modelClient) answer(q *modelRequest, req *http.Request) (*http.Response, outcome, error) {
+func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (*http.Response, outcome, error) {
 	m := c.m
 	m.mu.Lock()
 	fault := &m.fault
@@ -163,6 +163,9 @@ func (c *modelClient) answer(q *modelRequest, req *http.Request) (*http.Response
 		f.kind = ""
 	}
 	m.mu.Unlock()
+	if r.IntN(3) == 0 {
+		f.wait /= 7 // hosts do not agree about it
+	}
 	status, header := 0, http.Header{}
 	header.Set("Content-Type", "text/plain")
 	switch f.kind {
