@@ -733,14 +733,20 @@ func (m *model) doBurst(r *rand.Rand) {
 		start(func() { _ = w.client.call(own, "reconnect", p) })
 	}
 	if r.IntN(3) == 0 {
-		// A passing refusal in the middle of it.
-		n := 1 + r.IntN(3)
+		// A passing refusal, or a throttle, in the middle of it.
+		f := modelFault{kind: pick(r, "401", "401", "503 wait"), left: 1 + r.IntN(3), wait: pick(r, 10*time.Second, 5*time.Minute)}
 		start(func() {
 			m.mu.Lock()
-			m.fault = modelFault{kind: "401", left: n}
+			m.fault = f
 			m.mu.Unlock()
-			m.log("the server answers 401 to %d requests", n)
+			m.log("the server answers %v", f)
 		})
+	}
+	if r.IntN(4) == 0 {
+		m.mu.Lock()
+		m.latency = within / 2
+		m.mu.Unlock()
+		m.log("the server takes up to %v", within/2)
 	}
 	if r.IntN(4) == 0 {
 		slow := pick(r, 20*time.Second, 10*time.Minute)
