@@ -54,9 +54,10 @@ type delta struct {
 	size    int            // of all hrefs
 	held    int            // bytes of all cards
 	page    int
+	rows    int  // of the last page
 	there   int  // changes that are no deletions
 	gone    int  // deletions
-	bare    bool // the first page has no deletion
+	bare    bool // a page has no deletion
 	refused bool // a card beside its ETag
 	next    string
 }
@@ -100,20 +101,21 @@ func (s *syncRun) deltaPage(d *delta, token string) (more bool, err error) {
 	}
 	defer resp.Body.Close()
 	d.page++
+	d.rows = 0
+	gone := d.gone
 	err = s.rows(resp, func(m member, row *dav.Row) error {
 		if m.state == memberMore {
 			more = true
 			return nil
 		}
+		d.rows++
 		return s.note(d, m, row)
 	})
 	if err != nil {
 		// A refusal that hides in a 207 may be the token's, too.
 		return false, s.tokenRefused(token, err)
 	}
-	if d.page == 1 {
-		d.bare = d.gone == 0
-	}
+	d.bare = d.bare || d.gone == gone
 	if d.refused {
 		s.askNames()
 	}
@@ -230,8 +232,8 @@ const maxNewer = 16
 
 // forgotten says whether the server has forgotten the token and not said so. DAViCal
 // then answers as if it had been asked for everything: it names every card, and no
-// deletion, until its second page. A delta that may be such an answer, because it names
-// half of the book at least, is compared with a listing.
+// deletion. A delta that may have such an answer in it, because a page has no deletion
+// and all pages together name half of the book at least, is compared with a listing.
 func (s *syncRun) forgotten(d *delta) (bool, error) {
 	if !d.bare || d.there == 0 || s.cards == 0 || s.cards > 0 && 2*d.there < s.cards {
 		return false, nil
@@ -251,6 +253,9 @@ func (s *syncRun) forgotten(d *delta) (bool, error) {
 		if _, err := s.deltaPage(d, d.next); err != nil {
 			return false, err
 		}
+		if d.rows > 1 && 2*d.rows >= book.cards {
+			return true, nil // it has forgotten that token, too
+		}
 	}
 	for _, path := range book.newer {
 		if _, named := d.index[path]; !named {
@@ -269,7 +274,7 @@ func (s *syncRun) forgotten(d *delta) (bool, error) {
 type survey struct {
 	cards   int
 	same    int      // cards that the delta names, and that the caller has as they are
-	others  int      // cards that it does not name, and that were there before
+	others  int      // cards that it does not name, and that the caller has as they are
 	newer   []uint64 // paths of the others that it does not name
 	missing int      // cards that the caller has, and neither the book nor the delta
 }
@@ -283,10 +288,6 @@ func (s *syncRun) surveyBook(d *delta) (*survey, error) {
 			s.unlisted[key] = struct{}{}
 		}
 	}
-	owed := make(map[uint64]bool)
-	for _, short := range s.token.Owed {
-		owed[s.hash(dav.ParseHref([]byte(s.long(short))))] = true
-	}
 	err := s.etags(s.book, func(m member, row *dav.Row) error {
 		if m.state == memberGone {
 			return nil
@@ -295,7 +296,7 @@ func (s *syncRun) surveyBook(d *delta) (*survey, error) {
 		switch same, named := s.unchanged(m.Href, row.ETag), s.inDelta(d, m.Href); {
 		case same && named:
 			book.same++
-		case same, !named && owed[s.hash(m.Href)]:
+		case same:
 			book.others++
 		case !named && len(book.newer) <= maxNewer:
 			book.newer = append(book.newer, s.hash(m.Href))

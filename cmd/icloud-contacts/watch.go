@@ -58,16 +58,20 @@ type watch struct {
 	client *icloud.Client
 	store  icloud.Store // nil: nothing is kept
 	state  followed
-	silent bool   // the first listing: everything is new, and nothing is news
+	silent bool   // until the first listing is complete: everything is new, and nothing is news
+	dirty  bool   // state has changed since it was kept
 	outage outage // the one that lasts, if one does
 	broken error  // a line of the password's that could not be written
 }
 
-// followed is what watch keeps: how far it has come, and what it has reported.
+// followed is what watch keeps: how far it has come, and what it has reported. The
+// token is "" before the book was listed once, and also when it has to be listed
+// again; Complete tells the one from the other.
 type followed struct {
-	Version int             `json:"v"`
-	Token   string          `json:"token"`
-	Cards   map[string]card `json:"cards"` // by ID
+	Version  int             `json:"v"`
+	Token    string          `json:"token"`
+	Cards    map[string]card `json:"cards"` // by ID
+	Complete bool            `json:"complete"`
 }
 
 // card tells a change from a repetition, and the name of what is deleted.
@@ -245,7 +249,7 @@ func (w *watch) line(what, text string) error {
 
 // sync reports what has changed since the last time, and keeps how far it came.
 func (w *watch) sync(ctx context.Context) error {
-	w.silent = w.state.Token == ""
+	w.silent = !w.state.Complete
 	if w.silent && w.client.Status().State == icloud.Untested {
 		// A first start has a person in front of it, who should not wait for
 		// fifteen minutes to hear of a typing error.
@@ -254,48 +258,61 @@ func (w *watch) sync(ctx context.Context) error {
 		}
 	}
 	// From here on, lines are written. The token is kept after the last of them, so
-	// that a crash in between repeats lines instead of losing some.
-	next, err := w.follow(ctx)
-	if err != nil {
-		return err
+	// that a crash in between repeats lines instead of losing some. It is kept whatever
+	// the error is: it belongs to the lines that were written.
+	err := w.follow(ctx)
+	if w.silent && w.state.Complete {
+		err = errors.Join(err, w.line("following", fmt.Sprintf("%d contacts", len(w.state.Cards))))
 	}
-	if w.silent {
-		if err := w.line("following", fmt.Sprintf("%d contacts", len(w.state.Cards))); err != nil {
+	// An interruption at this moment must not cost what was reported already.
+	return errors.Join(err, w.save(context.WithoutCancel(ctx)))
+}
+
+// follow applies the changes since the token, and takes the next one.
+func (w *watch) follow(ctx context.Context) error {
+	// The usual case: one request, and the cards that changed.
+	if w.state.Token != "" {
+		next, err := w.client.Sync(ctx, w.state.Token, w.apply)
+		w.take(next)
+		if !errors.Is(err, icloud.ErrResync) {
 			return err
 		}
 	}
-	w.state.Token = next
-	// An interruption at this moment must not cost what was reported already.
-	return w.save(context.WithoutCancel(ctx))
-}
-
-// follow applies the changes since the token and returns the next one.
-func (w *watch) follow(ctx context.Context) (next string, err error) {
-	// The usual case: one request, and the cards that changed.
-	if w.state.Token != "" {
-		next, err = w.client.Sync(ctx, w.state.Token, w.apply)
-		if !errors.Is(err, icloud.ErrResync) {
-			return next, err
-		}
-	}
 	// Everything is listed again. What that does not mark has been deleted in the
-	// meantime, but only a listing that is complete says so.
+	// meantime, but only a listing that is complete says so, and not of the contacts
+	// that could not be got.
 	marked := make(map[string]bool)
-	next, err = w.client.Sync(ctx, "", func(c icloud.Change) error {
+	next, err := w.client.Sync(ctx, "", func(c icloud.Change) error {
 		marked[c.ID] = c.Contact != nil
 		return w.apply(c)
 	})
-	if err != nil {
-		return "", err
+	partial, _ := errors.AsType[*icloud.PartialError](err)
+	if err != nil && partial == nil {
+		return err
+	}
+	if partial != nil {
+		for _, owed := range partial.Cards {
+			marked[owed.ID] = true
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.state.Cards)) {
 		if !marked[id] {
+			// Without the token the listing, and this with it, comes again.
 			if err := w.apply(icloud.Change{ID: id}); err != nil {
-				return "", err
+				return err
 			}
 		}
 	}
-	return next, nil
+	w.take(next)
+	w.dirty = w.dirty || !w.state.Complete
+	w.state.Complete = true
+	return err
+}
+
+// take takes the token that belongs to what was applied.
+func (w *watch) take(next string) {
+	w.dirty = w.dirty || next != w.state.Token
+	w.state.Token = next
 }
 
 // apply reports one change. It is remembered after it was written: a line that
@@ -310,6 +327,7 @@ func (w *watch) apply(c icloud.Change) error {
 			return err
 		}
 		delete(w.state.Cards, c.ID)
+		w.dirty = true
 		return nil
 	}
 	now := card{Name: c.Contact.Name, ETag: c.Contact.ETag}
@@ -327,6 +345,7 @@ func (w *watch) apply(c icloud.Change) error {
 		return err
 	}
 	w.state.Cards[c.ID] = now
+	w.dirty = true
 	return nil
 }
 
@@ -361,18 +380,22 @@ func (w *watch) load(ctx context.Context) error {
 		// worth a look.
 		return stateError{w.account.store.dir, errors.New("this program does not know what is in " + w.account.key("watch") + "; move it away to begin again"), false}
 	}
+	// Earlier versions kept a token only after a listing that was complete.
+	s.Complete = s.Complete || s.Token != ""
 	w.state = s
 	return nil
 }
 
 // save keeps how far watch has come.
 func (w *watch) save(ctx context.Context) error {
-	if w.store == nil {
+	if w.store == nil || !w.dirty {
 		return nil
 	}
 	data, err := json.Marshal(w.state)
 	if err != nil {
 		return err
 	}
-	return w.store.Save(ctx, w.account.key("watch"), data)
+	err = w.store.Save(ctx, w.account.key("watch"), data)
+	w.dirty = err != nil
+	return err
 }
