@@ -58,6 +58,10 @@ type Entry struct {
 	// committed.
 	pendingSent time.Time
 
+	// ahead is the latest acceptance that was known when the password was last
+	// refused, if it lies in the future of that refusal: another clock has dated it.
+	ahead time.Time
+
 	// rejectedAt is when the latest refusal arrived, acceptedAt when the latest
 	// accepted request was sent.
 	rejectedAt, acceptedAt Seq
@@ -183,6 +187,9 @@ func (e *Entry) refuse(r Rules, now time.Time, by Caller, incident bool) {
 	e.Asked, e.probed = now, now
 	// Every acceptance that is known came before this, whatever clock has dated
 	// it; see accept.
+	if e.LastAccepted.After(now) {
+		e.ahead = e.LastAccepted
+	}
 	e.FirstAccepted, e.LastAccepted = notAfter(e.FirstAccepted, now), notAfter(e.LastAccepted, now)
 	// A refusal in the future was dated by a clock that has been set back. It
 	// counts from now, so that the dwell is never cut short.
@@ -265,7 +272,9 @@ func (e *Entry) merge(o Entry) {
 	if e.FirstAccepted.IsZero() || !o.FirstAccepted.IsZero() && o.FirstAccepted.Before(e.FirstAccepted) {
 		e.FirstAccepted = o.FirstAccepted
 	}
-	if o.LastAccepted.After(e.LastAccepted) {
+	// An acceptance from another clock that was known when the password was refused
+	// does not refute the refusal when it is read once more.
+	if o.LastAccepted.After(e.LastAccepted) && o.LastAccepted.After(e.ahead) {
 		e.LastAccepted = o.LastAccepted
 	}
 	if o.ToldFor.After(e.ToldFor) && !e.told() {

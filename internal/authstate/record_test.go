@@ -300,3 +300,32 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestAhead: an acceptance that a clock of the future has dated, and a Store that can be
+// read but not written: a refusal stands all the same.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	other := newAccount(t, rules, authstate.Claims{Issued: noon})
+	other.now = noon.Add(5 * minute)
+	other.load(false)
+	other.do("accepted")
+	a := newAccount(t, rules, authstate.Claims{Issued: noon})
+	a.store = other.store
+	a.load(false)
+	e := a.s.Current()
+	at, _ := a.s.Refused(e, a.s.Sent())
+	a.s.Commit(a.s.Reject(e, at, a.now, authstate.Unattended, false))
+	a.load(false)
+	if got := a.look(false); got != "doubted revoked likely hold for 1m0s told" {
+		t.Errorf("got %q", got)
+	}
+	// A later one of the same clock refutes it.
+	other.now = other.now.Add(minute)
+	other.s.Accepted(other.s.Current(), other.s.Sent(), other.now)
+	other.save(nil, true)
+	a.store, a.now = other.store, a.now.Add(minute)
+	a.load(false)
+	if got := a.look(false); got != "active send told" {
+		t.Errorf("got %q", got)
+	}
+}
