@@ -18,9 +18,15 @@ import (
 //
 // Its requests go the way of all others: they carry the password to the same
 // hosts alone, and what is not success is an *AuthError or a *ResponseError here
-// too. Errors that go-webdav words itself may repeat what a server sent. It
-// reads whole answers into memory, and loses a list to one bad card; use
-// [Client.Contacts] and [Client.Sync] for listing.
+// too. Errors that go-webdav words itself may repeat what a server sent.
+//
+// It reads whole answers into memory, and loses cards where [Client.Contacts] and
+// [Client.Sync] do not. QueryAddressBook returns no card at all if one of them
+// cannot be parsed, or if a row has none, as iCloud's row about the book itself;
+// with a filter, iCloud sends no such row. MultiGetAddressBook returns no card at
+// all if one that it asks for is gone. Both give cards as go-vcard reads them, see
+// [Contact.Card], without their bytes, so that they cannot be edited without
+// harm, and ETags without the quotation marks that [Client.Put] needs.
 func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
 	call := c.begin()
 	b, _, err := c.findBook(ctx)

@@ -26,13 +26,15 @@ import (
 type Contact struct {
 	// ID names the card in its address book: the last segment of its href, as
 	// the server wrote it. It is stable, and what Client.Sync, Put and Delete
-	// speak of. UID is the card's own, and may be missing.
+	// speak of.
 	ID string
 
 	// ETag changes with the card (RFC 9110, section 8.8.3). It is as the
 	// server wrote it, quotes included, and "" if the server sent none.
 	ETag string
 
+	// UID is the card's own, by which others refer to it, without the urn:uuid:
+	// that vCard 4.0 puts before it. It is "" if the card has none.
 	UID string
 
 	// Name is FN, else composed from N, else Org.
@@ -45,7 +47,7 @@ type Contact struct {
 	Emails, Phones []Labeled
 
 	// Group says that the card is a list of other cards, whose UIDs are
-	// Members; some may not exist.
+	// Members, as those cards' UID has them; some may not exist.
 	Group   bool
 	Members []string
 
@@ -54,15 +56,23 @@ type Contact struct {
 	VCard []byte
 }
 
-// Labeled is an e-mail address or a phone number, with its label as a person
-// reads it: "home", "work", or "School", which iCloud writes as
-// "_$!<School>!$_". It is "" if there is none.
+// Labeled is an e-mail address, a phone number, a web page or another person,
+// with its label as a person reads it: "home", "work", or "School", which iCloud
+// writes as "_$!<School>!$_". It is "" if there is none.
 type Labeled struct{ Label, Value string }
 
-// Card decodes VCard, for what the fields of Contact do not hold. The error is
-// the parser's; a card of another version than 3.0 is none. To write a card
-// back, use [Contact.Edit]: encoding a vcard.Card changes nearly every card
-// that Apple's programs have made.
+// Card decodes VCard with go-vcard, for what neither the fields of Contact nor
+// [Contact.Details] hold, and for [Contact.Edit]. The error is the parser's; a
+// card of another version than 3.0 is none.
+//
+// Of what Apple's programs write go-vcard reads some things wrong, and Details is
+// there for those. A Value keeps \; and \: as they are written, \N too, and Name
+// and Address cut it at every semicolon, so that an escaped one moves all parts
+// that follow it. The label of an item is a property of its own with the same
+// Group. A birthday without a year is in 1604. Quoted-printable is not decoded,
+// and of vCard 2.1 a parameter without a name takes the value for its own.
+// Encoding a vcard.Card changes nearly every card: names of properties become
+// upper case, lines change their order, and http\: grows a backslash.
 func (c *Contact) Card() (vcard.Card, error) {
 	card, err := vcard.NewDecoder(bytes.NewReader(vcf.Unfold(c.VCard))).Decode()
 	if err != nil {

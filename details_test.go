@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/emersion/go-vcard"
 
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/icloudtest"
@@ -154,20 +157,85 @@ func TestMembersJoin(t *testing.T) {
 	}
 }
 
+// An address that is changed as docs/cards.md has it changes, and nothing else: on
+// every card of the book that has one.
+func TestEditFromDetails(t *testing.T) {
+	t.Parallel()
+	changed := 0
+	for _, contact := range append(book(t), &icloud.Contact{VCard: []byte(lise)}) {
+		want := contact.Details()
+		for i, from := range want.Addresses {
+			to := from
+			to.Street, to.Extended, to.Country = "1; New, St\\\nRear: 2", "c/o A;B", ""
+			card, err := changeAddress(contact, from, to)
+			if err != nil {
+				t.Fatalf("%v:\n%s", err, contact.VCard)
+			}
+			changed++
+			edited := &icloud.Contact{VCard: card}
+			got := edited.Details()
+			want.Addresses[i] = to
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("got\n%+v\nwant\n%+v", got, want)
+			}
+			want.Addresses[i] = from
+			before, after := withoutADR(contact.VCard), withoutADR(card)
+			if before != after {
+				t.Fatalf("got\n%s\nwant\n%s", after, before)
+			}
+		}
+	}
+	if changed < 100 {
+		t.Errorf("changed %d addresses, want at least 100", changed)
+	}
+
+	// With its country, and without harm to the other one's.
+	contact := &icloud.Contact{VCard: []byte(lise)}
+	card, err := contact.Card()
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := card["X-ABADR"]
+	for _, code := range codes {
+		if code.Group == card["ADR"][0].Group {
+			code.Value = "at"
+		}
+	}
+	edited, err := contact.Edit(vcard.Card{"X-ABADR": codes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := (&icloud.Contact{VCard: edited}).Details()
+	if got := d.Addresses[0].CountryCode + d.Addresses[1].CountryCode; got != "atse" || d.Addresses[1].Label != "Exil" {
+		t.Errorf("got %+v", d.Addresses)
+	}
+}
+
+// withoutADR returns the lines of a card but its addresses, unfolded.
+func withoutADR(card []byte) string {
+	text := strings.ReplaceAll(string(card), "\r\n ", "")
+	return regexp.MustCompile(`(?im)^([^.:\r\n]*\.)?ADR[;:].*\n`).ReplaceAllString(text, "")
+}
+
+// book returns the contacts of testdata/book.vcf.
+func book(t testing.TB) (contacts []*icloud.Contact) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/book.vcf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for card := range strings.SplitAfterSeq(string(text), "END:VCARD\r\n") {
+		if card != "" {
+			contacts = append(contacts, &icloud.Contact{VCard: []byte(card)})
+		}
+	}
+	return contacts
+}
+
 // What Details costs, beside the model that go-vcard makes of the same cards: those
 // of an address book, and one with something of everything.
 func BenchmarkDetails(b *testing.B) {
-	text, err := os.ReadFile("testdata/book.vcf")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var book []*icloud.Contact
-	for card := range strings.SplitAfterSeq(string(text), "END:VCARD\r\n") {
-		if card != "" {
-			book = append(book, &icloud.Contact{VCard: []byte(card)})
-		}
-	}
-	for name, contacts := range map[string][]*icloud.Contact{"book": book, "one": {{VCard: []byte(lise)}}} {
+	for name, contacts := range map[string][]*icloud.Contact{"book": book(b), "one": {{VCard: []byte(lise)}}} {
 		b.Run(name+"/Details", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -13,6 +13,8 @@ import (
 // frames puts the Go code of the documents into a file in which the names that it
 // leaves open mean something, with what it needs imported. Each block must have one.
 var frames = []struct{ contains, imports, before, after string }{
+	{"func changeAddress(", "errors strings github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},
+	{"func birthdayField(", "fmt github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},
 	{"range client.Contacts(ctx)", "context errors github.com/go-icloud/icloud",
 		"func askForNewPassword(string) error { return nil }\nfunc save(*icloud.Contact) {}\n" +
 			"func f(ctx context.Context, appleID, entered string) error {\n", "\nreturn err }"},

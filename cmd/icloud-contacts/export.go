@@ -40,10 +40,12 @@ something fails, what had that name stays as it is. You alone can read it. A
 process that is killed (SIGKILL) leaves its unfinished file beside it, with a
 name that begins with .icloud-contacts-; it can be deleted.
 
-vcf holds the cards as the server sent them, and so everything. json and csv
-hold names, organizations, e-mail addresses, phone numbers and groups. In csv,
-several values are separated by "; ", and the text is as it is: a spreadsheet
-may take a name that begins with = for a formula.
+vcf holds the cards as the server sent them, and so everything. json holds what
+they say: names, addresses, dates, notes, web pages, relations, accounts and
+groups; docs/contact.schema.json in the sources describes it. csv has a line for
+each person, with the columns that Google Contacts and Outlook have in theirs,
+and groups as labels. Its text is as it is: a spreadsheet may take a name that
+begins with = for a formula.
 
 iCloud keeps photos outside of the cards. With -photos they are fetched, one by
 one, and put into vcf or json; where a photo cannot be had, the card keeps its
@@ -341,7 +343,7 @@ type jsonEncoder struct {
 
 // add begins the array with the first object, so that an empty book is [].
 func (e *jsonEncoder) add(c *icloud.Contact, photo *recordPhoto) error {
-	r := newRecord(c)
+	r := newRecord(c, true)
 	r.Photo = photo
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -363,54 +365,6 @@ func (e *jsonEncoder) close() error {
 	}
 	_, err := io.WriteString(e.w, end)
 	return err
-}
-
-// csvEncoder writes a line of names first, and then one a contact (RFC 4180).
-type csvEncoder struct {
-	w     *csv.Writer
-	begun bool
-}
-
-// csvHeader names the columns. New ones go to the end, where they harm nobody who
-// counts.
-var csvHeader = []string{"name", "org", "emails", "phones", "group", "members", "uid", "id"}
-
-// add writes a line.
-func (e *csvEncoder) add(c *icloud.Contact, _ *recordPhoto) error {
-	if err := e.begin(); err != nil {
-		return err
-	}
-	group := ""
-	if c.Group {
-		group = "group"
-	}
-	return e.w.Write([]string{c.Name, c.Org, joined(c.Emails), joined(c.Phones), group, strings.Join(c.Members, "; "), c.UID, c.ID})
-}
-
-// begin writes the names of the columns, once, and also if nothing else follows.
-func (e *csvEncoder) begin() error {
-	if e.begun {
-		return nil
-	}
-	e.begun = true
-	return e.w.Write(csvHeader)
-}
-
-// close flushes; csv.Writer keeps its errors until then.
-func (e *csvEncoder) close() error {
-	err := e.begin()
-	e.w.Flush()
-	return errors.Join(err, e.w.Error())
-}
-
-// joined returns the values without their labels: in a column of addresses, each
-// should be one.
-func joined(all []icloud.Labeled) string {
-	values := make([]string, len(all))
-	for i, l := range all {
-		values[i] = l.Value
-	}
-	return strings.Join(values, "; ")
 }
 
 // progress is a bar for a person who waits. A nil one does nothing.

@@ -1,4 +1,4 @@
-// list: the contacts in a table that fits the terminal, or as JSON.
+// list: the contacts in a table that fits the terminal, in full, or as JSON.
 
 package main
 
@@ -25,11 +25,14 @@ import (
 var listCommand = &command{
 	name:    "list",
 	args:    "[TEXT...]",
-	summary: "the contacts in a table, or as JSON",
+	summary: "the contacts in a table, in full, or as JSON",
 	about: `
 Lists the contacts by name: all of them, or those that contain each TEXT in the
 name, the organization, an e-mail address or a phone number, in upper or lower
 case. If the list is not complete, it says so and the exit status is not 0.
+
+With -long each contact is shown in full: addresses, birthday, web pages,
+relations, accounts, groups and notes too.
 
 On a terminal of fewer than 60 columns the phone number is shown only where
 there is no e-mail address. The table's width is that of the terminal, or what
@@ -40,11 +43,13 @@ status 2 at once: a mistake, a revoked password or a passing fault.`,
 	example: `
   icloud-contacts list
   icloud-contacts list ada example.com
+  icloud-contacts list -long lovelace
   icloud-contacts list -json | jq -r '.emails[]?.value'
   icloud-contacts list -endpoint http://127.0.0.1:5232/ -password-file secret`,
 	setup: func(f *flag.FlagSet) action {
 		l := new(list)
-		f.BoolVar(&l.json, "json", false, "one JSON object a line, in the server's order")
+		f.BoolVar(&l.json, "json", false, "one JSON object a line, in the server's order; with\n\t-long its members are those of export")
+		f.BoolVar(&l.long, "long", false, "each contact in full")
 		l.account.flags(f)
 		return l.run
 	},
@@ -54,6 +59,13 @@ status 2 at once: a mistake, a revoked password or a passing fault.`,
 type list struct {
 	account account
 	json    bool
+	long    bool
+}
+
+// view is what a list of contacts is shown as, when all have come.
+type view interface {
+	add(c *icloud.Contact)
+	write(w *bufio.Writer, p *program)
 }
 
 // run lists. JSON is written while the contacts arrive, a table when all have.
@@ -65,16 +77,21 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 	out := bufio.NewWriter(p.out)
 	// What was got is shown, whatever happens then; the exit status tells.
 	defer func() { err = errors.Join(err, out.Flush()) }()
-	var t table
+	var t view = new(table)
+	full := new(long)
+	if l.long {
+		t = full
+	}
 	found := 0
 	for contact, err := range client.Contacts(ctx) {
-		switch {
-		case err != nil:
+		if err != nil {
 			if !l.json {
 				t.write(out, p)
 			}
 			return fmt.Errorf("the list is not complete: %w", err)
-		case !matches(contact, words):
+		}
+		full.see(contact)
+		if !matches(contact, words) {
 			continue
 		}
 		found++
@@ -82,7 +99,7 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 			t.add(contact)
 			continue
 		}
-		line, err := jsonLine(newRecord(contact))
+		line, err := jsonLine(newRecord(contact, l.long))
 		if err != nil {
 			return err
 		}
@@ -127,46 +144,6 @@ func digits(s string) string {
 		}
 		return -1
 	}, s)
-}
-
-// record is a contact in JSON. Its names are for other programs, and stay.
-type record struct {
-	ID      string        `json:"id"`
-	UID     string        `json:"uid,omitempty"`
-	Name    string        `json:"name"`
-	Org     string        `json:"org,omitempty"`
-	Emails  []recordValue `json:"emails,omitempty"`
-	Phones  []recordValue `json:"phones,omitempty"`
-	Group   bool          `json:"group,omitempty"`
-	Members []string      `json:"members,omitempty"` // UIDs
-	Photo   *recordPhoto  `json:"photo,omitempty"`
-}
-
-// recordValue is an address or a number, with its label as a person reads it.
-type recordValue struct {
-	Label string `json:"label,omitempty"`
-	Value string `json:"value"`
-}
-
-// recordPhoto is there in exports alone.
-type recordPhoto struct {
-	Type string `json:"type"`
-	Data []byte `json:"data"` // base64
-}
-
-// newRecord copies what icloud.Contact has parsed; the card itself stays out, since
-// "export" has it for those who want everything.
-func newRecord(c *icloud.Contact) *record {
-	values := func(all []icloud.Labeled) (v []recordValue) {
-		for _, l := range all {
-			v = append(v, recordValue(l))
-		}
-		return v
-	}
-	return &record{
-		ID: c.ID, UID: c.UID, Name: c.Name, Org: c.Org, Emails: values(c.Emails), Phones: values(c.Phones),
-		Group: c.Group, Members: c.Members,
-	}
 }
 
 // table is what list shows of each contact. It is kept until all rows are known,

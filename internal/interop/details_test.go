@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/emersion/go-vcard"
+
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/internal/realserver"
 )
@@ -372,6 +374,27 @@ func TestDetailsCaptured(t *testing.T) {
 			t.Errorf("%s: wrote %d cards as they were read", p.name, same)
 		}
 	})
+}
+
+// What docs/cards.md and the comment of Contact.Edit say of go-vcard.
+func TestGoVCardRewrites(t *testing.T) {
+	t.Parallel()
+	_, cards := captured(t)
+	same := 0
+	for _, data := range cards {
+		contact := icloud.Contact{VCard: data}
+		card, err := contact.Card()
+		if err != nil {
+			continue
+		}
+		var out bytes.Buffer
+		if vcard.NewEncoder(&out).Encode(card) == nil && bytes.Equal(out.Bytes(), data) {
+			same++
+		}
+	}
+	if same > 2 {
+		t.Errorf("go-vcard wrote %d cards as they were read", same)
+	}
 }
 
 // Where a parser reads something else. This is the list of docs/cards.md; the

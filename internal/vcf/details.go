@@ -112,12 +112,19 @@ func (r *DetailsReader) Read(card []byte) *Details {
 			continue
 		}
 		if params, value, ok := splitParams(s.text()[s.tail:]); ok && (len(value) > 0 || d.kind == detailProfile) {
-			t.read(params)
-			r.property(d, &t, value)
+			if len(params) > 0 {
+				t.read(params)
+				r.property(d, &t, value)
+			} else {
+				r.property(d, &untagged, value)
+			}
 		}
 	}
 	return r.finish()
 }
+
+// untagged is what no parameters say.
+var untagged = tags{pref: 100}
 
 func (r *DetailsReader) reset(card []byte) {
 	if cap(r.scratch)+cap(r.scanner.spare) > roomy || max(

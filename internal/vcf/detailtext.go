@@ -15,6 +15,9 @@ import (
 // a note or an address of the Web it is not what anybody meant. And the text is
 // UTF-8, whatever the card is.
 func (r *DetailsReader) decoded(t *tags, value []byte) []byte {
+	if len(value) <= 64 && !t.quoted && isPlain(value) {
+		return value // as most are
+	}
 	value = t.decode(value)
 	if !utf8.Valid(value) {
 		value = t.repaired(value)
@@ -38,6 +41,16 @@ func (r *DetailsReader) decoded(t *tags, value []byte) []byte {
 	}
 	r.scratch = append(dst, value...)
 	return r.scratch
+}
+
+// isPlain reports whether value is ASCII without escapes.
+func isPlain(value []byte) bool {
+	for _, c := range value {
+		if c >= utf8.RuneSelf || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // repaired makes UTF-8 of text that is not. A database would refuse it as it
@@ -82,20 +95,7 @@ func (r *DetailsReader) value(t *tags, value []byte) string { return r.add(r.dec
 
 // trimmed returns a text without the space around it.
 func (r *DetailsReader) trimmed(t *tags, value []byte) string {
-	if t.quoted || !isPlain(value) {
-		value = r.decoded(t, value)
-	}
-	return r.add(bytes.TrimSpace(value))
-}
-
-// isPlain reports whether value is ASCII without escapes, as most texts are.
-func isPlain(value []byte) bool {
-	for _, c := range value {
-		if c >= utf8.RuneSelf || c == '\\' {
-			return false
-		}
-	}
-	return true
+	return r.add(bytes.TrimSpace(r.decoded(t, value)))
 }
 
 // appendValues appends the texts of a list, which commas part, without the empty

@@ -2,8 +2,11 @@ package vcf_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/emersion/go-vcard"
 	"github.com/go-icloud/icloud/internal/vcf"
@@ -128,6 +131,57 @@ func FuzzEdit(f *testing.F) {
 		// Asked for once more, nothing is left to do.
 		if again, err := vcf.Edit(out, props(fields)); err != nil || !bytes.Equal(again, out) {
 			t.Errorf("%q edited once more: got %q, %v", out, again, err)
+		}
+	})
+}
+
+// FuzzDetails reads any bytes. What Details says is text that anybody can store, no
+// more than the card has, and the same whatever was read before and however the
+// card is folded.
+func FuzzDetails(f *testing.F) {
+	for _, data := range corpus(f) {
+		if len(data) < 5000 {
+			f.Add(data)
+		}
+	}
+	f.Add(full)
+	f.Add([]byte("BEGIN:VCARD\nN;PHONETIC=x:a;b\nSOUND;X-IRMC-N;ENCODING=QUOTED-PRINTABLE:=C3=;b\nADR;CC=US;INTL;HOME:;;a\\;b\nEND:VCARD"))
+	f.Add([]byte("BEGIN:VCARD\nIMPP;X-SERVICE-TYPE=a:aim:goim?screenname=%41%00\nSOCIALPROFILE;USERNAME=^n^^;TYPE=x,home:live:a\nX-AIM:a\nX-aim:A\nEND:VCARD"))
+	f.Add([]byte("BEGIN:VCARD\na.ANNIVERSARY:--0229T1\nA.X-ABLabel:_$!<>!$_\nX-ABDATE;X-APPLE-OMIT-YEAR=1985:1985-4-2\nBDAY;CALSCALE=x:1\nEND:VCARD"))
+	var r vcf.DetailsReader
+	f.Fuzz(func(t *testing.T, data []byte) {
+		before := bytes.Clone(data)
+		d := *r.Read(data)
+		got := fmt.Sprintf("%+v", d)
+		if want := fmt.Sprintf("%+v", *details(data)); got != want {
+			t.Errorf("%q: got\n%s\nand with a new reader\n%s", data, got, want)
+		}
+		if !utf8.ValidString(got) {
+			t.Errorf("%q: got %q", data, got)
+		}
+		// One byte of Windows-1252 is three of UTF-8 at most, and a label may go
+		// with many values.
+		if len(d.Note) > 3*len(data) || len(d.Addresses)+len(d.URLs)+len(d.Services)+len(d.Dates) > len(data)/4 {
+			t.Errorf("%d bytes gave %s", len(data), got)
+		}
+		for _, date := range append(d.Dates, vcf.LabeledDate{Date: d.Birthday}) {
+			if d := date.Date; d.Month > 0 && d.Day > 0 {
+				year := d.Year
+				if year == 0 {
+					year = 2000 // which has every day
+				}
+				if day := time.Date(year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.UTC); int(day.Month()) != d.Month || day.Day() != d.Day {
+					t.Errorf("%q: got the day %v", data, d)
+				}
+			}
+		}
+		if flat := vcf.Unfold(data); !bytes.Contains(flat, []byte("=\r\n")) {
+			if want := fmt.Sprintf("%+v", *details(flat)); got != want {
+				t.Errorf("%q: got\n%s\nand unfolded\n%s", data, got, want)
+			}
+		}
+		if !bytes.Equal(data, before) {
+			t.Errorf("%q was changed to %q", before, data)
 		}
 	})
 }
