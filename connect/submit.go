@@ -198,7 +198,11 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 		return explainRefusal(auth, p)
 	}
 	response, answered := errors.AsType[*icloud.ResponseError](err)
+	_, ours := errors.AsType[unusable](err)
 	switch {
+	case ours:
+		p.Alert = "fault.ours"
+		return http.StatusInternalServerError
 	case answered && response.RetryAfter > 0:
 		p.Alert, p.wait = "fault.throttled", response.RetryAfter
 		v.limits.hold(cred.AppleID, response.RetryAfter, time.Now())
@@ -208,9 +212,6 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 	case answered && response.StatusCode == http.StatusForbidden:
 		p.AppleIDError, p.wait = "error.apple-id.forbidden", 0
 		return http.StatusUnprocessableEntity
-	case errors.As(err, new(unusable)):
-		p.Alert = "fault.ours"
-		return http.StatusInternalServerError
 	default:
 		// The network, or the Store, which keeps iCloud from being asked as well.
 		p.Alert = "fault.outage"
