@@ -116,6 +116,17 @@ func TestIncident(t *testing.T) {
 		cred := s.icloud.Issue()
 		s.post(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).
 			wants(t, http.StatusServiceUnavailable, "It is probably not your password", "Please try again in")
+		// Nor if it is the password that has worked until now.
+		s.icloud.SetIntercept(nil)
+		client := s.connected(t, "bob", cred, icloud.Options{Fleet: fleet})
+		if err := client.Authenticate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.icloud.SetIntercept(icloudtest.Unauthorized)
+		time.Sleep(time.Second)
+		s.post(t, s.link(t, "bob"), "password", cred.Password.Reveal()).
+			wants(t, http.StatusServiceUnavailable, "It is probably not your password", "Please try again in",
+				"refuses the app-specific password at the moment")
 		s.icloud.Close()
 	})
 }
@@ -136,7 +147,8 @@ func TestDoubtedAgain(t *testing.T) {
 		_ = client.Authenticate(t.Context())
 		time.Sleep(time.Minute)
 		s.post(t, s.link(t, "ann"), "password", cred.Password.Reveal()).
-			wants(t, http.StatusUnprocessableEntity, "although it has worked before", "try it again in a minute")
+			wants(t, http.StatusUnprocessableEntity, "although it has worked before", "try it again in a minute",
+				"refuses the app-specific password at the moment")
 	})
 }
 
