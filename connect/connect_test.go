@@ -2,13 +2,11 @@ package connect_test
 
 import (
 	"context"
-	"errors"
 	"html/template"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/connect"
@@ -95,31 +93,6 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// A link says where it leads by BaseURL alone, and what a caller does wrong is an
-// error.
-func TestLink(t *testing.T) {
-	t.Parallel()
-	s := newService(t, nil)
-	if link := s.link(t, "ann"); !strings.HasPrefix(link, base+"?") || strings.ContainsAny(link, "\r\n \"'<>") {
-		t.Errorf("got %q", link)
-	}
-	for _, test := range []struct {
-		id  string
-		ttl time.Duration
-	}{{"", time.Hour}, {"ann", 0}, {"ann", -time.Hour}, {"nobody", time.Hour}, {strings.Repeat("x", 10_000), time.Hour}} {
-		if link, err := s.Link(t.Context(), test.id, test.ttl); err == nil || link != "" {
-			t.Errorf("%.20q for %v: got %q, %v", test.id, test.ttl, link, err)
-		}
-	}
-	gone := errors.New("gone")
-	s = newService(t, func(c *connect.Config) {
-		c.Account = func(context.Context, string) (connect.Account, error) { return connect.Account{}, gone }
-	})
-	if _, err := s.Link(t.Context(), "ann", time.Hour); !errors.Is(err, gone) {
-		t.Errorf("got %v, want the service's own error", err)
-	}
-}
-
 // The Secret is copied, so that a caller may clear it.
 func TestSecretCopied(t *testing.T) {
 	t.Parallel()
@@ -128,22 +101,4 @@ func TestSecretCopied(t *testing.T) {
 	link := s.link(t, "ann")
 	clear(secret)
 	s.get(t, link).wants(t, http.StatusOK)
-}
-
-// A template of one's own has ours within it.
-func TestTemplate(t *testing.T) {
-	t.Parallel()
-	s := newService(t, func(c *connect.Config) {
-		c.Template = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="{{.Lang}}"><title>{{.Title}}</title>` +
-			`<style nonce="{{.Nonce}}">{{template "style" .}} :root { --connect-accent: #a3195b }</style>` +
-			`<header>{{.Product}}, made of wood</header>{{template "content" .}}`))
-	})
-	a := s.get(t, s.link(t, "ann"), "Accept-Language", "de")
-	a.wants(t, http.StatusOK, "Acme & Sons, made of wood", "Apple-ID")
-	if body := a.Body.String(); !a.hasForm() || !strings.Contains(body, "--connect-accent: #a3195b") || !strings.Contains(body, `lang="de"`) {
-		t.Errorf("got %s", body)
-	}
-	if policy := a.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "img-src 'self'") {
-		t.Errorf("got %q, which shows no logo", policy)
-	}
 }

@@ -28,7 +28,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Nothing is changed here, not even a count: programs that look at mail
 		// fetch what is in it.
 		if v.recognize() && v.look(r.Context()) {
-			v.render(http.StatusOK, v.form(r.Context()))
+			p := new(page)
+			v.form(r.Context(), p)
+			v.render(http.StatusOK, p)
 		}
 	case http.MethodPost:
 		v.submit()
@@ -105,23 +107,18 @@ func (v *visit) look(ctx context.Context) bool {
 
 // problem answers with a page without a form. It returns false.
 func (v *visit) problem(status int, text string) bool {
-	p := v.page(kindProblem, "title.problem")
-	p.Problem = text
+	p := &page{Problem: text}
+	v.page(p, kindProblem, "title.problem")
 	v.render(status, p)
 	return false
 }
 
-// page returns a page of a kind, with its title.
-func (v *visit) page(kind, title string) *page {
+// page makes p a page of a kind, with its title.
+func (v *visit) page(p *page, kind, title string) {
 	title = v.language.plain(title, "product", v.config.Product)
-	return &page{
-		Lang:     v.language.tag,
-		Product:  v.config.Product,
-		Kind:     kind,
-		Title:    title,
-		Heading:  title,
-		language: v.language,
-	}
+	p.Lang, p.language = v.language.tag, v.language
+	p.Product = v.config.Product
+	p.Kind, p.Title, p.Heading = kind, title, title
 }
 
 // render answers with p.

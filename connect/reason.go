@@ -9,22 +9,22 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// form returns the page with the form, as it is before anything was entered.
-func (v *visit) form(ctx context.Context) *page {
+// form makes p the page with the form, for this account and what is known of its
+// password. What was entered, and came of it, is left as it is.
+func (v *visit) form(ctx context.Context, p *page) {
 	if v.account.AppleID == "" {
-		p := v.page(kindForm, "title.first")
+		v.page(p, kindForm, "title.first")
 		p.Reason = "reason.first"
-		return p
+		return
 	}
 	status := v.status(ctx)
 	title := "title.renew"
 	if status.State == icloud.SignedOut && status.Replaced.IsZero() {
 		title = "title.again"
 	}
-	p := v.page(kindForm, title)
+	v.page(p, kindForm, title)
 	p.Again, p.Masked = true, mask(v.account.AppleID)
 	p.Reason, p.expires = reason(status), status.Expires
-	return p
 }
 
 // status returns what is known of the account's password, by its Client or, where

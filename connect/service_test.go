@@ -26,6 +26,9 @@ type service struct {
 	*connect.Handler
 	icloud *icloudtest.Server
 
+	// opts are what Config.Options gives, with a Transport to icloud.
+	opts icloud.Options
+
 	mu       sync.Mutex
 	accounts map[string]*account
 	session  string // the account that is signed in, or ""
@@ -54,7 +57,7 @@ func newService(t *testing.T, change func(*connect.Config)) *service {
 		Account:   s.account,
 		Save:      s.save,
 		Identify:  s.identify,
-		Options:   func(string) *icloud.Options { return &icloud.Options{Transport: s.icloud.Transport()} },
+		Options:   s.options,
 		ReturnURL: "/settings?tab=contacts",
 	}
 	if change != nil {
@@ -80,6 +83,12 @@ func (s *service) account(_ context.Context, id string) (connect.Account, error)
 		account.Client = a.client
 	}
 	return account, nil
+}
+
+func (s *service) options(string) *icloud.Options {
+	opts := s.opts
+	opts.Transport = s.icloud.Transport()
+	return &opts
 }
 
 func (s *service) save(_ context.Context, id string, cred icloud.Credential) error {

@@ -64,10 +64,11 @@ func (v *visit) submit() {
 	if !v.look(ctx) {
 		return
 	}
-	p := v.form(ctx)
-	p.AppleID, p.Fresh = in.appleID, in.fresh
+	p := &page{AppleID: in.appleID, Fresh: in.fresh, Again: v.account.AppleID != ""}
 	status, ok := v.connect(ctx, in, p)
 	if !ok {
+		// What is known of the password is other news now than before.
+		v.form(v.r.Context(), p)
 		p.Title = v.language.plain("title.error", "title", p.Title)
 		if p.wait > 0 {
 			v.w.Header().Set("Retry-After", fmt.Sprint(int((p.wait+time.Second-1)/time.Second)))
@@ -75,8 +76,8 @@ func (v *visit) submit() {
 		v.render(status, p)
 		return
 	}
-	p = v.page(kindDone, "title.done")
-	p.ReturnURL = v.returnURL
+	p = &page{ReturnURL: v.returnURL}
+	v.page(p, kindDone, "title.done")
 	v.render(http.StatusOK, p)
 }
 
@@ -191,14 +192,28 @@ func (v *visit) options() *icloud.Options {
 	return v.config.Options(v.id)
 }
 
+// incident says whether the Clients of the process see an incident at Apple.
+func (v *visit) incident() bool {
+	opts := v.options()
+	if opts == nil || opts.Fleet == nil {
+		return false
+	}
+	_, ok := opts.Fleet.Incident()
+	return ok
+}
+
 // explain says in p why iCloud has not accepted a credential, and returns the
 // status. p.wait is what ask has returned.
 func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 	if auth, ok := errors.AsType[*icloud.AuthError](err); ok {
-		return explainRefusal(auth, p)
+		return v.explainRefusal(auth, p)
 	}
 	response, answered := errors.AsType[*icloud.ResponseError](err)
+	_, ours := errors.AsType[unusable](err)
 	switch {
+	case ours:
+		p.Alert = "fault.ours"
+		return http.StatusInternalServerError
 	case answered && response.RetryAfter > 0:
 		p.Alert, p.wait = "fault.throttled", response.RetryAfter
 		v.limits.hold(cred.AppleID, response.RetryAfter, time.Now())
@@ -208,9 +223,6 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 	case answered && response.StatusCode == http.StatusForbidden:
 		p.AppleIDError, p.wait = "error.apple-id.forbidden", 0
 		return http.StatusUnprocessableEntity
-	case errors.As(err, new(unusable)):
-		p.Alert = "fault.ours"
-		return http.StatusInternalServerError
 	default:
 		// The network, or the Store, which keeps iCloud from being asked as well.
 		p.Alert = "fault.outage"
@@ -219,11 +231,11 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 }
 
 // explainRefusal is explain for a password that iCloud has refused.
-func explainRefusal(auth *icloud.AuthError, p *page) int {
+func (v *visit) explainRefusal(auth *icloud.AuthError, p *page) int {
 	if !auth.Confirmed {
-		if errors.Is(auth, icloud.ErrPasswordRejected) {
-			// The owner of a password that has never worked is told at once; unless
-			// so many are refused that the fault must be Apple's.
+		// The owner of a password that has never worked is told at once, unless so
+		// many are refused that the fault must be Apple's.
+		if errors.Is(auth, icloud.ErrPasswordRejected) || v.incident() {
 			p.Alert = "fault.incident"
 			return http.StatusServiceUnavailable
 		}
