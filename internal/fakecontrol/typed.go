@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Typed is what may be typed, for a help text: a verb, and what it does.
@@ -20,11 +21,13 @@ var Typed = [][2]string{
 	{"load FILE", "the cards of a .vcf file are added"},
 	{"generate N", "so many invented contacts are added"},
 	{"empty", "the address book is emptied"},
+	{"cards", "all cards, as they were put"},
 	{"expire [TIME]", "the password in use dies of age, now or after TIME, as 30s"},
 	{"revoke [all]", "the owner removes the password in use, or all"},
 	{"change", "the account's own password is changed, which revokes all"},
-	{"issue [AGE]", "another password, new or so old, as 364d"},
+	{"issue [AGE]", "another password, new or so old, as 364d or 2026-01-31"},
 	{"account [ID]", "another account, and a password for it"},
+	{"accounts", "all accounts and their passwords"},
 	{"for ID VERB...", "the verb for the account with that Apple ID"},
 	{"throttle TIME", "the account must wait; the server says until when"},
 	{"outage TIME", "the server is out of order (503), and says no time"},
@@ -154,11 +157,17 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		return call(http.MethodDelete, at+"/passwords", nil)
 	case verb == "change" && rest == "":
 		return call(http.MethodPost, at+"/change-password", nil)
+	case verb == "issue" && dated(rest):
+		return call(http.MethodPost, at+"/passwords", map[string]string{"issued": rest + "T00:00:00Z"})
 	case verb == "issue":
 		if _, err := parseTime(verb, rest); rest != "" && err != nil {
 			return order{}, needs("an age, or nothing", "364d")
 		}
 		return call(http.MethodPost, at+"/passwords", map[string]string{"age": rest})
+	case verb == "accounts" && rest == "":
+		return call(http.MethodGet, "/accounts", nil)
+	case verb == "cards" && rest == "":
+		return call(http.MethodGet, at+"/cards", nil)
 	case verb == "account":
 		return call(http.MethodPost, "/accounts", map[string]string{"apple_id": rest})
 	case verb == "throttle":
@@ -191,6 +200,12 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		return call(http.MethodPost, "/reset", nil)
 	}
 	return order{}, badRequest("not understood: %s", strings.TrimSpace(verb+" "+rest))
+}
+
+// dated says whether a text is a day.
+func dated(text string) bool {
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil
 }
 
 // visible replaces what would break a line of a card.
