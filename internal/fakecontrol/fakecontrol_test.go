@@ -303,8 +303,8 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s %s %s: error %q, want one line", test.method, test.path, test.body, out.Error)
 		}
 	}
-	p.raw(415, "POST", "/accounts", "text/plain", `{}`)
-	p.raw(415, "POST", "/faults", "application/x-www-form-urlencoded", `a=b`)
+	p.raw(400, "POST", "/faults", "application/x-www-form-urlencoded", `a=b`)
+	p.raw(200, "POST", "/faults", "application/x-www-form-urlencoded", `{"fault":"reset","for":"0s"}`) // as curl -d says
 	var settings map[string]any
 	p.call(200, "GET", "/settings", "", &settings)
 	if settings["page_size"] != 0.0 {
