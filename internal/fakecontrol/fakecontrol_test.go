@@ -634,3 +634,23 @@ func TestConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// Whatever is typed has an answer in one line, and nothing falls over.
+func FuzzType(f *testing.F) {
+	for _, typed := range fakecontrol.Typed {
+		f.Add(typed[0])
+	}
+	f.Add("for a/b%zz?#: add \xff\x00 %\u2028")
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "load") || strings.Contains(line, "generate") {
+			t.Skip("files of this machine, and large books")
+		}
+		p := open(t)
+		for line := range strings.Lines(line) {
+			a, ok := p.fake.Type(strings.TrimSuffix(line, "\n"))
+			if ok && (a.Status == 0 || !json.Valid(a.Body) || strings.Contains(string(a.Body), "\n") || (a.Status >= 400) != (a.Error() != "")) {
+				t.Errorf("%q: %d %s", line, a.Status, a.Body)
+			}
+		}
+	})
+}

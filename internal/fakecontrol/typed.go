@@ -5,6 +5,8 @@ package fakecontrol
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -133,7 +135,7 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 	case verb == "add" || verb == "remove":
 		return order{}, needs("a name", "Ada")
 	case verb == "load":
-		data, err := os.ReadFile(rest)
+		data, err := readFile(rest)
 		if err != nil {
 			return order{}, needs("a file that can be read", "contacts.vcf")
 		}
@@ -200,6 +202,20 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		return call(http.MethodPost, "/reset", nil)
 	}
 	return order{}, badRequest("not understood: %s", strings.TrimSpace(verb+" "+rest))
+}
+
+// readFile reads a file that is no longer than the control port takes.
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxBody+1))
+	if err == nil && len(data) > maxBody {
+		err = errors.New("too large")
+	}
+	return data, err
 }
 
 // dated says whether a text is a day.
