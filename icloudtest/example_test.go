@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/go-icloud/icloud/icloudtest"
@@ -100,6 +101,80 @@ func ExampleServer_intercept() {
 	// Output:
 	// 207 Multi-Status
 	// 502 Bad Gateway
+}
+
+// A service has many customers. Each account has its own passwords and contacts.
+func ExampleServer_Account() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	ada, ben := srv.Account("ada@example.com"), srv.Account("ben@example.com")
+	adas, bens := ada.Issue(), ben.Issue()
+	ada.ChangeAccountPassword()
+	ask(c, "https://contacts.icloud.com/", adas.AppleID, adas.Password.Reveal())
+	ask(c, "https://contacts.icloud.com/", bens.AppleID, bens.Password.Reveal())
+	// Output:
+	// 401 Unauthorized
+	// 207 Multi-Status
+}
+
+// A password that a program is using dies of age, without a year's wait.
+func ExampleServer_ExpireAt() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	// The program has been told that it is a year old tomorrow.
+	cred := srv.IssueAt(time.Now().AddDate(0, 0, -364))
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	srv.ExpireAt(cred.Password, time.Now())
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 207 Multi-Status
+	// 401 Unauthorized
+}
+
+// What a program has written can be read back.
+func ExampleServer_Cards() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.Issue()
+	req, err := http.NewRequest("PUT", srv.HomeURL()+"card/ada.vcf", strings.NewReader("BEGIN:VCARD\nFN:Ada\nEND:VCARD\n"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	req.SetBasicAuth(cred.AppleID, cred.Password.Reveal())
+	resp, err := c.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	for id, vcard := range srv.Cards() {
+		fmt.Printf("%s %q\n", id, vcard)
+	}
+	// Output:
+	// ada.vcf "BEGIN:VCARD\nFN:Ada\nEND:VCARD\n"
+}
+
+// A fault begins, and ends, while a program is at work.
+func ExampleServer_SetIntercept() {
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	c := &http.Client{Transport: srv.Transport()}
+
+	cred := srv.Issue()
+	srv.SetIntercept(icloudtest.Status(503))
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	srv.SetIntercept(nil)
+	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
+	// Output:
+	// 503 Service Unavailable
+	// 207 Multi-Status
 }
 
 func ExampleTestStore() {

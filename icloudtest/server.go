@@ -29,7 +29,8 @@
 // A bubble begins on 2000-01-01, at midnight UTC: dates from outside of it
 // lie in its future. The Server must be created and closed inside of the
 // bubble, or the bubble cannot tell that all is waiting. Outside of
-// bubbles, [Server.IssueAt] makes passwords that are old already.
+// bubbles, [Server.IssueAt] makes passwords that are old already, and
+// [Server.ExpireAt] ends one while a program uses it.
 //
 // # Faults
 //
@@ -39,6 +40,8 @@
 //
 //	srv.Intercept = icloudtest.For(time.Hour, icloudtest.Status(503)) // an hour's outage
 //	srv.Intercept = icloudtest.Times(1, icloudtest.Unauthorized)      // one stray 401
+//
+// While a program is at work, [Server.SetIntercept] does the same.
 //
 // What iCloud does at some times and not at others, and what is known from
 // conflicting reports, are fields of the Server.

@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/go-icloud/icloud/icloudtest"
 )
 
 // sample are the cards; vcf makes CRLF of their line ends.
@@ -37,14 +39,18 @@ func vcf(lines string) string {
 	return strings.ReplaceAll("BEGIN:VCARD\nVERSION:3.0\n"+lines+"\nEND:VCARD\n", "\n", "\r\n")
 }
 
-// fill puts the sample into a Server or an account of it, and as many invented
-// people.
-func fill(srv interface{ Put(id, vcard string) }, more int) {
+// fill puts the sample into a Server, and as many invented people.
+func fill(srv *icloudtest.Server, more int) {
 	for _, c := range sample {
 		srv.Put(c.id, vcf(c.lines))
 	}
 	for i := range more {
-		srv.Put(fmt.Sprintf("person-%d.vcf", i+1), vcf(fmt.Sprintf("UID:person-%d\nN:Person %d;;;;\nFN:Person %d\n"+
-			"EMAIL;TYPE=INTERNET:person%d@people.example", i+1, i+1, i+1, i+1)))
+		srv.Put(invented(i + 1))
 	}
+}
+
+// invented returns the card of the n-th invented person.
+func invented(n int) (id, vcard string) {
+	return fmt.Sprintf("person-%d.vcf", n), vcf(fmt.Sprintf("UID:person-%d\nN:Person %d;;;;\nFN:Person %d\n"+
+		"EMAIL;TYPE=INTERNET:person%d@people.example", n, n, n, n))
 }

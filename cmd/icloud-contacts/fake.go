@@ -108,8 +108,11 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 		AppleID:  "account-" + strings.ToLower(rand.Text()[:10]) + "@example.com",
 		Endpoint: "http://" + front.Addr().String() + "/",
 		Age:      time.Duration(k.age) * day,
-		Fill:     func(put func(id, vcard string), more int) { fill(putter(put), more) },
+		Invent:   invented,
 		Cards:    k.contacts,
+	}
+	for _, c := range sample {
+		config.Sample = append(config.Sample, fakecontrol.Card{ID: c.id, VCard: vcf(c.lines)})
 	}
 	var certificate *tls.Config // nil: http
 	fronts := []net.Listener{front}
@@ -181,11 +184,6 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 		return err
 	}
 }
-
-// putter is what fill fills.
-type putter func(id, vcard string)
-
-func (p putter) Put(id, vcard string) { p(id, vcard) }
 
 // listen listens on a loopback address. What is there has a password of no worth,
 // but anybody could use it.
@@ -296,6 +294,8 @@ func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 		Total    *int
 		ByStatus map[string]int `json:"by_status"`
 		Redirect *int           // of all settings
+		Accounts []json.RawMessage
+		Cards    []json.RawMessage
 	}
 	if err := json.Unmarshal(a.Body, &body); err == nil && body.Password != "" {
 		if err := k.environment(body.Credential); err != nil {
@@ -313,8 +313,8 @@ func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 		for _, status := range slices.Sorted(maps.Keys(body.ByStatus)) {
 			done += fmt.Sprintf(", %d of %s", body.ByStatus[status], status)
 		}
-	case body.Redirect != nil:
-		done += "; " + string(a.Body)
+	case body.Redirect != nil, body.Accounts != nil, body.Cards != nil:
+		done += "; " + visible(string(a.Body))
 	}
 	fmt.Fprintln(k.p.err, done)
 }

@@ -152,13 +152,12 @@ func (c *call) password() (*account, *password, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	name := c.request.PathValue("password")
-	for _, p := range slices.Backward(a.passwords) {
-		if name != "current" && p.letters() == letters(name) {
-			return a, p, nil
+	if name := c.request.PathValue("password"); name != "current" {
+		for _, p := range a.passwords {
+			if p.letters() == letters(name) {
+				return a, p, nil
+			}
 		}
-	}
-	if name != "current" {
 		return nil, nil, notFound("password")
 	}
 	c.world.mu.Lock()
@@ -235,9 +234,7 @@ func (c *call) createAccount() (any, error) {
 	}
 	a := c.world.add(in.AppleID)
 	c.world.mu.Unlock()
-	if in.Cards > 0 {
-		c.invent(a, in.Cards)
-	}
+	c.fake.invent(a, in.Cards)
 	p, err := a.issue(time.Now().Add(-age))
 	if err != nil {
 		return nil, err
@@ -286,11 +283,10 @@ func (p *password) old(end time.Time) bool {
 }
 
 func (c *call) expirePassword() (any, error) {
-	_, p, err := c.password()
+	a, p, err := c.password()
 	if err != nil {
 		return nil, err
 	}
-	a, _ := c.account()
 	var in Expire
 	if err := c.decode(&in); err != nil {
 		return nil, err

@@ -99,15 +99,12 @@ func (c *call) emptyBook() (any, error) {
 }
 
 // invent puts n invented cards into a book.
-func (c *call) invent(a *account, n int) []string {
-	var ids []string
-	c.fake.config.Fill(func(id, vcard string) {
-		// Fill begins with its cards to look at, which are not invented.
-		if strings.HasPrefix(id, "person-") {
-			ids = append(ids, id)
-			a.Put(id, vcard)
-		}
-	}, n)
+func (f *Fake) invent(a *account, n int) (ids []string) {
+	for i := range n {
+		id, vcard := f.config.Invent(i + 1)
+		a.Put(id, vcard)
+		ids = append(ids, id)
+	}
 	return ids
 }
 
@@ -123,7 +120,7 @@ func (c *call) generate() (any, error) {
 	if in.Count < 1 || in.Count > maxCards {
 		return nil, badRequest("count must be 1 to %d, which is what iCloud holds", maxCards)
 	}
-	return IDs{c.invent(a, in.Count)}, nil
+	return IDs{c.fake.invent(a, in.Count)}, nil
 }
 
 // loadCards puts the cards of a .vcf file.

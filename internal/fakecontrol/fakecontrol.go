@@ -37,12 +37,11 @@ type Config struct {
 	// Age is how old the first password is.
 	Age time.Duration
 
-	// Fill puts an account's first cards into its book: a few to look at, and as
-	// many invented ones.
-	Fill func(put func(id, vcard string), invented int)
-
-	// Cards is how many cards Fill invents for the first account.
-	Cards int
+	// Sample are the first account's cards, and Cards is how many invented ones it
+	// has besides. Invent returns the n-th, from 1.
+	Sample []Card
+	Cards  int
+	Invent func(n int) (id, vcard string)
 }
 
 // A Fake is a fake iCloud and the control of it. As an http.Handler it is the
@@ -112,7 +111,10 @@ func (f *Fake) reset() *account {
 	w.srv.SetIntercept(w.intercept)
 	w.first = w.add(f.config.AppleID)
 	w.first.issue(time.Now().Add(-f.config.Age))
-	f.config.Fill(w.first.Put, f.config.Cards)
+	for _, c := range f.config.Sample {
+		w.first.Put(c.ID, c.VCard)
+	}
+	f.invent(w.first, f.config.Cards)
 	if old := f.world.Swap(w); old != nil {
 		old.close()
 	}

@@ -33,11 +33,9 @@ func open(t *testing.T, change ...func(*fakecontrol.Config)) *port {
 	t.Helper()
 	config := fakecontrol.Config{
 		AppleID: "ada@example.com", Endpoint: "http://127.0.0.1:1/", Age: 364 * day, Cards: 2,
-		Fill: func(put func(id, vcard string), n int) {
-			put("ada.vcf", "BEGIN:VCARD\r\nFN:Ada Lovelace\r\nEND:VCARD\r\n")
-			for i := range n {
-				put(fmt.Sprintf("person-%d.vcf", i+1), fmt.Sprintf("BEGIN:VCARD\r\nFN:Person %d\r\nEND:VCARD\r\n", i+1))
-			}
+		Sample: []fakecontrol.Card{{ID: "ada.vcf", VCard: "BEGIN:VCARD\r\nFN:Ada Lovelace\r\nEND:VCARD\r\n"}},
+		Invent: func(n int) (id, vcard string) {
+			return fmt.Sprintf("person-%d.vcf", n), fmt.Sprintf("BEGIN:VCARD\r\nFN:Person %d\r\nEND:VCARD\r\n", n)
 		},
 	}
 	for _, c := range change {
@@ -305,8 +303,8 @@ func TestBadRequests(t *testing.T) {
 			t.Errorf("%s %s %s: error %q, want one line", test.method, test.path, test.body, out.Error)
 		}
 	}
-	p.raw(415, "POST", "/accounts", "text/plain", `{}`)
-	p.raw(415, "POST", "/faults", "application/x-www-form-urlencoded", `a=b`)
+	p.raw(400, "POST", "/faults", "application/x-www-form-urlencoded", `a=b`)
+	p.raw(200, "POST", "/faults", "application/x-www-form-urlencoded", `{"fault":"reset","for":"0s"}`) // as curl -d says
 	var settings map[string]any
 	p.call(200, "GET", "/settings", "", &settings)
 	if settings["page_size"] != 0.0 {
@@ -550,7 +548,8 @@ func TestType(t *testing.T) {
 		{"add ..", 200, "{}"}, {"add a/b?c#d", 200, "{}"}, {"remove a/b?c#d", 200, "{}"}, {"remove Person 2", 200, "{}"}, {"add x\ry", 200, "{}"}, {"remove x y", 200, "{}"},
 		{"load " + file, 200, `"ids":["l.vcf"]`}, {"load /nothing", 400, "load needs a file"},
 		{"generate 3", 200, "person-3.vcf"}, {"generate x", 400, "generate needs a number"}, {"empty", 200, "{}"},
-		{"issue", 200, `"password":`}, {"issue 364d", 200, `"password":`}, {"issue x", 400, "an age"},
+		{"issue", 200, `"password":`}, {"issue 364d", 200, `"password":`}, {"issue x", 400, "an age"}, {"issue 2020-02-30", 400, "an age"},
+		{"accounts", 200, `"accounts":[`}, {"cards", 200, `"cards":[`}, {"cards now", 400, "not understood"},
 		{"expire -1s", 400, "expire needs a time"}, {"expire 1h", 200, "{}"}, {"revoke", 200, "takes its end for an expiry"}, {"revoke now", 400, "not understood: revoke now"},
 		{"revoke", 200, "takes its end for an expiry"}, {"issue", 200, ""}, {"expire", 200, "takes its end for a revocation"},
 		{"change", 200, "{}"}, {"revoke", 409, "no password left"}, {"revoke all", 200, "{}"},
@@ -560,6 +559,7 @@ func TestType(t *testing.T) {
 		{"outage 1h", 200, `"status":503`}, {"outage", 400, "outage needs a time"}, {"401 1h", 200, "unauthorized"}, {"401 x", 400, "401 needs a time"},
 		{"fault cut bytes=10 times=1 path=*/card/ retry-after=3", 200, `"bytes":10`}, {"fault", 400, "fault needs a name"}, {"fault fire", 400, "fault must be one of"},
 		{"fault reset times", 400, "want name=value"}, {"fault reset times=x", 400, "JSON"}, {"heal", 200, "{}"}, {"forget", 200, "{}"},
+		{"issue 2020-02-29", 200, `"issued":"2020-02-29T00:00:00Z"`},
 		{"set", 200, `"redirect":0`}, {"set redirect 301", 200, `"redirect":301`}, {"set content_type text/html", 200, "text/html"}, {"set nothing 1", 400, "no such setting"},
 		{"requests", 200, `"total":1`}, {"reset", 200, `"password":`}, {"\x1b[2J", 400, "not understood"},
 	} {
@@ -633,4 +633,24 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Whatever is typed has an answer in one line, and nothing falls over.
+func FuzzType(f *testing.F) {
+	for _, typed := range fakecontrol.Typed {
+		f.Add(typed[0])
+	}
+	f.Add("for a/b%zz?#: add \xff\x00 %\u2028")
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.Contains(line, "load") || strings.Contains(line, "generate") {
+			t.Skip("files of this machine, and large books")
+		}
+		p := open(t)
+		for line := range strings.Lines(line) {
+			a, ok := p.fake.Type(strings.TrimSuffix(line, "\n"))
+			if ok && (a.Status == 0 || !json.Valid(a.Body) || strings.Contains(string(a.Body), "\n") || (a.Status >= 400) != (a.Error() != "")) {
+				t.Errorf("%q: %d %s", line, a.Status, a.Body)
+			}
+		}
+	})
 }

@@ -5,12 +5,15 @@ package fakecontrol
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Typed is what may be typed, for a help text: a verb, and what it does.
@@ -20,11 +23,13 @@ var Typed = [][2]string{
 	{"load FILE", "the cards of a .vcf file are added"},
 	{"generate N", "so many invented contacts are added"},
 	{"empty", "the address book is emptied"},
+	{"cards", "all cards, as they were put"},
 	{"expire [TIME]", "the password in use dies of age, now or after TIME, as 30s"},
 	{"revoke [all]", "the owner removes the password in use, or all"},
 	{"change", "the account's own password is changed, which revokes all"},
-	{"issue [AGE]", "another password, new or so old, as 364d"},
+	{"issue [AGE]", "another password, new or so old, as 364d or 2026-01-31"},
 	{"account [ID]", "another account, and a password for it"},
+	{"accounts", "all accounts and their passwords"},
 	{"for ID VERB...", "the verb for the account with that Apple ID"},
 	{"throttle TIME", "the account must wait; the server says until when"},
 	{"outage TIME", "the server is out of order (503), and says no time"},
@@ -130,7 +135,7 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 	case verb == "add" || verb == "remove":
 		return order{}, needs("a name", "Ada")
 	case verb == "load":
-		data, err := os.ReadFile(rest)
+		data, err := readFile(rest)
 		if err != nil {
 			return order{}, needs("a file that can be read", "contacts.vcf")
 		}
@@ -154,11 +159,17 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		return call(http.MethodDelete, at+"/passwords", nil)
 	case verb == "change" && rest == "":
 		return call(http.MethodPost, at+"/change-password", nil)
+	case verb == "issue" && dated(rest):
+		return call(http.MethodPost, at+"/passwords", map[string]string{"issued": rest + "T00:00:00Z"})
 	case verb == "issue":
 		if _, err := parseTime(verb, rest); rest != "" && err != nil {
 			return order{}, needs("an age, or nothing", "364d")
 		}
 		return call(http.MethodPost, at+"/passwords", map[string]string{"age": rest})
+	case verb == "accounts" && rest == "":
+		return call(http.MethodGet, "/accounts", nil)
+	case verb == "cards" && rest == "":
+		return call(http.MethodGet, at+"/cards", nil)
 	case verb == "account":
 		return call(http.MethodPost, "/accounts", map[string]string{"apple_id": rest})
 	case verb == "throttle":
@@ -191,6 +202,26 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		return call(http.MethodPost, "/reset", nil)
 	}
 	return order{}, badRequest("not understood: %s", strings.TrimSpace(verb+" "+rest))
+}
+
+// readFile reads a file that is no longer than the control port takes.
+func readFile(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxBody+1))
+	if err == nil && len(data) > maxBody {
+		err = errors.New("too large")
+	}
+	return data, err
+}
+
+// dated says whether a text is a day.
+func dated(text string) bool {
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil
 }
 
 // visible replaces what would break a line of a card.
