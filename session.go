@@ -518,15 +518,13 @@ func (s *session) status(now time.Time) Status {
 // A call is one call of an exported method, from its beginning to its end.
 type call struct {
 	session *session
-	began   authstate.Seq
+	began   time.Time
 	applied bool // Sync's apply has been called
 }
 
 // begin begins a call.
 func (s *session) begin() *call {
-	s.lock()
-	defer s.mu.Unlock()
-	return &call{session: s, began: s.state.Sent()}
+	return &call{session: s, began: time.Now()}
 }
 
 // apply is called before Sync's first call of apply: what is due is saved, since

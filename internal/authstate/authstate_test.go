@@ -96,7 +96,7 @@ func (a *account) do(event string) {
 	case "refused in an incident":
 		a.refuse(authstate.Unattended, true)
 	case "failed":
-		a.s.Failed(a.s.Sent(), a.now)
+		a.s.Failed(a.now, a.now)
 	case "restarted":
 		a.restart(rules, authstate.Claims{})
 	default:
@@ -229,15 +229,17 @@ func TestEvents(t *testing.T) {
 		{"failures", rules, issued, false, []step{
 			{0, "failed", "untested send for 1m0s"},
 			{minute, "failed", "untested send for 2m0s"},
+			// At the same time as another.
+			{0, "failed", "untested send for 2m0s"},
 			{2 * minute, "", "untested send"},
 			{0, "failed", "untested send for 4m0s"},
-			{0, "failed", "untested send for 8m0s"},
-			{0, "failed", "untested send for 16m0s"},
-			{0, "failed", "untested send for 32m0s"},
-			{0, "failed", "untested send for 1h0m0s"},
-			{0, "failed", "untested send for 1h0m0s"},
+			{1, "failed", "untested send for 8m0s"},
+			{1, "failed", "untested send for 16m0s"},
+			{1, "failed", "untested send for 32m0s"},
+			{1, "failed", "untested send for 1h0m0s"},
+			{1, "failed", "untested send for 1h0m0s"},
 			{0, "accepted", "active send told"},
-			{0, "failed", "active send for 1m0s"},
+			{1, "failed", "active send for 1m0s"},
 			// The latest of several times counts.
 			{0, "refused", "doubted revoked likely hold for 1m0s told"},
 			{30 * time.Second, "failed", "doubted revoked likely hold for 2m0s"},

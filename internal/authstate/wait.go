@@ -70,22 +70,19 @@ const (
 type failures struct {
 	count int
 	last  time.Time
-	seq   Seq // of the last one
 }
 
-// Failed notes that a call which began at started has failed for a reason that may
-// pass. Calls side by side count once.
-func (s *State) Failed(started Seq, now time.Time) {
+// Failed notes that a call has failed for a reason that may pass. Calls side by side
+// count once: a call counts if it began after the last one that counted had failed.
+func (s *State) Failed(began, now time.Time) {
 	f := &s.failures
-	if started < f.seq {
-		return
+	if f.last.IsZero() || stamp(began).After(f.last) {
+		f.count, f.last = f.count+1, stamp(now)
 	}
-	s.seq++
-	f.count, f.last, f.seq = f.count+1, stamp(now), s.seq
 }
 
 // Succeeded notes that a call has succeeded.
-func (s *State) Succeeded() { s.failures = failures{seq: s.failures.seq} }
+func (s *State) Succeeded() { s.failures.count = 0 }
 
 // next returns when another call is worth making, zero if there was no failure.
 func (f failures) next() time.Time {
