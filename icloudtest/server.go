@@ -121,8 +121,9 @@ type Server struct {
 	RequireUserAgent bool
 
 	// RequireHyphens makes it refuse passwords that come without the hyphens
-	// that Apple shows. BusyMac's FAQ speaks of "16 to 19 characters", so they
-	// can be left out; one program finds that they must be.
+	// that Apple shows. Zero: both are accepted, as BusyMac's "16 to 19
+	// characters" says. Most programs send them, one README says to strip them
+	// (tchiro88/MCP_CREATOR), and nobody has seen either refused.
 	RequireHyphens bool
 
 	// ThrottleStatus is the status of an answer that asks the account to wait:
