@@ -5,7 +5,7 @@
 //
 //	icloud-contacts demo      what a dead password looks like; no account needed
 //	icloud-contacts check     is the password accepted, and until when
-//	icloud-contacts list      the contacts in a table
+//	icloud-contacts list      the contacts in a table, or in full
 //	icloud-contacts export    the contacts in a file: vcf, json or csv
 //	icloud-contacts watch     what changes, a line each
 //	icloud-contacts fake      a fake iCloud on a port of this machine
