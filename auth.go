@@ -180,7 +180,7 @@ type transport struct {
 
 // send sends a request with a credential, follows redirects, and returns the answer.
 // depart is called before each hop, and may refuse it.
-func (t *transport) send(cred Credential, req *http.Request, depart func() error) (*http.Response, error) {
+func (t *transport) send(appleID string, password Password, req *http.Request, depart func() error) (*http.Response, error) {
 	target, err := t.gate.Check(req.URL)
 	if err != nil {
 		closeBody(req)
@@ -191,7 +191,7 @@ func (t *transport) send(cred Credential, req *http.Request, depart func() error
 			closeBody(req)
 			return nil, err
 		}
-		resp, err := t.hop(cred, req, target)
+		resp, err := t.hop(appleID, password, req, target)
 		if err != nil {
 			return nil, err
 		}
@@ -214,7 +214,7 @@ func (t *transport) send(cred Credential, req *http.Request, depart func() error
 // hop sends one request and returns its answer as it is. The password is put into
 // no other request than this one, and its URL is of the type that nothing but the
 // gate can make.
-func (t *transport) hop(cred Credential, req *http.Request, target origin.URL) (*http.Response, error) {
+func (t *transport) hop(appleID string, password Password, req *http.Request, target origin.URL) (*http.Response, error) {
 	// A copy: the caller may send its own request again.
 	hop := req.Clone(req.Context())
 	hop.URL, hop.Host = target.Copy(), ""
@@ -226,7 +226,7 @@ func (t *transport) hop(cred Credential, req *http.Request, target origin.URL) (
 		hop.Body = body
 		closeBody(req)
 	}
-	hop.SetBasicAuth(cred.AppleID, cred.Password.Reveal())
+	hop.SetBasicAuth(appleID, password.Reveal())
 	hop.Header.Set("User-Agent", userAgent)
 	// A server that compresses a card on the fly makes its ETag weak, as RFC 9110
 	// section 8.8.1 has it, and then no write can name it.

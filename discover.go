@@ -24,6 +24,14 @@ type book struct {
 	suspect   bool // a 401 there was refuted: it may have moved
 }
 
+// addresses returns the URLs as they are saved, "" if they are not known.
+func (b book) addresses() (address, home string) {
+	if b.url == nil {
+		return "", ""
+	}
+	return b.url.String(), b.home.String()
+}
+
 var (
 	errNoNumber = errors.New("icloud: the server forgot the account's number in the principal, as iCloud does at times; try again later")
 	errNoHome   = errors.New("icloud: the account has no home for address books (addressbook-home-set)")
@@ -92,8 +100,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	}
 	s.lock()
 	defer s.mu.Unlock()
-	s.state.SetBook(b.url.String(), b.home.String())
-	s.book = b
+	s.setBook(b)
 	return b, nil
 }
 
@@ -234,8 +241,7 @@ func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*u
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.book = book{url: u, home: b.home}
-	s.state.SetBook(u.String(), b.home.String())
+	s.setBook(book{url: u, home: b.home})
 	return u, nil
 }
 
@@ -297,10 +303,18 @@ func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error 
 	return f(now.url)
 }
 
+// setBook notes where the book was found. The caller holds s.mu.
+func (s *session) setBook(b book) {
+	address, home := b.addresses()
+	if oldAddress, oldHome := s.book.addresses(); address != oldAddress || home != oldHome {
+		s.state.FoundBook()
+	}
+	s.book = b
+}
+
 // recallBook takes the book from what the Store had, if none is known. Whoever can
 // write to the Store must not direct the password either. The caller holds s.mu.
-func (s *session) recallBook() {
-	address, homeAddress := s.state.Book()
+func (s *session) recallBook(address, homeAddress string) {
 	if s.book.url != nil || address == "" || homeAddress == "" {
 		return
 	}

@@ -195,10 +195,7 @@ func New(cred Credential, opts *Options) (*Client, error) {
 		fleet:        opts.Fleet,
 		onStatus:     opts.OnStatus,
 		onStoreError: opts.OnStoreError,
-		storing:      newTurn(),
-		finding:      newTurn(),
-		reconnecting: newTurn(),
-		state:        authstate.New(opts.rules(gate.ICloud()), hashPassword(cred.Password), cred.claims()),
+		state:        *authstate.New(opts.rules(gate.ICloud()), hashPassword(cred.Password), cred.claims()),
 	}
 	if s.store == nil {
 		s.store = noStore{}
@@ -208,7 +205,7 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	}
 	s.account = fleetAccount(s.key)
 	s.estimated = opts.Lifetime == 0 && gate.ICloud()
-	s.current = &credentialState{cred: cred, entry: s.state.Current()}
+	s.current = &credentialState{appleID: cred.AppleID, password: cred.Password, entry: s.state.Current()}
 	return &Client{s}, nil
 }
 

@@ -39,13 +39,13 @@ type session struct {
 	onStatus     func(context.Context, Status)
 	onStoreError func(context.Context, error)
 
-	storing      turn // held while store is used
-	finding      turn // held during discovery
-	reconnecting turn // held during Reconnect
+	storing      turn // taken while store is used
+	finding      turn // taken during discovery
+	reconnecting turn // taken during Reconnect
 
 	// mu guards what follows. It is never held during I/O or a callback.
 	mu        sync.Mutex
-	state     *authstate.State
+	state     authstate.State
 	current   *credentialState
 	probe     *probe             // under way, or nil
 	lastProbe *probe             // the latest that said yes or no to the current password, or nil
@@ -69,11 +69,13 @@ func (s *session) lock() {
 	}
 }
 
-// credentialState is a credential and what is known of its password. Reconnect
-// replaces it whole, so that a request knows which password it was sent with.
+// credentialState is a credential, whose dates are in what is known of its password.
+// Reconnect replaces it whole, so that a request knows which password it was sent
+// with.
 type credentialState struct {
-	cred  Credential
-	entry *authstate.Entry // guarded by session.mu
+	appleID  string
+	password Password
+	entry    *authstate.Entry // guarded by session.mu
 }
 
 // hashPassword returns the function by which authstate recognizes a password.
@@ -165,7 +167,7 @@ func (s *session) exchange(req *http.Request, k requestKind) (*http.Response, *c
 // hop was sent.
 func (s *session) send(cs *credentialState, req *http.Request, k requestKind) (*http.Response, authstate.Seq, error) {
 	var sent authstate.Seq
-	resp, err := s.transport.send(cs.cred, req, func() (err error) {
+	resp, err := s.transport.send(cs.appleID, cs.password, req, func() (err error) {
 		sent, err = s.depart(cs, req.Method)
 		return err
 	})
@@ -436,7 +438,7 @@ func (s *session) waitReplaced(ctx context.Context) error {
 func (s *session) appleID() string {
 	s.lock()
 	defer s.mu.Unlock()
-	return s.current.cred.AppleID
+	return s.current.appleID
 }
 
 // reconnect signs in with another credential, or the same once more, and makes it
@@ -453,7 +455,8 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 	ended := make(chan struct{})
 	s.lock()
 	s.replaced = ended
-	cs := &credentialState{cred: cred, entry: s.state.Candidate(hashPassword(cred.Password), cred.claims(), time.Now())}
+	entry := s.state.Candidate(hashPassword(cred.Password), cred.claims(), time.Now())
+	cs := &credentialState{appleID: cred.AppleID, password: cred.Password, entry: entry}
 	s.mu.Unlock()
 	defer func() {
 		s.lock()
@@ -572,33 +575,49 @@ func (c *call) endOther(ctx context.Context, err error) error {
 	return err
 }
 
-// turn is a lock that is waited for no longer than a context lasts.
-type turn chan struct{}
+// turn is a lock that is waited for no longer than a context lasts. The zero turn is
+// free.
+type turn struct {
+	mu    sync.Mutex
+	taken bool
+	given chan struct{} // closed when the turn is given back; nil if nobody waits
+}
 
-func newTurn() turn { return make(turn, 1) }
-
-func (t turn) take(ctx context.Context) error {
-	if t.try() {
-		return nil
+// try takes the turn if it is free. Else it returns what to wait for.
+func (t *turn) try() (given <-chan struct{}, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.taken {
+		t.taken = true
+		return nil, true
 	}
-	select {
-	case t <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if t.given == nil {
+		t.given = make(chan struct{})
+	}
+	return t.given, false
+}
+
+func (t *turn) take(ctx context.Context) error {
+	for {
+		given, ok := t.try()
+		if ok {
+			return nil
+		}
+		if err := wait(ctx, given); err != nil {
+			return err
+		}
 	}
 }
 
-func (t turn) try() bool {
-	select {
-	case t <- struct{}{}:
-		return true
-	default:
-		return false
+func (t *turn) give() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taken = false
+	if t.given != nil {
+		close(t.given)
+		t.given = nil
 	}
 }
-
-func (t turn) give() { <-t }
 
 // wait waits for ch to be closed, no longer than ctx lasts.
 func wait(ctx context.Context, ch <-chan struct{}) error {

@@ -199,7 +199,7 @@ func (s *session) mergeStore(ctx context.Context, silent bool) error {
 	}
 	s.state.Merge(record, time.Now(), silent)
 	// Under the lock together: no call sees the dates without the book.
-	s.recallBook()
+	s.recallBook(record.Book, record.Home)
 	return nil
 }
 
@@ -217,7 +217,8 @@ func (s *session) updateStore(ctx context.Context, turnErr error, reject func() 
 	}
 	var data []byte
 	if err == nil {
-		data, err = s.state.Save(r, time.Now())
+		address, home := s.book.addresses()
+		data, err = s.state.Save(r, address, home, time.Now())
 	}
 	s.mu.Unlock()
 	if err == nil {
@@ -255,7 +256,11 @@ func (s *session) saveDue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lazyStore)
 	defer cancel()
 	// One of many concurrent calls is enough, unless it is urgent.
-	if due != authstate.DueNow && !s.storing.try() || due == authstate.DueNow && s.storing.take(ctx) != nil {
+	if due == authstate.DueNow {
+		if s.storing.take(ctx) != nil {
+			return
+		}
+	} else if _, free := s.storing.try(); !free {
 		return
 	}
 	defer s.storing.give()

@@ -121,7 +121,7 @@ type State struct {
 
 // New returns the State of an account whose password is known by hash.
 func New(rules Rules, hash Hash, claims Claims) *State {
-	e := &Entry{hash: hash, claims: claims}
+	e := &Entry{hash: hash, claims: &claims}
 	return &State{
 		rules:   rules,
 		record:  Record{Version: recordVersion, Elsewhere: rules.Elsewhere, entries: []*Entry{e}},
@@ -332,17 +332,9 @@ func (s *State) Elsewhere() bool { return s.rules.Elsewhere }
 // IsICloud notes that the server has turned out to be iCloud, or a fake of it.
 func (s *State) IsICloud() { s.rules.Elsewhere, s.record.Elsewhere = false, false }
 
-// Book returns the URLs of the address book and its home, "" if they are not known.
-func (s *State) Book() (book, home string) { return s.record.Book, s.record.Home }
-
-// SetBook notes them. A new one is saved at once, because each worker would spend
-// three requests on finding it.
-func (s *State) SetBook(book, home string) {
-	if s.record.Book != book || s.record.Home != home {
-		s.dirty, s.urgent = true, true
-	}
-	s.record.Book, s.record.Home = book, home
-}
+// FoundBook notes that the address book was found where it was not known to be. That
+// is saved at once, because each worker would spend three requests on finding it.
+func (s *State) FoundBook() { s.dirty, s.urgent = true, true }
 
 // Loaded says whether the Store's record has been merged.
 func (s *State) Loaded() bool { return s.loaded }
@@ -377,9 +369,6 @@ func (s *State) Merge(r *Record, now time.Time, silent bool) {
 	}
 	s.record.trim(e)
 	s.record.later, s.record.Version = r.later, max(s.record.Version, r.Version)
-	if s.record.Book == "" {
-		s.record.Book, s.record.Home = r.Book, r.Home
-	}
 	switch {
 	case first:
 		s.savedAt = e.LastAccepted
@@ -414,11 +403,13 @@ func (s *State) MayRead(now time.Time) bool { return over(s.readAt, stamp(now), 
 // Unsaved says whether a verdict could not be saved when it was reached.
 func (s *State) Unsaved() bool { return s.dirty && s.urgent }
 
-// Save returns what is to be saved: the State with r, if it is not nil. What
-// changes from here on is not in it.
-func (s *State) Save(r *Rejection, now time.Time) ([]byte, error) {
+// Save returns what is to be saved: the State with r, if it is not nil, and the URLs
+// of the address book and its home, "" if they are not known. What changes from here
+// on is not in it.
+func (s *State) Save(r *Rejection, book, home string, now time.Time) ([]byte, error) {
 	s.current.salted()
 	record := s.record
+	record.Book, record.Home = book, home
 	if r != nil {
 		r.after.salted()
 		record = record.with(r.entry, &r.after)
@@ -451,8 +442,8 @@ func (s *State) conclude(e *Entry, now time.Time) {
 		return
 	}
 	e.keepClaims(now)
+	e.Conclusions = new(Conclusions)
 	e.Expires, e.WarnFrom = s.ends(e, now)
-	e.Final = time.Time{}
 	if e.Verdict != nil && !e.Verdict.Confirmed {
 		e.Final = e.Refused.Add(s.rules.Dwell)
 	}

@@ -58,7 +58,7 @@ func (a *account) save(r *authstate.Rejection, force bool) {
 	if !force && a.s.Due(a.now) < authstate.DueLazily {
 		return
 	}
-	data, err := a.s.Save(r, a.now)
+	data, err := a.s.Save(r, "", "", a.now)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -38,18 +38,14 @@ type Entry struct {
 	ToldFor time.Time `json:"told_for,omitzero"`
 	Told    bool      `json:"told,omitempty"`
 
-	// What the Client concluded when it saved this, for those who read a Store
-	// without knowing its Options. Final is when a doubt can become final.
-	Expires  time.Time `json:"expires,omitzero"`
-	WarnFrom time.Time `json:"warn_from,omitzero"`
-	Final    time.Time `json:"final,omitzero"`
+	*Conclusions // nil if there are none
 
 	later fields // of a later version
 
 	// The rest is this process's own, and not saved.
 
-	hash   Hash // nil if the password is not at hand
-	claims Claims
+	hash   Hash    // nil if the password is not at hand
+	claims *Claims // what of them is not among the dates above; nil if nothing
 
 	// probed is when a probe was last sent while there was a verdict.
 	probed time.Time
@@ -65,6 +61,14 @@ type Entry struct {
 	// rejectedAt is when the latest refusal arrived, acceptedAt when the latest
 	// accepted request was sent.
 	rejectedAt, acceptedAt Seq
+}
+
+// Conclusions are what the Client that saved an Entry concluded, for those who read a
+// Store without knowing its Options.
+type Conclusions struct {
+	Expires  time.Time `json:"expires,omitzero"`
+	WarnFrom time.Time `json:"warn_from,omitzero"`
+	Final    time.Time `json:"final,omitzero"` // when a doubt can become final
 }
 
 // Verdict is what was concluded from a refusal. It is never modified.
@@ -96,34 +100,51 @@ func (e *Entry) sameAs(o *Entry) bool {
 // claim adds what the caller says of the password. A date that the caller does not
 // know takes nothing away.
 func (e *Entry) claim(c Claims, now time.Time) {
-	if !c.Issued.IsZero() {
-		e.claims.Issued = c.Issued
+	if e.claims != nil {
+		if c.Issued.IsZero() {
+			c.Issued = e.claims.Issued
+		}
+		if c.LastAccepted.IsZero() {
+			c.LastAccepted = e.claims.LastAccepted
+		}
+		if c.AccountChanged.IsZero() {
+			c.AccountChanged = e.claims.AccountChanged
+		}
 	}
-	if !c.LastAccepted.IsZero() {
-		e.claims.LastAccepted = c.LastAccepted
-	}
-	if !c.AccountChanged.IsZero() {
-		e.claims.AccountChanged = c.AccountChanged
-	}
+	e.claims = &c
 	e.keepClaims(now)
 }
 
 // keepClaims makes the caller's dates part of what is saved, for a caller who
-// knows them only once.
+// knows them only once. A date of the future may be known later.
 func (e *Entry) keepClaims(now time.Time) {
-	if issued := known(e.claims.Issued, now); !issued.IsZero() {
-		e.Issued = issued
+	if e.claims == nil {
+		return
 	}
-	if changed := known(e.claims.AccountChanged, now); changed.After(e.AccountChanged) {
-		e.AccountChanged = changed
+	c := *e.claims
+	if issued := known(c.Issued, now); !issued.IsZero() {
+		e.Issued, c.Issued = issued, time.Time{}
+	}
+	if changed := known(c.AccountChanged, now); !changed.IsZero() {
+		if changed.After(e.AccountChanged) {
+			e.AccountChanged = changed
+		}
+		c.AccountChanged = time.Time{}
+	}
+	if e.claims = &c; c == (Claims{}) {
+		e.claims = nil
 	}
 }
 
 // evidence returns what is known at now.
 func (e *Entry) evidence(lifetime time.Duration, now time.Time) evidence {
+	var claims Claims
+	if e.claims != nil {
+		claims = *e.claims
+	}
 	ev := evidence{
-		issued:   known(e.claims.Issued, now),
-		changed:  known(e.claims.AccountChanged, now),
+		issued:   known(claims.Issued, now),
+		changed:  known(claims.AccountChanged, now),
 		refused:  e.Refused,
 		lifetime: lifetime,
 	}
@@ -137,7 +158,7 @@ func (e *Entry) evidence(lifetime time.Duration, now time.Time) evidence {
 	// Acceptances that were observed did happen. If the clock has been set back
 	// since then, they happened by now.
 	ev.first, ev.last = notAfter(e.FirstAccepted, now), notAfter(e.LastAccepted, now)
-	if said := known(e.claims.LastAccepted, now); !said.IsZero() {
+	if said := known(claims.LastAccepted, now); !said.IsZero() {
 		if ev.first.IsZero() || said.Before(ev.first) {
 			ev.first = said
 		}
@@ -282,7 +303,7 @@ func (e *Entry) merge(o Entry) {
 	}
 	// Under the salt of the Store, by which the others know it.
 	e.Salt, e.Proof, e.later = o.Salt, o.Proof, o.later
-	e.Expires, e.WarnFrom, e.Final = o.Expires, o.WarnFrom, o.Final
+	e.Conclusions = o.Conclusions
 	o.LastAccepted = e.LastAccepted
 	before := e.Verdict
 	e.refute()

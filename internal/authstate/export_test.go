@@ -14,6 +14,6 @@ type Evidence struct {
 // Diagnose judges a refusal, with dates as they come.
 func Diagnose(ev Evidence) (Certainty, Reason) {
 	e := Entry{FirstAccepted: ev.First, LastAccepted: ev.Last, Refused: ev.Refused}
-	e.claims = Claims{Issued: ev.Issued, LastAccepted: ev.Said, AccountChanged: ev.Changed}
+	e.claims = &Claims{Issued: ev.Issued, LastAccepted: ev.Said, AccountChanged: ev.Changed}
 	return diagnose(e.evidence(ev.Lifetime, ev.Now))
 }

@@ -83,7 +83,9 @@ var errDate = errors.New("a date that cannot be written again")
 func (e *Entry) normalize() error {
 	dates := []*time.Time{
 		&e.Issued, &e.AccountChanged, &e.FirstAccepted, &e.LastAccepted, &e.Refused, &e.Asked, &e.ToldFor,
-		&e.Expires, &e.WarnFrom, &e.Final,
+	}
+	if c := e.Conclusions; c != nil {
+		dates = append(dates, &c.Expires, &c.WarnFrom, &c.Final)
 	}
 	if v := e.Verdict; v != nil {
 		dates = append(dates, &v.Refused, &v.Issued, &v.Expires, &v.LastAccepted, &v.AccountChanged)

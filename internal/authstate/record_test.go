@@ -258,7 +258,7 @@ func TestDue(t *testing.T) {
 	due(59*minute, authstate.DueLazily)
 	// A Store that fails is tried again at the next call; one that hangs, in a minute.
 	for _, hung := range []bool{false, true} {
-		if _, err := a.s.Save(nil, a.now); err != nil {
+		if _, err := a.s.Save(nil, "", "", a.now); err != nil {
 			t.Fatal(err)
 		}
 		a.s.SaveFailed(false, hung, a.now)
@@ -267,11 +267,8 @@ func TestDue(t *testing.T) {
 		}
 	}
 	due(minute, authstate.DueLazily)
-	a.s.SetBook("https://example.test/book/", "https://example.test/")
+	a.s.FoundBook()
 	due(0, authstate.DueNow)
-	a.save(nil, false)
-	a.s.SetBook("https://example.test/book/", "https://example.test/")
-	due(0, authstate.DueNothing)
 }
 
 // FuzzDecode: whatever a Store holds, it is an error, or can be merged, judged and

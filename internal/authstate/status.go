@@ -147,9 +147,13 @@ func (r *Record) Status(now time.Time) Status {
 	if e == nil {
 		return Status{Elsewhere: r.Elsewhere}
 	}
+	var concluded Conclusions
+	if e.Conclusions != nil {
+		concluded = *e.Conclusions
+	}
 	st := Status{
 		Issued:       e.Issued,
-		Expires:      e.Expires,
+		Expires:      concluded.Expires,
 		LastAccepted: e.LastAccepted,
 		Verdict:      e.Verdict,
 		Elsewhere:    r.Elsewhere,
@@ -158,11 +162,11 @@ func (r *Record) Status(now time.Time) Status {
 	case e.Verdict != nil:
 		st.Phase = e.Verdict.phase()
 		if st.Phase == Doubted {
-			st.Final = e.Final
+			st.Final = concluded.Final
 		}
 	case e.LastAccepted.IsZero():
 		st.Phase = Untested
-	case !e.WarnFrom.IsZero() && !now.Before(e.WarnFrom):
+	case !concluded.WarnFrom.IsZero() && !now.Before(concluded.WarnFrom):
 		st.Phase = Expiring
 	default:
 		st.Phase = Active
