@@ -15,7 +15,7 @@ type FleetAccount uint64
 // Answer tells f of the account's latest answer, and returns whether a refusal
 // would be held back.
 func (a FleetAccount) Answer(f *Fleet, now time.Time, refused bool) (heldBack bool) {
-	f.count(uint64(a), now, refused)
+	f.note(uint64(a), now, refused)
 	if refused {
 		_, heldBack = f.incident(now)
 	}

@@ -188,7 +188,6 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	}
 	s := &session{
 		endpoint:     endpoint,
-		gate:         gate,
 		transport:    transport{gate: gate, rt: opts.Transport},
 		store:        opts.Store,
 		key:          storeKey(endpoint, cred.AppleID),
@@ -203,7 +202,6 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	if s.transport.rt == nil {
 		s.transport.rt = http.DefaultTransport
 	}
-	s.account = fleetAccount(s.key)
 	s.estimated = opts.Lifetime == 0 && gate.ICloud()
 	s.current = &credentialState{appleID: cred.AppleID, password: cred.Password, entry: s.state.Current()}
 	return &Client{s}, nil

@@ -270,7 +270,7 @@ func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *prob
 	if p != nil && s.state.IsSymptom(e, now, p.by) {
 		// Before the verdict: this refusal may be the one that makes an incident
 		// of many.
-		s.fleet.count(s.account, now, true)
+		s.fleet.count(s.key, now, true)
 	}
 	s.mu.Unlock()
 	_, incident := s.fleet.incident(now)

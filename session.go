@@ -28,14 +28,11 @@ import (
 
 // session is one account's. It is safe for concurrent use.
 type session struct {
+	transport
 	endpoint     *url.URL
-	gate         origin.Gate
-	transport    transport
 	store        Store
 	key          string // of the account, in store
 	fleet        *Fleet
-	account      uint64 // for fleet
-	estimated    bool   // the lifetime is Apple's, which nobody knows
 	onStatus     func(context.Context, Status)
 	onStoreError func(context.Context, error)
 
@@ -55,9 +52,10 @@ type session struct {
 	book      book
 	loading   *loading // of Client.Load, or nil
 	storeErr  error    // Status.StoreErr
-	storeTold bool     // OnStoreError was called with it
+	applying  int32    // Syncs that have called apply and not ended
+	storeTold bool     // OnStoreError was called with storeErr
 	unsaved   bool     // storeErr is of a save
-	applying  int      // Syncs that have called apply and not ended
+	estimated bool     // the lifetime is Apple's, which nobody knows; set by New
 }
 
 // lock locks s.mu. What a Fleet has learned of the lifetime of passwords applies from
@@ -283,7 +281,7 @@ func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
 		// share is refuted.
 		s.lastProbe = nil
 	}
-	s.fleet.count(s.account, t, false)
+	s.fleet.count(s.key, t, false)
 	if s.fleet != nil && s.estimated {
 		s.state.Crossings(s.fleet.noteLifetime)
 	}
@@ -485,7 +483,7 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 	now := time.Now()
 	s.state.Replace(cs.entry, now)
 	s.current, s.lastProbe = cs, nil
-	s.fleet.count(s.account, now, false)
+	s.fleet.count(s.key, now, false)
 	return nil
 }
 
