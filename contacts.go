@@ -269,12 +269,8 @@ func (l *listing) rows(resp *http.Response, f func(member, *dav.Row) error) erro
 
 // card hands out the card of a row, or notes why there is none.
 func (l *listing) card(h dav.Href, row *dav.Row) error {
-	content := row.ETag
-	if len(content) == 0 {
-		content = row.Data
-	}
 	switch {
-	case !l.first(h, content):
+	case !l.first(h, row.ETag, row.Data):
 		return nil
 	case row.TooLarge:
 		l.failed.add(h, errCardTooLarge)
@@ -292,12 +288,15 @@ func (l *listing) hand(h dav.Href, contact *Contact) error {
 }
 
 // first says whether a member has not been handed out before, and notes that it
-// is now. The content is its ETag, or itself.
-func (l *listing) first(h dav.Href, content []byte) bool {
+// is now. Two cards differ in their beginnings, where their names are, or in their
+// lengths; to read all of each would cost more than it is worth.
+func (l *listing) first(h dav.Href, etag, card []byte) bool {
 	var hash maphash.Hash
 	hash.SetSeed(l.seed)
 	_, _ = hash.Write(h.Path)
-	_, _ = hash.Write(content)
+	_, _ = hash.Write(etag)
+	_, _ = hash.Write(card[:min(len(card), 512)])
+	maphash.WriteComparable(&hash, len(card))
 	id, is := l.idHash(h), hash.Sum64()
 	was, seen := l.seen[id]
 	if !seen {

@@ -283,6 +283,8 @@ func TestContactsRows(t *testing.T) {
 		{"twice", row("/book/x.vcf", card("x")) + row("/book/x.vcf", card("x")), "x.vcf", "", 0},
 		{"twice in two spellings", row("/book/%78.vcf", card("x")) + row("/book/x.vcf", card("x")), "%78.vcf", "", 0},
 		{"two of one name", row("/book/x.vcf", card("x")) + row("/book/sub/x.vcf", card("y")), "x.vcf", "x.vcf", 0},
+		{"two of one href", row("/book/x.vcf", card("x")) + row("/book/x.vcf", card("y")), "x.vcf", "x.vcf", 0},
+		{"refused, then there", statusRow("/book/x.vcf", 500) + row("/book/x.vcf", card("x")), "x.vcf", "", 0},
 		{"absolute", row("https://dav.example.test/book/x.vcf", card("x")), "x.vcf", "", 0},
 		{"absolute behind a proxy", row("http://dav.example.test/book/x.vcf", card("x")), "x.vcf", "", 0},
 		{"absolute elsewhere", row("https://attacker.test/book/x.vcf", card("x")), "", "x.vcf", 0},

@@ -196,7 +196,7 @@ func (s *syncRun) applyDelta(d *delta) error {
 		h := dav.ParseHref([]byte(c.href))
 		switch c.state {
 		case memberSent:
-			if s.first(h, []byte(c.contact.ETag)) {
+			if s.first(h, []byte(c.contact.ETag), c.contact.VCard) {
 				if err := s.hand(h, c.contact); err != nil {
 					return err
 				}
@@ -243,7 +243,17 @@ func (s *syncRun) forgotten(d *delta) (bool, error) {
 		return false, err
 	}
 	s.cards = book.cards
-	// It does not name them all.
+	all, err := s.namesAll(d, book)
+	if all && s.complete {
+		// All cards of a small book may have changed indeed. Then none that the
+		// caller has is missing, and hardly any is as it was.
+		all = book.missing > 0 || book.same == len(s.have) && book.same > 1
+	}
+	return all, err
+}
+
+// namesAll says whether a delta names all cards of the book.
+func (s *syncRun) namesAll(d *delta, book *survey) (bool, error) {
 	if book.others > 0 || len(book.newer) > maxNewer {
 		return false, nil
 	}
@@ -261,11 +271,6 @@ func (s *syncRun) forgotten(d *delta) (bool, error) {
 		if _, named := d.index[path]; !named {
 			return false, nil
 		}
-	}
-	if s.complete {
-		// All cards of a small book may have changed indeed. Then none that the
-		// caller has is missing, and hardly any is as it was.
-		return book.missing > 0 || book.same == len(s.have) && book.same > 1, nil
 	}
 	return true, nil
 }

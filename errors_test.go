@@ -258,3 +258,21 @@ func wire401(header ...string) roundTripper {
 		return &http.Response{StatusCode: 401, Header: h, Body: http.NoBody, Request: r}, nil
 	}
 }
+
+// TestPartialError: its text counts the cards, and names none.
+func TestPartialError(t *testing.T) {
+	t.Parallel()
+	a := &icloud.CardError{ID: "a.vcf", Err: errors.New("icloud: broken")}
+	for want, e := range map[string]*icloud.PartialError{
+		"icloud: some cards could not be got":                                          {},
+		"icloud: a card could not be got: broken":                                      {Cards: []*icloud.CardError{a}},
+		"icloud: 2 cards could not be got; the first: a card could not be got: broken": {Cards: []*icloud.CardError{a, a}},
+	} {
+		if got := e.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if ce, ok := errors.AsType[*icloud.CardError](e); ok != (len(e.Cards) > 0) || ok && ce != a {
+			t.Errorf("%q does not unwrap to its cards", e)
+		}
+	}
+}

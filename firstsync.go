@@ -6,7 +6,9 @@ package icloud
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/go-icloud/icloud/internal/dav"
 	"github.com/go-icloud/icloud/internal/synctoken"
@@ -120,19 +122,25 @@ func (s *syncRun) page(resp *http.Response) (next string, more bool, err error) 
 	if err := s.fetch(s.book, left.list, getBatch, s.gone); err != nil {
 		return "", false, err
 	}
-	for path, written := range gone {
-		h := dav.ParseHref([]byte(written))
+	// Some servers name a card that was created anew as gone and as there.
+	for path := range same {
+		delete(gone, path)
+	}
+	return next, more, s.bury(gone, &left)
+}
+
+// bury reports as deleted what a page has named as gone, and not as there.
+func (s *syncRun) bury(gone map[string]string, left *hrefs) error {
+	for _, path := range slices.Sorted(maps.Keys(gone)) {
+		h := dav.ParseHref([]byte(gone[path]))
 		// A first run may list tombstones of cards that the caller has never had.
-		_, had := s.have[string(h.DecodedName())]
-		// Some servers name a card that was created anew as gone and as there.
-		_, there := same[path]
-		if had && !there && !s.named(&left, h) {
+		if _, had := s.have[string(h.DecodedName())]; had && !s.named(left, h) {
 			if err := s.gone(h); err != nil {
-				return "", false, err
+				return err
 			}
 		}
 	}
-	return next, more, nil
+	return nil
 }
 
 // named says whether an answer has named a card that was handed out, or that it left to

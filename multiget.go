@@ -187,10 +187,6 @@ func spoiled(err error) bool {
 // answer, or what could be read of it, does not settle. Rows that were not asked for
 // are passed over.
 func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error) (left []string, err error) {
-	type wanted struct {
-		href          dav.Href
-		settled, gone bool
-	}
 	all := make([]wanted, len(batch))
 	byPath := make(map[string]*wanted, len(batch)) // decoded
 	for i, written := range batch {
@@ -208,24 +204,8 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error
 		more = more || m.state == memberMore
 		// Compared by decoded path: servers answer with other escapes than they
 		// were asked with.
-		w := byPath[string(m.Path)]
-		if w == nil {
-			return nil
-		}
-		// Under the ID by which it was first named, whatever is written here:
-		// that is the one by which a deletion will name it.
-		switch m.state {
-		case memberSent:
-			w.settled, w.gone = true, false
-			return l.card(w.href, row)
-		case memberRefused:
-			w.settled = true
-			l.failed.add(w.href, m.status)
-		case memberGone:
-			// Unless another row has it.
-			if !w.settled {
-				w.settled, w.gone = true, true
-			}
+		if w := byPath[string(m.Path)]; w != nil {
+			return l.settle(w, m, row)
 		}
 		return nil
 	})
@@ -250,6 +230,30 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error
 	return left, err
 }
 
+// wanted is a card that a multiget asks for.
+type wanted struct {
+	href          dav.Href
+	settled, gone bool // gone unless another row has it
+}
+
+// settle takes in a row about a card that was asked for. It is known under the ID by
+// which it was first named, whatever is written here: that is the one by which a
+// deletion will name it.
+func (l *listing) settle(w *wanted, m member, row *dav.Row) error {
+	switch m.state {
+	case memberSent:
+		w.settled, w.gone = true, false
+		return l.card(w.href, row)
+	case memberRefused:
+		w.settled = true
+		l.failed.add(w.href, m.status)
+	case memberGone:
+		w.gone = w.gone || !w.settled
+		w.settled = true
+	}
+	return nil
+}
+
 // getSingle asks for a card by GET, which no multiget has brought, or notes that it
 // was not got. why is how the multiget ended; nil if it passed over the card. A 404 is
 // a failure, too: the book may have moved a moment ago.
@@ -267,7 +271,7 @@ func (l *listing) getSingle(book *url.URL, written string, why error) error {
 	switch {
 	case err == nil:
 		l.single.sent = true
-		l.first(h, []byte(contact.ETag))
+		l.first(h, []byte(contact.ETag), contact.VCard)
 		return l.hand(h, contact)
 	case !aboutCard(err):
 		return err

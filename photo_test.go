@@ -129,3 +129,19 @@ func TestPhotoElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestPhotoBehindEmpty: a PHOTO without a value does not hide the photo.
+func TestPhotoBehindEmpty(t *testing.T) {
+	t.Parallel()
+	_, client := fake(t, 0)
+	photo := "PHOTO;ENCODING=b;TYPE=PNG:iVBORw0KGgo=\r\n"
+	for _, lines := range []string{photo, "PHOTO:\r\n" + photo, "PHOTO;VALUE=uri:  \r\n" + photo} {
+		data, kind, err := client.Photo(t.Context(), withPhoto(lines))
+		if err != nil || kind != "image/png" || len(data) != 8 {
+			t.Errorf("%q: got %d bytes, %q, %v", lines, len(data), kind, err)
+		}
+	}
+	if data, _, err := client.Photo(t.Context(), withPhoto("PHOTO:\r\n")); data != nil || err != nil {
+		t.Errorf("got %d bytes, %v of an empty one", len(data), err)
+	}
+}

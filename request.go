@@ -87,13 +87,19 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 		}
 		return nil, err
 	}
-	status := resp.StatusCode
+	return resp, cardAnswer(resp, header != nil)
+}
+
+// cardAnswer returns nil if an answer to a request about a card is success. Otherwise
+// it has closed the answer. guarded says that the request had a precondition of ours.
+func cardAnswer(resp *http.Response, guarded bool) error {
+	method, status := resp.Request.Method, resp.StatusCode
 	switch {
 	// A page is a portal's, and a card that seems to be one would be kept.
 	case status == http.StatusOK && !isPage(resp):
-		return resp, nil
+		return nil
 	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
-		return resp, nil
+		return nil
 	}
 	if status == http.StatusMultiStatus {
 		// What was not done may be said inside (RFC 4918, section 9.6.1).
@@ -104,15 +110,15 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 			return nil
 		})
 		if err == nil && status == http.StatusMultiStatus && method != http.MethodGet {
-			return resp, nil
+			return nil
 		}
 	}
 	discard(resp)
 	// Without a precondition of ours, a 412 is about something else.
-	if status == http.StatusPreconditionFailed && header != nil {
-		return nil, ErrConflict
+	if status == http.StatusPreconditionFailed && guarded {
+		return ErrConflict
 	}
-	return nil, &ResponseError{Method: method, StatusCode: status}
+	return &ResponseError{Method: method, StatusCode: status}
 }
 
 // responseError is the error of an answer's status.

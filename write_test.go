@@ -386,3 +386,98 @@ func TestCardDAV(t *testing.T) {
 		t.Errorf("CardDAV of a doubted password: got %v", err)
 	}
 }
+
+// TestNotFound: that there is no such card is told apart from all else.
+func TestNotFound(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{404, 410, 403, 500} {
+		client := onBook(t, func(r *http.Request, _ string) *http.Response {
+			if r.Method == "PROPFIND" {
+				return answer(207, bookAnswer)
+			}
+			return answer(status, "")
+		})
+		_, get := client.Contact(t.Context(), "a.vcf")
+		_, put := client.Put(t.Context(), "a.vcf", []byte(card("a")), `"1"`)
+		_, create := client.Put(t.Context(), "a.vcf", []byte(card("a")), "")
+		for what, err := range map[string]error{"Contact": get, "Put": put, "Delete": client.Delete(t.Context(), "a.vcf", `"1"`), "create": create} {
+			re, ok := errors.AsType[*icloud.ResponseError](err)
+			if want := what != "create" && (status == 404 || status == 410); errors.Is(err, icloud.ErrNotFound) != want || !ok || re.StatusCode != status || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s, %d: got %v", what, status, err)
+			}
+		}
+	}
+}
+
+// TestDeleteSwapped: the arguments are both strings.
+func TestDeleteSwapped(t *testing.T) {
+	t.Parallel()
+	server, client := fake(t, 1)
+	if err := client.Delete(t.Context(), `"C=4@U=1"`, "00000.vcf"); err == nil || !strings.Contains(err.Error(), "ID") || server.Requests() != 0 {
+		t.Errorf("got %v after %d requests", err, server.Requests())
+	}
+}
+
+// TestContactIsCard: success is not enough, and neither is half a card.
+func TestContactIsCard(t *testing.T) {
+	t.Parallel()
+	whole := card("a")
+	framed := func(resp *http.Response, body string) *http.Response {
+		resp.ContentLength = int64(len(body))
+		return resp
+	}
+	for name, test := range map[string]struct {
+		resp *http.Response
+		ok   bool
+	}{
+		"a card":                       {answer(200, whole, "Content-Type", "text/vcard"), true},
+		"a card of no type":            {answer(200, whole), true},
+		"a card of another type":       {answer(200, whole, "Content-Type", "application/octet-stream"), true},
+		"JSON":                         {answer(200, `{"login":true}`, "Content-Type", "application/json"), false},
+		"text":                         {answer(200, "please log in", "Content-Type", "text/plain"), false},
+		"nothing":                      {answer(200, ""), false},
+		"cut":                          {answer(200, whole[:40], "Content-Type", "text/vcard"), false},
+		"cut in its END":               {answer(200, whole[:len(whole)-3], "Content-Type", "text/vcard"), false},
+		"cut before its last line end": {answer(200, whole[:len(whole)-2], "Content-Type", "text/vcard"), false},
+		"without END, all of it":       {framed(answer(200, whole[:40], "Content-Type", "text/vcard"), whole[:40]), true},
+	} {
+		client := onBook(t, func(*http.Request, string) *http.Response { return test.resp })
+		contact, err := client.Contact(t.Context(), "a.vcf")
+		if (err == nil) != test.ok || (contact != nil) != test.ok {
+			t.Errorf("%s: got %v, %v", name, contact, err)
+		}
+	}
+}
+
+// TestIDsGoBothWays: what a listing names can be got, changed and deleted, also where
+// a server writes '?' and '#' raw.
+func TestIDsGoBothWays(t *testing.T) {
+	t.Parallel()
+	var paths []string
+	client := onBook(t, func(r *http.Request, _ string) *http.Response {
+		if r.Method == "REPORT" {
+			return answer(207, multistatus(row("/book/what?if=1#x.vcf", card("a"))))
+		}
+		paths = append(paths, r.Method+" "+r.URL.RequestURI())
+		return answer(200, card("a"), "Content-Type", "text/vcard", "ETag", `"1"`)
+	})
+	contacts, err := list(t, client)
+	if err != nil || ids(contacts) != "what?if=1#x.vcf" {
+		t.Fatalf("got %q, %v", ids(contacts), err)
+	}
+	id := contacts[0].ID
+	got, err := client.Contact(t.Context(), id)
+	if err != nil || got.ID != id {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if _, err := client.Put(t.Context(), id, got.VCard, got.ETag); err != nil {
+		t.Error(err)
+	}
+	if err := client.Delete(t.Context(), id, got.ETag); err != nil {
+		t.Error(err)
+	}
+	const path = " /book/what%3Fif=1%23x.vcf"
+	if got, want := strings.Join(paths, ","), "GET"+path+",PUT"+path+",DELETE"+path; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -157,6 +157,12 @@ func roleOf(parent role, in space, name []byte) role {
 	return anything
 }
 
+// named says whether an element would have a role in one of the role parent, if it were
+// in the right namespace.
+func named(parent role, name []byte) bool {
+	return roleOf(parent, davSpace, name) != anything || roleOf(parent, cardSpace, name) != anything
+}
+
 // A span is a part of Decoder.texts. A row is put together of spans, and they become
 // slices when it is complete: until then the buffer may move.
 type span struct{ start, end int }
@@ -304,6 +310,11 @@ func (d *Decoder) read() error {
 		switch tok {
 		case startTag:
 			r := roleOf(d.roles[depth], d.s.space, d.s.local)
+			if depth > 0 && d.s.space == noSpace && named(d.roles[depth], d.s.local) {
+				// A book whose rows have lost their declaration must not
+				// look empty.
+				return d.s.syntax("an undeclared prefix")
+			}
 			if depth == 0 {
 				if err := d.root(r); err != nil {
 					return err

@@ -15,6 +15,7 @@ const (
 	otherSpace space = iota // any other one, or none
 	davSpace
 	cardSpace
+	noSpace // of a prefix that nobody declared
 )
 
 const (
@@ -227,8 +228,7 @@ func (s *scanner) remember(name []byte) (start, end int, err error) {
 }
 
 // lookup returns the namespace of a prefix: by the innermost declaration, and of two
-// in one tag by the last. A prefix that nobody declared is a namespace of its own,
-// none of ours. The two that XML keeps to itself cannot be declared.
+// in one tag by the last. The two prefixes that XML keeps to itself cannot be declared.
 //
 // A search through all bindings is faster than a map for as few as there are, and
 // MaxBindings keeps it from being slow.
@@ -242,6 +242,9 @@ func (s *scanner) lookup(prefix []byte) space {
 		if string(s.names[b.prefix:b.prefixEnd]) == string(prefix) {
 			return b.space
 		}
+	}
+	if len(prefix) > 0 {
+		return noSpace
 	}
 	return otherSpace
 }

@@ -1,6 +1,9 @@
 package vcf
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // Unfold returns data with every content line on one line that ends in CRLF.
 // It ends with the first card, and leaves out the cards inside it.
@@ -59,10 +62,11 @@ func (l Line) Text() string {
 	return string(e.appendText(nil, l.Value))
 }
 
-// Find returns the card's first property of that name, which is given in upper
-// case and matched in any case, in whatever group. Like a Reader it sees
-// neither inner cards nor lines whose value cannot be told.
-func Find(card []byte, name string) (Line, bool) {
+// Find returns the card's first property of that name that has a value, or else the
+// first of that name. The name is given in upper case and matched in any case, in
+// whatever group. Like a Reader it sees neither inner cards nor lines whose value
+// cannot be told.
+func Find(card []byte, name string) (first Line, found bool) {
 	var s scanner
 	s.reset(card)
 	for s.scan() {
@@ -70,7 +74,9 @@ func Find(card []byte, name string) (Line, bool) {
 			continue
 		}
 		params, value, ok := splitParams(s.text()[s.tail:])
-		if !ok {
+		// Some programs leave an empty PHOTO in front of the photo.
+		empty := len(bytes.TrimSpace(value)) == 0
+		if !ok || empty && found {
 			continue
 		}
 		// The scanner ends here, so that its memory, in which value may be, is
@@ -85,7 +91,11 @@ func Find(card []byte, name string) (Line, bool) {
 				line.Params = append(line.Params, Param{string(name), string(v)})
 			}
 		}
-		return line, true
+		if !empty {
+			return line, true
+		}
+		line.Value = nil
+		first, found = line, true
 	}
-	return Line{}, false
+	return first, found
 }
