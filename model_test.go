@@ -46,6 +46,9 @@
 //	status       State, Err and the dates of a Status go together.
 //	told         OnStatus hears of SignedOut once for each verdict, and never misses one.
 //	restart      A new Client on the same Store gives an equal AuthError.
+//	load         Load sends nothing and is no news for OnStatus. After it a new Client says
+//	             what the old one said, and so does ParseStatus.
+//	next         While the password is in doubt or dead no probe comes before NextTry.
 //	worker       What repairs the password in one Client repairs it, within a minute, in
 //	             others that share the Store.
 //
@@ -536,6 +539,7 @@ type modelOp struct {
 	deadline time.Time
 	accepted time.Time // when Reconnect's password was
 	final    bool      // the Client was SignedOut when it began
+	next     time.Time // Status.NextTry then
 
 	// Guarded by model.mu.
 	draws    uint64
@@ -626,6 +630,8 @@ func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patie
 		}
 	case "contact":
 		_, err = c.Contact(ctx, "1.vcf")
+	case "load":
+		err = c.Load(ctx)
 	case "authenticate":
 		err = c.Authenticate(ctx)
 	case "photo":
@@ -649,7 +655,7 @@ func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
 // drawKind draws what a call does.
 func drawKind(r *rand.Rand) string {
-	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo")
+	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo", "load")
 }
 
 // worker draws one.
