@@ -636,7 +636,8 @@ func (m *model) status(c *modelClient, s icloud.Status) {
 	}
 	switch {
 	case (s.State == icloud.Doubted) != !s.Final.IsZero(),
-		s.State == icloud.Doubted && m.cfg.workers == 1 && !s.Final.Equal(ae.Refused.Add(m.cfg.effectiveDwell())),
+		// Of two refusals side by side the earlier counts.
+		s.State == icloud.Doubted && m.cfg.workers == 1 && s.Final.After(ae.Refused.Add(m.cfg.effectiveDwell())),
 		!s.Replaced.IsZero() && s.State != icloud.SignedOut,
 		!s.NextTry.IsZero() && !s.NextTry.After(now),
 		refused && s.NextTry.After(now.Add(day+m.cfg.slack())) && now.After(c.waits),
