@@ -457,11 +457,11 @@ func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 // neither that nor a refusal.
 func (c *modelClient) failed() bool {
 	for i := len(c.requests) - 1; i >= 0; i-- {
-		switch c.requests[i].outcome {
-		case accepted:
-			return false
-		case nothing, lost:
+		switch q := c.requests[i]; {
+		case q.cut, q.outcome == nothing, q.outcome == lost:
 			return true
+		case q.outcome == accepted:
+			return false
 		}
 	}
 	return false
@@ -688,11 +688,22 @@ func (m *model) quiet() {
 		heard := m.told[key] > 0 || m.answered[key]
 		m.mu.Unlock()
 		// Whoever has replaced the password meanwhile need not hear of its death.
-		if ae.Confirmed && !heard && s.Replaced.IsZero() {
+		if ae.Confirmed && !heard && s.Replaced.IsZero() && !m.replaced(p, ae) {
 			m.fail("told", "%v is signed out, and OnStatus has not heard of it: %v", c, ae)
 		}
 	}
 	m.check()
+}
+
+// replaced says whether the owner has given any Client another password within an hour
+// of a refusal.
+func (m *model) replaced(p *modelPassword, ae *icloud.AuthError) bool {
+	for _, c := range m.clients {
+		if wait := c.since.Sub(ae.Refused); !c.since.IsZero() && c.password != p && wait.Abs() < time.Hour {
+			return true
+		}
+	}
+	return false
 }
 
 // parsed compares what the Store says to others with what the Client says.
