@@ -109,13 +109,17 @@ func TestModel(t *testing.T) {
 		runModel(t, *modelSeed)
 		return
 	}
+	n := *modelN
+	if raceEnabled {
+		n /= 3 // it is ten times as slow
+	}
 	// Two groups, to use two processors.
 	const groups = 2
 	var failures atomic.Int64
 	for g := range groups {
 		t.Run(fmt.Sprint(g), func(t *testing.T) {
 			t.Parallel()
-			for i := g; i < *modelN && failures.Load() < int64(*modelMost); i += groups {
+			for i := g; i < n && failures.Load() < int64(*modelMost); i += groups {
 				if !runModel(t, *modelFirst+uint64(i)) {
 					failures.Add(1)
 				}
