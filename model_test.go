@@ -622,12 +622,16 @@ func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patie
 	case "sync", "sync from the beginning":
 		token := ""
 		if kind == "sync" {
+			m.mu.Lock()
 			token = c.worker.token
+			m.mu.Unlock()
 		}
 		next := ""
 		next, err = c.Sync(ctx, token, func(icloud.Change) error { cards++; return nil })
 		if err == nil {
+			m.mu.Lock()
 			c.worker.token = next
+			m.mu.Unlock()
 		}
 		if token != "" {
 			cards = modelCards // of a delta there is nothing to count
