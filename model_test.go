@@ -46,6 +46,9 @@
 //	status       State, Err and the dates of a Status go together.
 //	told         OnStatus hears of SignedOut once for each verdict, and never misses one.
 //	restart      A new Client on the same Store gives an equal AuthError.
+//	load         Load sends nothing and is no news for OnStatus. After it a new Client says
+//	             what the old one said, and so does ParseStatus.
+//	next         While the password is in doubt or dead no probe comes before NextTry.
 //	worker       What repairs the password in one Client repairs it, within a minute, in
 //	             others that share the Store.
 //
@@ -106,13 +109,17 @@ func TestModel(t *testing.T) {
 		runModel(t, *modelSeed)
 		return
 	}
+	n := *modelN
+	if raceEnabled {
+		n /= 3 // it is ten times as slow
+	}
 	// Two groups, to use two processors.
 	const groups = 2
 	var failures atomic.Int64
 	for g := range groups {
 		t.Run(fmt.Sprint(g), func(t *testing.T) {
 			t.Parallel()
-			for i := g; i < *modelN && failures.Load() < int64(*modelMost); i += groups {
+			for i := g; i < n && failures.Load() < int64(*modelMost); i += groups {
 				if !runModel(t, *modelFirst+uint64(i)) {
 					failures.Add(1)
 				}
@@ -536,6 +543,7 @@ type modelOp struct {
 	deadline time.Time
 	accepted time.Time // when Reconnect's password was
 	final    bool      // the Client was SignedOut when it began
+	next     time.Time // Status.NextTry then
 
 	// Guarded by model.mu.
 	draws    uint64
@@ -614,18 +622,24 @@ func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patie
 	case "sync", "sync from the beginning":
 		token := ""
 		if kind == "sync" {
+			m.mu.Lock()
 			token = c.worker.token
+			m.mu.Unlock()
 		}
 		next := ""
 		next, err = c.Sync(ctx, token, func(icloud.Change) error { cards++; return nil })
 		if err == nil {
+			m.mu.Lock()
 			c.worker.token = next
+			m.mu.Unlock()
 		}
 		if token != "" {
 			cards = modelCards // of a delta there is nothing to count
 		}
 	case "contact":
 		_, err = c.Contact(ctx, "1.vcf")
+	case "load":
+		err = c.Load(ctx)
 	case "authenticate":
 		err = c.Authenticate(ctx)
 	case "photo":
@@ -649,7 +663,7 @@ func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
 // drawKind draws what a call does.
 func drawKind(r *rand.Rand) string {
-	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo")
+	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo", "load")
 }
 
 // worker draws one.

@@ -58,7 +58,8 @@ func (m *model) opStarts(o *modelOp, patience time.Duration) {
 	} else {
 		m.log("%v: %s begins, for %v", o, o.kind, patience)
 	}
-	o.final = o.client.Status().State == icloud.SignedOut
+	was := o.client.Status()
+	o.final, o.next = was.State == icloud.SignedOut, was.NextTry
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if o.kind == "reconnect" {
@@ -116,7 +117,7 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 			m.fail("reconnect", "%v fails although the password was accepted: %v", o, err)
 		}
 	}
-	if requests == 0 && saves == 0 && o.kind != "reconnect" { // a save reads before
+	if requests == 0 && saves == 0 && o.kind != "reconnect" && o.kind != "load" { // a save reads before
 		m.mu.Lock()
 		for _, look := range looks {
 			if wait := look.Sub(c.looked); !c.looked.IsZero() && wait < time.Minute && !c.storeFails {
@@ -127,6 +128,9 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 			c.looked = look
 		}
 		m.mu.Unlock()
+	}
+	if o.kind == "load" && requests > 0 {
+		m.fail("load", "%v sends %d requests", o, requests)
 	}
 	if err == nil {
 		if (o.kind == "list" || strings.HasPrefix(o.kind, "sync")) && cards != modelCards {
@@ -220,9 +224,11 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 	}
 	// An owner was there if a call of theirs was under way with the probe.
 	probed := ae.Refused
-	for _, q := range c.requests {
-		if q.probe && q.password == judged && q.outcome == refused && !q.end.After(ae.Refused) {
-			probed = q.start
+	for _, other := range m.clients {
+		for _, q := range other.requests {
+			if q.probe && q.password == judged && q.outcome == refused && !q.end.After(ae.Refused.Add(m.cfg.slack())) && q.start.Before(probed) && q.end.After(ae.Refused.Add(-time.Hour)) {
+				probed = q.start
+			}
 		}
 	}
 	owner := false
@@ -401,6 +407,9 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 	if !q.probe {
 		m.fail(rule, "%v sends a %s while %v", o, name, q.state)
 	}
+	if !more && m.cfg.calm && !m.cfg.fleet && now.Before(o.next) && !c.failed() { // other failures are advice alone
+		m.fail("next", "%v sends a probe %v before Status.NextTry", o, o.next.Sub(now))
+	}
 	for i := len(earlier) - 1; i >= 0; i-- {
 		last := earlier[i]
 		if last.password != q.password || last.outcome == accepted || last.start.Before(c.since) {
@@ -439,6 +448,20 @@ func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 	for _, q := range c.requests {
 		if q.password == p && q.outcome == accepted && q.end.After(since) {
 			return true
+		}
+	}
+	return false
+}
+
+// failed says whether anything was answered, since the latest acceptance, that is
+// neither that nor a refusal.
+func (c *modelClient) failed() bool {
+	for i := len(c.requests) - 1; i >= 0; i-- {
+		switch q := c.requests[i]; {
+		case q.cut, q.outcome == nothing, q.outcome == lost:
+			return true
+		case q.outcome == accepted:
+			return false
 		}
 	}
 	return false
@@ -570,6 +593,9 @@ func (c *modelClient) onStatus(ctx context.Context, s icloud.Status) {
 	m := c.m
 	o, _ := ctx.Value(modelOpKey{}).(*modelOp)
 	m.log("%v: OnStatus hears that it is %v", o, s.State)
+	if o != nil && o.kind == "load" {
+		m.fail("load", "%v: OnStatus hears of a Load that it is %v", o, s.State)
+	}
 	if o == nil {
 		m.fail("told", "%v: OnStatus was called without the context of a call", c)
 	}
@@ -608,6 +634,16 @@ func (m *model) status(c *modelClient, s icloud.Status) {
 		s.State < icloud.Untested, s.State > icloud.SignedOut:
 		m.fail("status", "%v: %+v", c, s)
 	}
+	switch {
+	case (s.State == icloud.Doubted) != !s.Final.IsZero(),
+		// Of two refusals side by side the earlier counts.
+		s.State == icloud.Doubted && m.cfg.workers == 1 && s.Final.After(ae.Refused.Add(m.cfg.effectiveDwell())),
+		!s.Replaced.IsZero() && s.State != icloud.SignedOut,
+		!s.NextTry.IsZero() && !s.NextTry.After(now),
+		refused && s.NextTry.After(now.Add(day+m.cfg.slack())) && now.After(c.waits),
+		s.StoreErr != nil && (m.cfg.calm || !m.cfg.store):
+		m.fail("status", "%v: %+v", c, s)
+	}
 	m.mu.Lock()
 	if len(c.joining) == 0 {
 		if last := c.newest[c.password]; s.LastAccepted.Before(last.Add(-m.cfg.slack())) {
@@ -627,9 +663,6 @@ func (m *model) quiet() {
 		c := w.client
 		s := c.Status()
 		m.status(c, s)
-		if modelStatusNext != nil {
-			modelStatusNext(m, c, s)
-		}
 		m.mu.Lock()
 		since, p := c.since, c.password
 		m.mu.Unlock()
@@ -649,20 +682,44 @@ func (m *model) quiet() {
 			continue
 		}
 		m.verdict(c, nil, nil, ae, time.Now())
+		m.parsed(c, s, ae)
 		key := ae.Refused.Add(w.offset)
 		m.mu.Lock()
 		heard := m.told[key] > 0 || m.answered[key]
 		m.mu.Unlock()
 		// Whoever has replaced the password meanwhile need not hear of its death.
-		if ae.Confirmed && !heard && s.Replaced.IsZero() {
+		if ae.Confirmed && !heard && s.Replaced.IsZero() && !m.replaced(p, ae) {
 			m.fail("told", "%v is signed out, and OnStatus has not heard of it: %v", c, ae)
 		}
 	}
 	m.check()
 }
 
-// modelStatusNext checks what only a later Status has.
-var modelStatusNext func(*model, *modelClient, icloud.Status)
+// replaced says whether the owner has given any Client another password within an hour
+// of a refusal.
+func (m *model) replaced(p *modelPassword, ae *icloud.AuthError) bool {
+	for _, c := range m.clients {
+		if wait := c.since.Sub(ae.Refused); !c.since.IsZero() && c.password != p && wait.Abs() < time.Hour {
+			return true
+		}
+	}
+	return false
+}
+
+// parsed compares what the Store says to others with what the Client says.
+func (m *model) parsed(c *modelClient, s icloud.Status, ae *icloud.AuthError) {
+	if !m.cfg.calm || !m.cfg.store || m.cfg.workers > 1 || len(m.passwords) > 1 {
+		return
+	}
+	m.store.mu.Lock()
+	data := m.store.data
+	m.store.mu.Unlock()
+	p, err := icloud.ParseStatus(data)
+	got, ok := errors.AsType[*icloud.AuthError](p.Err)
+	if err != nil || !ok || p.State != s.State || *got != *ae || !p.Final.Equal(s.Final) {
+		m.fail("load", "%v: ParseStatus gives %+v, %v; the Client's is %+v", c, p, err, s)
+	}
+}
 
 // well says whether the server and the Store work for a Client.
 func (m *model) well(c *modelClient) bool {
@@ -673,15 +730,28 @@ func (m *model) well(c *modelClient) bool {
 	return !f.active() && !withheld && m.cfg.calm
 }
 
-// compareRestart restarts a Client that has a verdict, and compares.
+// compareRestart restarts a Client, and compares what it says before its first call
+// and at that.
 func (m *model) compareRestart(r *rand.Rand, w *modelWorker) {
-	old, _ := errors.AsType[*icloud.AuthError](w.client.Status().Err)
+	before := w.client.Status()
+	old, _ := errors.AsType[*icloud.AuthError](before.Err)
 	w.restart(w.client.password, time.Time{})
-	if old == nil || m.cfg.workers > 1 {
+	if m.cfg.workers > 1 || before.State == icloud.Untested {
 		return
 	}
 	c := w.client
 	var err error
+	if r.IntN(2) == 0 {
+		m.alone(func() { err = c.call(r, "load", nil) })
+		after := c.Status()
+		ae, _ := errors.AsType[*icloud.AuthError](after.Err)
+		if err != nil || (old == nil) != (ae == nil) || old != nil && *ae != *old || after.State != before.State {
+			m.fail("load", "%v: got %v, and %+v after Load; before the restart it was %+v", c, err, after, before)
+		}
+	}
+	if old == nil {
+		return
+	}
 	m.alone(func() { err = c.call(r, "list", nil) })
 	if len(c.requests) > 0 {
 		return // it was time to ask

@@ -100,6 +100,7 @@ type modelRequest struct {
 	probe    bool
 	photo    bool
 	get      bool
+	cut      bool         // the answer broke off
 	state    icloud.State // when it was sent
 	start    time.Time
 	end      time.Time
@@ -222,6 +223,9 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 		result = accepted
 	}
 	if f.kind == "cut" {
+		m.mu.Lock()
+		q.cut = true
+		m.mu.Unlock()
 		if q.probe && result == accepted {
 			result = nothing // it names nobody
 		}

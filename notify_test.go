@@ -145,3 +145,48 @@ func TestToldAfterRepairedVerdict(t *testing.T) {
 		}
 	}
 }
+
+// TestToldAfterDroppedVerdict: a verdict is being saved when Reconnect replaces the
+// password, so nobody is told of it. A worker that still has the old password hears of
+// its death all the same, whatever the Store remembers as told.
+func TestToldAfterDroppedVerdict(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowStore{Store: &memoryStore{}}
+		r := newRig(t, icloud.Options{Store: store, Dwell: -1})
+		r.mustList()
+		other := r.Client
+		r.opts.Transport = routed(r.srv, func(caller string, req *http.Request) *http.Response {
+			if _, password, _ := req.BasicAuth(); caller == "refused" && password == r.cred.Password.Reveal() {
+				return stray401()
+			}
+			return nil
+		})
+		r.restart()
+		r.mustList()
+		store.save = 10 * time.Minute
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := r.listCtx(by(t.Context(), "refused")); err != nil {
+				t.Errorf("the listing during the Reconnect: got %v", err)
+			}
+		})
+		time.Sleep(time.Minute)
+		if err := r.Reconnect(t.Context(), r.srv.Issue()); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		store.save = 0
+		r.toldSoFar()
+
+		r.Client = other
+		time.Sleep(30 * day)
+		r.srv.RevokeAll()
+		if ae := verdictOf(t, r.list()); !ae.Confirmed {
+			t.Fatalf("got %v, want it confirmed", ae)
+		}
+		if told := r.toldSoFar(); told != "signed out" {
+			t.Errorf("the other worker: OnStatus was told %q, want %q", told, "signed out")
+		}
+	})
+}

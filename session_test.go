@@ -308,3 +308,45 @@ func TestRefusedWhileStoreHangs(t *testing.T) {
 		})
 	}
 }
+
+// TestPhotoDuringReconnect: a call that has waited for a probe of the old password is
+// sent with the new one, if Reconnect has brought one meanwhile.
+func TestPhotoDuringReconnect(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		contact := photoAt(r.srv.PutPhoto([]byte("\x89PNG\r\n\x1a\n"), "image/png"))
+		r.mustList()
+		r.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
+		verdictOf(t, r.list())
+		next := r.srv.Issue()
+		sent := ""
+		r.srv.Intercept = func(_ http.ResponseWriter, req *http.Request) bool {
+			_, password, _ := req.BasicAuth()
+			switch {
+			case req.Host == "gateway.icloud.com":
+				sent = password
+			case req.URL.Path == "/" && password == r.cred.Password.Reveal():
+				time.Sleep(time.Minute) // the probe
+			}
+			return false
+		}
+		time.Sleep(2 * time.Minute)
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = r.list() })
+		time.Sleep(time.Second)
+		wg.Go(func() {
+			if _, _, err := r.Photo(t.Context(), contact); err != nil {
+				t.Errorf("photo: got %v, want no error", err)
+			}
+		})
+		time.Sleep(time.Second)
+		if err := r.Reconnect(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if sent != next.Password.Reveal() {
+			t.Error("the photo was asked for with the old password, after the Reconnect")
+		}
+	})
+}

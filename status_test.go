@@ -377,3 +377,26 @@ func TestStoreErr(t *testing.T) {
 		}
 	})
 }
+
+// TestStoreErrOfADeadline: a call whose own deadline passes while iCloud does not
+// answer blames no Store that works.
+func TestStoreErrOfADeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var told []error
+		r := newRig(t, icloud.Options{Store: &memoryStore{}, OnStoreError: func(_ context.Context, err error) { told = append(told, err) }})
+		r.mustList()
+		time.Sleep(2 * time.Minute)
+		r.mustList()
+		r.srv.Intercept = icloudtest.Stall
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+			err := r.listCtx(ctx)
+			cancel()
+			noVerdict(t, err)
+			if got := r.Status().StoreErr; got != nil || told != nil {
+				t.Fatalf("got StoreErr %v, and OnStoreError was told %v, want none", got, told)
+			}
+		}
+	})
+}
