@@ -137,12 +137,13 @@ func (f *Fleet) assess(now time.Time) bool {
 // count notes the latest answer to an account, given its key in a Store. A nil Fleet
 // does not.
 func (f *Fleet) count(key string, now time.Time, refused bool) {
-	if f != nil {
-		f.note(fleetAccount(key), now, refused)
-	}
+	f.note(fleetAccount(key), now, refused)
 }
 
 func (f *Fleet) note(account uint64, now time.Time, refused bool) {
+	if f == nil {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.answers == nil {

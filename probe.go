@@ -78,7 +78,7 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 			before := s.state.Probing(cs.entry, time.Now())
 			s.mu.Unlock()
 			s.runProbe(ctx, p, before)
-			return p.found, p.err
+			return s.outcome(p)
 		}
 		p.by = max(p.by, by)
 		s.mu.Unlock()
@@ -101,8 +101,19 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 		case refused && (errors.Is(p.err, context.Canceled) || errors.Is(p.err, context.DeadlineExceeded)):
 			return nil, errReplaced
 		}
-		return p.found, p.err
+		return s.outcome(p)
 	}
+}
+
+// outcome returns what a probe has found. That a password is accepted is of no use to
+// a call if it has been replaced meanwhile.
+func (s *session) outcome(p *probe) (*principal, error) {
+	s.lock()
+	defer s.mu.Unlock()
+	if p.err == nil && s.current != p.cs {
+		return nil, errReplaced
+	}
+	return p.found, p.err
 }
 
 // probeToShare returns the probe whose outcome is that of a call too, nil if the
@@ -247,6 +258,7 @@ func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) 
 	s.lock()
 	defer s.mu.Unlock()
 	if p != nil && s.current != cs {
+		s.state.Drop(r)
 		return nil, false
 	}
 	v := s.state.Commit(r)

@@ -208,7 +208,9 @@ func (s *session) mergeStore(ctx context.Context, silent bool) error {
 // s.storing; then nothing is read or saved. reject is called whatever happens, and
 // under s.mu; the error says that its result is not saved.
 func (s *session) updateStore(ctx context.Context, turnErr error, reject func() *authstate.Rejection) (r *authstate.Rejection, err error) {
-	if err = turnErr; err == nil {
+	if turnErr != nil {
+		err = &hiddenError{text: "icloud: the Store was in use until the call ended, key " + s.key, err: turnErr}
+	} else {
 		err = s.mergeStore(ctx, false)
 	}
 	s.lock()
@@ -250,7 +252,9 @@ func (s *session) storeFailed(ctx context.Context, err error, save bool) {
 // call that has not decided anything waits for the Store no longer than lazyStore.
 func (s *session) saveDue(ctx context.Context) {
 	due := s.due()
-	if due == authstate.DueNothing {
+	// A call whose context has ended leaves it to the next one: that the Store cannot
+	// be used with it says nothing about the Store.
+	if due == authstate.DueNothing || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, lazyStore)

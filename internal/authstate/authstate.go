@@ -107,10 +107,11 @@ type State struct {
 	throttle throttle
 	failures failures
 
-	loaded  bool      // the Store's record has been merged
-	dirty   bool      // something is not saved yet
-	urgent  bool      // and does not wait for saveEvery
-	unsaved bool      // urgent is in what is being saved
+	loaded  bool // the Store's record has been merged
+	dirty   bool // something is not saved yet
+	urgent  bool // and does not wait for saveEvery
+	unsaved bool // urgent is in what is being saved
+	dropped *Rejection
 	savedAt time.Time // when something was last saved
 	readAt  time.Time // when the Store was last read
 	hungAt  time.Time // when a save last took too long; zero if it has succeeded since
@@ -300,6 +301,16 @@ func (s *State) Commit(r *Rejection) *Verdict {
 	return e.Verdict
 }
 
+// Drop notes that a Rejection which was saved will not be committed, because another
+// password is the current one by now. It was not told, so whoever still has the old
+// password and finds the verdict in the Store is to tell it.
+func (s *State) Drop(r *Rejection) {
+	if r.tell {
+		s.dropped = r
+		s.dirty, s.urgent = true, true
+	}
+}
+
 // Candidate returns the entry of a password that may become the current one. It is
 // the entry that there is, if the password is known, so that whatever happens to it
 // meanwhile is not lost.
@@ -361,6 +372,9 @@ func (s *State) Merge(r *Record, now time.Time, silent bool) {
 		mine := s.record.entries[i]
 		doubted := o.Verdict != nil
 		mine.merge(*o)
+		if d := s.dropped; d != nil && d.entry == mine && mine.ToldFor.Equal(d.after.ToldFor) {
+			mine.ToldFor = time.Time{}
+		}
 		if mine == e && doubted && e.Verdict == nil {
 			// Another Client doubts what was accepted here. If it did not hear
 			// of that, a second stray 401 over there would confirm the first.
@@ -451,7 +465,7 @@ func (s *State) conclude(e *Entry, now time.Time) {
 
 // Saved notes that what Save returned is in the Store.
 func (s *State) Saved(now time.Time) {
-	s.savedAt, s.hungAt, s.unsaved = stamp(now), time.Time{}, false
+	s.savedAt, s.hungAt, s.unsaved, s.dropped = stamp(now), time.Time{}, false, nil
 }
 
 // SaveFailed notes that what Save returned is not in the Store, or that the Store
