@@ -4,7 +4,6 @@
 package icloud
 
 import (
-	"compress/gzip"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -286,45 +285,6 @@ func (t *transport) redirect(resp *http.Response) (next origin.URL, redirected b
 	}
 	return next, true, nil
 }
-
-// decompress makes the body of an answer plain, if it is compressed.
-func decompress(resp *http.Response) error {
-	encoding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
-	switch encoding {
-	case "gzip", "x-gzip":
-		resp.Body = &gzipBody{body: resp.Body}
-		resp.Header.Del("Content-Encoding")
-		resp.Header.Del("Content-Length")
-		resp.ContentLength, resp.Uncompressed = -1, true
-		return nil
-	case "", "identity":
-		return nil
-	}
-	return fmt.Errorf("icloud: %s: the answer is compressed in a way that was not asked for", resp.Request.Method)
-}
-
-// gzipBody decompresses a body from the first Read on, since the answer to a
-// HEAD, or a 204, has none.
-type gzipBody struct {
-	body io.ReadCloser
-	zip  *gzip.Reader
-	err  error
-}
-
-// Read implements io.Reader.
-func (b *gzipBody) Read(p []byte) (int, error) {
-	if b.zip == nil && b.err == nil {
-		b.zip, b.err = gzip.NewReader(b.body)
-	}
-	// A broken header stays broken: the second Read must not start anew.
-	if b.err != nil {
-		return 0, b.err
-	}
-	return b.zip.Read(p)
-}
-
-// Close closes the compressed body.
-func (b *gzipBody) Close() error { return b.body.Close() }
 
 // discard reads a little of what is left of an answer and closes it.
 func discard(resp *http.Response) {

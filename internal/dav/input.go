@@ -94,6 +94,14 @@ func (in *input) fill() error {
 // need makes sure that the window shows n bytes. What has begun must be there to
 // its end, so the end of the reader is an unexpected one.
 func (in *input) need(n int) error {
+	if in.end-in.pos >= n {
+		return nil
+	}
+	return in.await(n)
+}
+
+// await is need where something is missing: it is apart so that need is inlined.
+func (in *input) await(n int) error {
 	for in.end-in.pos < n {
 		if err := in.fill(); err != nil {
 			return unexpected(err)

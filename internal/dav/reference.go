@@ -8,6 +8,26 @@ import (
 // This file reads references: what begins with '&', and in most cards what ends
 // each line.
 
+// usualReference returns what the reference at the start of b means, and its length, if
+// it is one of the few that nearly all references are; else 0. The first of them is how
+// a line of a card ends in a document that preserves its line ends: a carriage return
+// that is meant to stay has to be written as a reference. iCloud and sabre/dav do; from
+// the others, lines end in a line feed.
+func usualReference(b []byte) (meant string, length int) {
+	switch {
+	case len(b) < len("&#13;\n"):
+	case string(b[:6]) == "&#13;\n":
+		return "\r\n", 6
+	case string(b[:5]) == "&amp;":
+		return "&", 5
+	case string(b[:4]) == "&lt;":
+		return "<", 4
+	case string(b[:4]) == "&gt;":
+		return ">", 4
+	}
+	return "", 0
+}
+
 // A referenceKind says what an '&' turned out to be.
 type referenceKind uint8
 

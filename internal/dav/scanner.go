@@ -49,6 +49,11 @@ type scanner struct {
 	// document has declarations of its own.
 	started, empty, doctype bool
 
+	// known are start tags that were read before: last is the index of the one that
+	// was read last, and oldest of the one to give up for another.
+	known        []knownTag
+	last, oldest int
+
 	// scratch is for attribute values that hold references.
 	scratch text
 }
@@ -64,6 +69,9 @@ func (s *scanner) reset(r io.Reader) {
 		names:    s.names[:0],
 		open:     s.open[:0],
 		bindings: s.bindings[:0],
+		known:    s.known,
+		last:     s.last,
+		oldest:   s.oldest,
 		scratch:  text{buf: s.scratch.buf, max: MaxToken},
 	}
 }
@@ -85,6 +93,11 @@ func (s *scanner) next(out *text) (token, error) {
 		}
 	}
 	for {
+		// iCloud begins a line with each tag. Where nobody reads the text between
+		// them, that line end is all there is of it.
+		if out == nil && s.end-s.pos > 1 && s.buf[s.pos] == '\n' && s.buf[s.pos+1] == '<' {
+			s.pos++
+		}
 		if s.pos == s.end || s.buf[s.pos] != '<' {
 			err := s.text(out)
 			if err == io.EOF && len(s.open) == 0 {
@@ -147,11 +160,6 @@ func (s *scanner) text(out *text) error {
 	}
 }
 
-// crlf is how a line of a card ends in a document that preserves its line ends: a
-// carriage return that is meant to stay has to be written as a reference. iCloud
-// and sabre/dav do; from the others, lines end in a line feed.
-const crlf = "&#13;\n"
-
 // characters consumes part, which is at s.pos and holds no tag. It stops earlier if
 // a reference at the end of the window had to read on.
 func (s *scanner) characters(part []byte, out *text) error {
@@ -160,29 +168,29 @@ func (s *scanner) characters(part []byte, out *text) error {
 	// none in most answers, so it is done once for all lines.
 	plain := bytes.IndexByte(part, '\r') < 0
 	for len(part) > 0 {
-		i := bytes.IndexByte(part, '&')
-		if i < 0 {
+		var amp int
+		if plain && !out.cr && !out.over {
+			var n int
+			n, amp = out.addUsual(part)
+			s.pos += n
+			part = part[n:]
+		} else {
+			amp = bytes.IndexByte(part, '&')
+		}
+		if amp < 0 {
 			s.pos += len(part)
 			return out.add(part, plain)
 		}
-		if end := i + len(crlf); end <= len(part) && string(part[i:end]) == crlf {
-			if err := out.addLine(part[:i], plain); err != nil {
-				return err
-			}
-			s.pos += end
-			part = part[end:]
-			continue
-		}
-		if err := out.add(part[:i], plain); err != nil {
+		if err := out.add(part[:amp], plain); err != nil {
 			return err
 		}
 		// From here on, what is behind the '&' may be in the next window.
-		s.pos += i
+		s.pos += amp
 		n, filled, err := s.reference(out)
 		if err != nil || filled {
 			return err
 		}
-		part = part[i+n:]
+		part = part[amp+n:]
 	}
 	return nil
 }

@@ -83,20 +83,27 @@ func (t *text) add(b []byte, plain bool) error {
 	return nil
 }
 
-// addLine is add, and then put of the line end that the input wrote as "&#13;\n". A
-// card is mostly lines, so that one step in place of two is felt.
-func (t *text) addLine(b []byte, plain bool) error {
-	if !plain || t.cr {
-		if err := t.add(b, plain); err != nil {
-			return err
+// addUsual adds b as far as it holds no other references than nearly all cards do. It
+// returns how much that was of the input, and how far behind it the next '&' is; -1 if
+// there is none. Most of a card is copied here. It stops where the buffer is full: add
+// and put see to that. There must be no carriage return in b, and none right before it.
+func (t *text) addUsual(b []byte) (n, amp int) {
+	buf := t.buf
+	for {
+		rest := b[n:]
+		amp = bytes.IndexByte(rest, '&')
+		if amp < 0 {
+			break
 		}
-		return t.put("\r\n")
+		meant, length := usualReference(rest[amp:])
+		if length == 0 || len(buf)+amp+len(meant) > cap(buf) {
+			break
+		}
+		buf = append(append(buf, rest[:amp]...), meant...)
+		n += amp + length
 	}
-	if err := t.grow(len(b) + 2); err != nil || t.over {
-		return err
-	}
-	t.buf = append(append(t.buf, b...), '\r', '\n')
-	return nil
+	t.buf = buf
+	return n, amp
 }
 
 // put appends what is not to be changed: what the input wrote as a reference, and

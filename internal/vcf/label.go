@@ -95,22 +95,17 @@ func telling(t []byte) bool {
 	return !slices.ContainsFunc(untold[:], func(w string) bool { return is(t, w) })
 }
 
-// typeLabel makes a label of the parameters. Apple writes the fax at home as
-// two types, HOME and FAX; a person says it in one breath.
-func (r *Reader) typeLabel(m *meta) piece {
-	start := len(r.text)
-	r.text = appendLower(r.text, m.word)
+// typeLabel makes a label of the TYPEs. Apple writes the fax at home as two of them,
+// HOME and FAX; a person says it in one breath.
+func (m *meta) typeLabel() []byte {
+	label := appendLower(nil, m.word)
 	if m.fax {
 		if m.word != nil {
-			r.text = append(r.text, ' ')
+			label = append(label, ' ')
 		}
-		r.text = append(r.text, "fax"...)
+		label = append(label, "fax"...)
 	}
-	if word := wellKnown(r.text[start:]); word != "" {
-		r.text = r.text[:start]
-		return piece{word: word}
-	}
-	return piece{from: start, to: len(r.text)}
+	return label
 }
 
 // A label is an X-ABLabel. The group is in aside, and so is the value until an
@@ -120,8 +115,8 @@ type label struct {
 	used         bool
 }
 
-// label takes an X-ABLabel in, whose text has been appended to aside.
-func (r *Reader) label(aside []byte) {
+// label takes the X-ABLabel of a group in, whose text has been appended to aside.
+func (r *Reader) label(group, aside []byte) {
 	start := len(r.aside)
 	text := bytes.TrimSpace(aside[start:])
 	if inner, ok := bytes.CutPrefix(text, []byte("_$!<")); ok {
@@ -132,13 +127,13 @@ func (r *Reader) label(aside []byte) {
 	// What aside has grown by is kept even if nothing is put there, lest it grows
 	// anew for every label of every card.
 	r.aside = aside[:start]
-	value := piece{word: wellKnown(text)}
-	if value.word == "" {
+	value := piece{word: wordOf(text)}
+	if value.word == noWord {
 		r.aside = append(aside[:start], text...)
 		value = piece{from: start, to: len(r.aside)}
 	}
 	if !value.empty() {
-		r.labels = append(r.labels, label{group: r.note(r.scanner.group), value: value})
+		r.labels = append(r.labels, label{group: r.note(group), value: value})
 	}
 }
 
@@ -165,7 +160,7 @@ func (r *Reader) applyLabels() {
 			continue
 		}
 		l := &r.labels[n]
-		if !l.used && l.value.word == "" {
+		if !l.used && l.value.word == noWord {
 			// Once only: a long label in a group of many would otherwise take
 			// memory without measure.
 			start := len(r.text)
@@ -217,13 +212,28 @@ var words = [...]string{
 	"Home", "Work", "Mobile", "Other", "School", "HomePage", "Anniversary", "Spouse",
 }
 
-// wellKnown returns label as one of words, and "" if it is none. The words are
+// A word is one of words, by its place there from 1 on. It stands for the string
+// because what a Reader puts together is then free of pointers, which are dear to
+// write while the garbage collector is at work.
+type word uint8
+
+const noWord word = 0
+
+// wordOf returns which of words a label is, and noWord if it is none. The words are
 // few and differ in length, so that going through them is quicker than a map.
-func wellKnown(label []byte) string {
-	for _, w := range words {
+func wordOf(label []byte) word {
+	for i, w := range words {
 		if string(label) == w {
-			return w
+			return word(i + 1)
 		}
+	}
+	return noWord
+}
+
+// wellKnown returns label as one of words, and "" if it is none.
+func wellKnown(label []byte) string {
+	if w := wordOf(label); w != noWord {
+		return words[w-1]
 	}
 	return ""
 }

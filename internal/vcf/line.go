@@ -183,17 +183,12 @@ func (s *scanner) ofCard() bool {
 // that continue it. It looks at their ends only, so that a photo is passed at
 // nearly the speed of bytes.IndexByte.
 func (s *scanner) cut() {
-	s.from, s.folded, s.soft, s.whole = s.next, false, false, nil
-	asked := false
-	for at := s.next; ; s.folded, at = true, s.next {
-		end, after := lineEnd(s.data, at, s.nl)
-		if !s.folded {
-			s.head = s.data[at:end]
-		}
-		s.to, s.next = after, after
-		if after == len(s.data) {
-			return
-		}
+	at := s.next
+	end, after := lineEnd(s.data, at, s.nl)
+	s.from, s.to, s.next = at, after, after
+	s.head, s.folded, s.soft, s.whole = s.data[at:end], false, false, nil
+	for asked := false; after < len(s.data); {
+		soft := false
 		if end > at && s.data[end-1] == '=' {
 			// In the quoted-printable of vCard 2.1 this is a soft line break:
 			// what follows belongs to the value without being indented, even
@@ -203,13 +198,14 @@ func (s *scanner) cut() {
 			if !asked {
 				asked, s.soft = true, quotedPrintable(s.head)
 			}
-			if s.soft {
-				continue
-			}
+			soft = s.soft
 		}
-		if c := s.data[after]; c != ' ' && c != '\t' {
-			return
+		if c := s.data[after]; !soft && c != ' ' && c != '\t' {
+			break
 		}
+		s.folded, at = true, after
+		end, after = lineEnd(s.data, at, s.nl)
+		s.to, s.next = after, after
 	}
 }
 
@@ -234,6 +230,11 @@ func (s *scanner) text() []byte {
 	if !s.folded {
 		return s.head
 	}
+	return s.unfolded()
+}
+
+// unfolded is text for a folded line.
+func (s *scanner) unfolded() []byte {
 	if s.whole == nil {
 		s.spare = s.appendText(slices.Grow(s.spare[:0], s.to-s.from))
 		s.whole = s.spare

@@ -20,6 +20,15 @@ func splitParams(tail []byte) (params, value []byte, ok bool) {
 	if tail[0] == ':' {
 		return nil, tail[1:], true
 	}
+	return splitAtColon(tail)
+}
+
+// splitAtColon is splitParams where there are parameters.
+func splitAtColon(tail []byte) (params, value []byte, ok bool) {
+	// Only quotation marks can keep the first colon from being the end.
+	if i := bytes.IndexByte(tail, ':'); i > 0 && bytes.IndexByte(tail[:i], '"') < 0 {
+		return tail[1:i], tail[i+1:], true
+	}
 	for rest := tail[1:]; ; {
 		i := delimiter(rest)
 		if i < 0 {

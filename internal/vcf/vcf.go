@@ -45,19 +45,20 @@ type Fields struct {
 // A Reader reads cards. The zero value is ready; what memory it needs for one
 // card serves for the next.
 type Reader struct {
-	scanner scanner
-	meta    meta // of the line that is being read
-	fields  Fields
+	fields Fields
+	spare  []byte // the scanner's
+
+	// known are the parameters that have been read before, by their text.
+	known map[string]*knownParams
 
 	// text holds all strings of a card one after the other, so that a single
 	// conversion makes them all. aside holds what may be wanted or not:
 	// labels, the groups that they belong to, and a name made of N.
 	text, aside []byte
 
-	// What has been found so far. All but n and labels is in text.
+	// What has been found so far. All but labels is in text.
 	uid     piece
 	fn, org choice
-	n       choice // mostly comes before FN and is not needed then
 	entries []entry
 	labels  []label
 	members []piece
@@ -67,16 +68,16 @@ type Reader struct {
 // there. The zero piece is empty. It is positions and not bytes, because text
 // moves when it grows, and becomes a string in the end.
 type piece struct {
-	word     string
 	from, to int
+	word     word
 }
 
-func (p piece) empty() bool { return p.word == "" && p.from == p.to }
+func (p piece) empty() bool { return p.word == noWord && p.from == p.to }
 
 // in returns the piece as a string, cut from all, which is text or aside.
 func (p piece) in(all string) string {
-	if p.word != "" {
-		return p.word
+	if p.word != noWord {
+		return words[p.word-1]
 	}
 	return all[p.from:p.to]
 }
@@ -110,22 +111,30 @@ const roomy = 64 << 10
 // what is legible, and of what is no card nothing. The Fields and their slices
 // are good until the next Read, their strings as long as anybody keeps them.
 func (r *Reader) Read(card []byte) *Fields {
-	r.reset(card)
-	s := &r.scanner
+	r.reset()
+	// On the stack: it changes with each line, and there that costs least.
+	s := scanner{spare: r.spare}
+	s.reset(card)
 	for s.scan() {
-		if s.level != 1 || s.kind == other {
+		// N is needed only where there is no FN, which mostly comes after it.
+		if s.level != 1 || s.kind == other || s.kind == kindN {
 			continue
 		}
 		if params, value, ok := splitParams(s.text()[s.tail:]); ok && len(value) > 0 {
-			r.meta.read(params)
-			r.property(s.kind, &r.meta, value)
+			r.property(s.kind, s.group, r.params(params), value)
 		}
 	}
-	return r.finish()
+	name := r.fn.piece
+	if name.empty() {
+		s.reset(card)
+		name = r.spoken(&s)
+	}
+	r.spare = s.spare
+	return r.finish(name)
 }
 
-func (r *Reader) reset(card []byte) {
-	if cap(r.text)+cap(r.aside)+cap(r.scanner.spare) > roomy || cap(r.entries)+cap(r.labels)+cap(r.members) > roomy/64 {
+func (r *Reader) reset() {
+	if cap(r.text)+cap(r.aside)+cap(r.spare) > roomy || cap(r.entries)+cap(r.labels)+cap(r.members) > roomy/64 {
 		*r = Reader{}
 	}
 	f := &r.fields
@@ -135,9 +144,8 @@ func (r *Reader) reset(card []byte) {
 	clear(f.Phones)
 	clear(f.Members)
 	*f = Fields{Emails: f.Emails[:0], Phones: f.Phones[:0], Members: f.Members[:0]}
-	r.scanner.reset(card)
 	r.text, r.aside = r.text[:0], r.aside[:0]
-	r.uid, r.fn, r.org, r.n = piece{}, choice{}, choice{}, choice{}
+	r.uid, r.fn, r.org = piece{}, choice{}, choice{}
 	r.entries, r.labels, r.members = r.entries[:0], r.labels[:0], r.members[:0]
 }
 
@@ -145,7 +153,7 @@ func (r *Reader) reset(card []byte) {
 // and none that is empty. A value is appended to text before it is known
 // whether it is wanted, and becomes part of it only if it is: that saves a
 // copy of nearly everything.
-func (r *Reader) property(k kind, m *meta, value []byte) {
+func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 	switch start := len(r.text); k {
 	case kindUID:
 		// Nothing is preferred here: the first is the one that others refer to.
@@ -158,15 +166,6 @@ func (r *Reader) property(k kind, m *meta, value []byte) {
 		if r.fn.loses(m.pref) {
 			if p := r.keep(start, m.appendText(r.text, value)); !p.empty() {
 				r.fn = choice{p, m.pref}
-			}
-		}
-
-	case kindN:
-		if r.n.loses(m.pref) {
-			start := len(r.aside)
-			r.aside = appendSpoken(r.aside, value, m.encoding)
-			if p := (piece{from: start, to: len(r.aside)}); !p.empty() {
-				r.n = choice{p, m.pref}
 			}
 		}
 
@@ -192,13 +191,14 @@ func (r *Reader) property(k kind, m *meta, value []byte) {
 			from, to = trim(text[:to], from+4)
 		}
 		if from < to {
-			r.text = text[:to]
-			r.entries = append(r.entries, entry{k, piece{from: from, to: to}, r.typeLabel(m), r.note(r.scanner.group)})
+			label := piece{from: to, to: to + len(m.label), word: m.word}
+			r.text = append(text[:to], m.label...)
+			r.entries = append(r.entries, entry{k, piece{from: from, to: to}, label, r.note(group)})
 		}
 
 	case kindLabel:
-		if len(r.scanner.group) > 0 {
-			r.label(m.appendText(r.aside, value))
+		if len(group) > 0 {
+			r.label(group, m.appendText(r.aside, value))
 		}
 
 	case kindKind:
@@ -244,6 +244,32 @@ func trim(text []byte, from int) (int, int) {
 	return from, from + len(bytes.TrimRightFunc(inner, unicode.IsSpace))
 }
 
+// spoken looks for N in a card that has no FN. The name becomes part of text.
+func (r *Reader) spoken(s *scanner) piece {
+	var best choice // in aside
+	for s.scan() {
+		if s.level != 1 || s.kind != kindN {
+			continue
+		}
+		params, value, ok := splitParams(s.text()[s.tail:])
+		if !ok || len(value) == 0 {
+			continue
+		}
+		m := r.params(params)
+		if !best.loses(m.pref) {
+			continue
+		}
+		start := len(r.aside)
+		r.aside = appendSpoken(r.aside, value, m.encoding)
+		if p := (piece{from: start, to: len(r.aside)}); !p.empty() {
+			best = choice{p, m.pref}
+		}
+	}
+	start := len(r.text)
+	r.text = append(r.text, r.aside[best.from:best.to]...)
+	return piece{from: start, to: len(r.text)}
+}
+
 // appendSpoken appends an N in the order in which it is spoken: N begins with
 // the family's name, and has the prefix, "Dr.", after the given names. Commas
 // stay, though they part several names of one kind: go-vcard, which unescapes
@@ -277,15 +303,8 @@ func appendSpoken(dst, value []byte, e encoding) []byte {
 }
 
 // finish makes Fields of what property took in.
-func (r *Reader) finish() *Fields {
-	name := r.fn.piece
-	switch {
-	case !name.empty():
-	case !r.n.empty():
-		name.from = len(r.text)
-		r.text = append(r.text, r.aside[r.n.from:r.n.to]...)
-		name.to = len(r.text)
-	default:
+func (r *Reader) finish(name piece) *Fields {
+	if name.empty() {
 		name = r.org.piece
 	}
 	r.applyLabels()
