@@ -50,10 +50,18 @@ import (
 //     is not called .vcf is no card. A card that is not UTF-8 makes every report
 //     on the book a 500, so it is given none. A multiget cuts hrefs at a "?" or "#", however
 //     encoded. Filters, and tokens that it does not know: 500.
+//   - DAViCal keeps the bytes but for line ends, which become LF, and the escape of
+//     a ';' in ORG, which it loses. To a token that it has forgotten it answers with
+//     every card and no tombstone; of a token's text only the number counts. A
+//     multiget wants its elements in the order of the DTD. It makes nothing of the
+//     address-data that go-webdav asks a query for.
+//   - sabre/dav, in Debian's version, has no sync-collection. It keeps the bytes,
+//     and calls them text/x-vcard, which go-webdav does not read.
 //   - The fake, as iCloud, lists the address book itself, but for programs that
 //     reach it on loopback.
 
-// TestServers runs the tests in one book for each server, by either way to it.
+// TestServers runs the tests in one book for each server, by either way to it, but
+// for the two that PHP makes slow.
 // Each leaves the book as it found it; the cards that break XML, which other
 // clients do not survive, come last.
 func TestServers(t *testing.T) {
@@ -63,12 +71,20 @@ func TestServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := openPlace(t, name)
-			for _, card := range seed {
+			seed := slices.Clone(seed)
+			for i, card := range seed {
 				if !p.put(t, card.id, card.text) {
 					t.Fatalf("%s does not take %q", name, card.id)
 				}
+				if name == "davical" {
+					seed[i].want.Org, _, _ = strings.Cut(card.want.Org, ";")
+				}
 			}
 			t.Run("direct", func(t *testing.T) { testServer(t, p.direct(), seed) })
+			// What the hop does to a request is seen with the others.
+			if name == "davical" || name == "sabre" {
+				return
+			}
 			t.Run("redirected", func(t *testing.T) { testServer(t, p.redirected(t), seed) })
 		})
 	}
@@ -83,6 +99,10 @@ func testServer(t *testing.T, p *place, seed []seedCard) {
 		{"WrongPassword", testWrongPassword},
 		{"Writes", testWrites},
 		{"LostToken", testLostToken},
+		{"Renames", testRenames},
+		{"ForgottenToken", testForgottenToken},
+		{"BrokenCard", testBrokenCard},
+		{"ChangedPassword", testChangedPassword},
 		{"GoWebDAV", testGoWebDAV},
 		{"OddNames", testOddNames},
 		{"OddCards", testOddCards},
@@ -296,12 +316,18 @@ func (p *place) client(t *testing.T) *icloud.Client {
 // book as it is written in a URL.
 func (p *place) do(t *testing.T, method, name string, body string) int {
 	t.Helper()
+	return p.doWith(t, method, name, body, http.Header{"Content-Type": {"text/vcard; charset=utf-8"}})
+}
+
+// doWith is do with other headers.
+func (p *place) doWith(t *testing.T, method, name, body string, header http.Header) int {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, p.Book+name, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header = header
 	req.SetBasicAuth(p.User, p.Password)
-	req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -657,19 +683,30 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 	}
 
 	stop := errors.New("stop")
+	there := make(map[string]bool)
 	calls := 0
-	next, err := client.Sync(ctx, token, func(icloud.Change) error {
+	kept, err := client.Sync(ctx, token, func(c icloud.Change) error {
 		if calls++; calls == 2 {
 			return stop
 		}
+		there[c.ID] = c.Contact != nil
 		return nil
 	})
-	if err != stop || next == "" {
-		t.Errorf("apply failed, and Sync returned %v and the token %q", err, next)
+	if err != stop || kept == "" {
+		t.Errorf("apply failed, and Sync returned %v and the token %q", err, kept)
 	}
-	changes, next := p.sync(t, next)
+	// Who keeps what was applied, and the token with it, misses nothing, and neither
+	// does who keeps neither.
+	rest, _ := p.sync(t, kept)
+	for id, contact := range rest {
+		there[id] = contact != nil
+	}
 	want := map[string]bool{created: true, changed: true, foreign: true, deleted: false, foreignDeleted: false}
-	there := make(map[string]bool)
+	if !maps.Equal(there, want) {
+		t.Errorf("the two syncs report %v (true: there), want %v", there, want)
+	}
+	clear(there)
+	changes, next := p.sync(t, token)
 	for id, contact := range changes {
 		there[id] = contact != nil
 	}
@@ -704,8 +741,8 @@ func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	client := p.client(t)
 	_, token := p.sync(t, "")
 	ours, ok := synctoken.Parse(token)
-	if !ok || ours.Server == "" {
-		t.Fatalf("%q does not hold a token of the server's", token)
+	if !ok || (ours.Server == "") != (p.name == "sabre") {
+		t.Fatalf("%q: does it hold a token of the server's? %v", token, ours.Server != "")
 	}
 	theirs := ours.Server
 	with := func(book, server string) string {
@@ -719,7 +756,7 @@ func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	}
 	reversed := []byte(theirs)
 	slices.Reverse(reversed)
-	for name, token := range map[string]string{
+	tokens := map[string]string{
 		"the server's part is another":  with(ours.Book, "bogus"),
 		"the server's part is a URL":    with(ours.Book, "http://example.org/sync/0"),
 		"the server's part is reversed": with(ours.Book, string(reversed)),
@@ -730,7 +767,14 @@ func testLostToken(t *testing.T, p *place, _ []seedCard) {
 		"no token, with dots":           "x.y.z",
 		"the server's alone":            theirs,
 		"not text":                      "\x00\xff",
-	} {
+	}
+	switch p.name {
+	case "davical":
+		delete(tokens, "the server's part is reversed") // the same number
+	case "sabre":
+		maps.DeleteFunc(tokens, func(name, _ string) bool { return strings.Contains(name, "the server's") })
+	}
+	for name, token := range tokens {
 		next, err := client.Sync(t.Context(), token, func(c icloud.Change) error {
 			return errors.New("a change was reported")
 		})
@@ -776,6 +820,10 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 		}
 	case err != nil:
 		t.Errorf("query: %v", err)
+	case p.name == "davical":
+		if !slices.ContainsFunc(found, func(o carddav.AddressObject) bool { return strings.HasSuffix(o.Path, "/"+want.id) }) {
+			t.Errorf("of %d cards found none is %s, which has the address", len(found), want.id)
+		}
 	// What else it finds is the server's affair: iCloud's filters are rough.
 	case !slices.ContainsFunc(found, func(o carddav.AddressObject) bool {
 		return o.Card.Value(vcard.FieldUID) == want.want.UID && o.Card.Value(vcard.FieldEmail) == mail
@@ -783,7 +831,11 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 		t.Errorf("of %d cards found none is %s, which has the address", len(found), want.id)
 	}
 	o, err := dav.GetAddressObject(ctx, path+want.id)
-	if err != nil || o.Card.Value(vcard.FieldUID) != want.want.UID {
+	if p.name == "sabre" {
+		if err == nil {
+			t.Error("go-webdav can read sabre/dav's cards now; say so above")
+		}
+	} else if err != nil || o.Card.Value(vcard.FieldUID) != want.want.UID {
 		t.Errorf("get: %+v, %v", o, err)
 	}
 }

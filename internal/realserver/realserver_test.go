@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +26,8 @@ func TestStart(t *testing.T) {
 			var srv *realserver.Server
 			ran := t.Run("up", func(t *testing.T) {
 				srv = realserver.Start(t, name)
-				for password, want := range map[string][]int{
-					srv.Password: {http.StatusMultiStatus},
-					"wrong":      {http.StatusUnauthorized},
-				} {
+				status := func(password string) int {
+					t.Helper()
 					req, err := http.NewRequestWithContext(t.Context(), "PROPFIND", srv.Book, nil)
 					if err != nil {
 						t.Fatal(err)
@@ -41,11 +38,21 @@ func TestStart(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
+					defer resp.Body.Close()
 					_, _ = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-					if !slices.Contains(want, resp.StatusCode) {
-						t.Errorf("got %s, want %v", resp.Status, want)
+					return resp.StatusCode
+				}
+				for _, password := range []string{srv.Password, "another"} {
+					srv.SetPassword(t, password)
+					if got := status(password); got != http.StatusMultiStatus {
+						t.Errorf("with its password %d, want 207", got)
 					}
+					if got := status("wrong"); got != http.StatusUnauthorized {
+						t.Errorf("with a wrong password %d, want 401", got)
+					}
+				}
+				if got := status(srv.Password); got != http.StatusUnauthorized {
+					t.Errorf("with the password of before %d, want 401", got)
 				}
 			})
 			if !ran || srv == nil {

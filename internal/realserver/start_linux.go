@@ -34,7 +34,7 @@ const (
 func Start(tb testing.TB, name string) *Server {
 	tb.Helper()
 	start := map[string]func(*starting) (*Server, error){
-		"radicale": radicale, "cyrus": cyrus, "xandikos": xandikos,
+		"radicale": radicale, "cyrus": cyrus, "xandikos": xandikos, "davical": davical, "sabre": sabre,
 	}[name]
 	if start == nil {
 		tb.Fatalf("no server is called %q", name)
@@ -116,11 +116,16 @@ func find(program string) (string, error) {
 // run starts a program that stays, in a process group of its own, so that its
 // children end with it.
 func (s *starting) run(env []string, program string, args ...string) error {
+	return s.runAs(nil, env, program, args...)
+}
+
+// runAs is run as another user; nil is this one.
+func (s *starting) runAs(as *syscall.Credential, env []string, program string, args ...string) error {
 	path, err := find(program)
 	if err != nil {
 		return err
 	}
-	log, err := os.Create(s.path(program + ".log"))
+	log, err := os.Create(s.path(filepath.Base(program) + ".log"))
 	if err != nil {
 		return err
 	}
@@ -128,7 +133,7 @@ func (s *starting) run(env []string, program string, args ...string) error {
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, s.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: as}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -202,28 +207,37 @@ func ports(n int) ([]int, error) {
 	return found, nil
 }
 
-// dial connects to a port of a program that is coming up, and fails at once if
-// that has ended.
-func (s *starting) dial(port int) (net.Conn, error) {
+// until calls f until it succeeds, for programs that are coming up, and fails at
+// once if one of them has ended.
+func (s *starting) until(f func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
-		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		err := f()
 		if err == nil {
-			return conn, nil
+			return nil
 		}
 		for _, cmd := range s.processes {
 			// Not reaped yet, so a signal would still reach it; its state
 			// in /proc is Z.
 			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
 			if i := bytes.LastIndexByte(stat, ')'); i >= 0 && bytes.HasPrefix(stat[i:], []byte(") Z")) {
-				return nil, fmt.Errorf("%s ended", filepath.Base(cmd.Path))
+				return fmt.Errorf("%s ended", filepath.Base(cmd.Path))
 			}
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("port %d did not open: %w", port, err)
+			return err
 		}
 		time.Sleep(20 * time.Millisecond) // a process elsewhere, which no bubble speeds up
 	}
+}
+
+// dial connects to a port of a program that is coming up.
+func (s *starting) dial(port int) (conn net.Conn, err error) {
+	err = s.until(func() (err error) {
+		conn, err = net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		return err
+	})
+	return conn, err
 }
 
 func (s *starting) await(port int) error {
@@ -261,6 +275,13 @@ func (s *Server) do(method, url, contentType, body string) error {
 		return fmt.Errorf("%s: %s\n%s", method, resp.Status, text)
 	}
 	return nil
+}
+
+// makeBook makes the address book (RFC 5689).
+func (s *Server) makeBook() error {
+	return s.do("MKCOL", s.Book, "application/xml", `<?xml version="1.0" encoding="utf-8"?>
+<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><set><prop>
+<resourcetype><collection/><C:addressbook/></resourcetype></prop></set></mkcol>`)
 }
 
 // radicale starts Radicale, which is one process. Its address book has to be made.
@@ -301,9 +322,10 @@ level = warning
 		return nil, err
 	}
 	srv := server(p[0], account+"/contacts/")
-	return srv, srv.do("MKCOL", srv.Book, "application/xml", `<?xml version="1.0" encoding="utf-8"?>
-<mkcol xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav"><set><prop>
-<resourcetype><collection/><C:addressbook/></resourcetype></prop></set></mkcol>`)
+	srv.setPassword = func(password string) error {
+		return s.write("users", "{{.User}}:{{.Password}}\n", map[string]any{"User": account, "Password": password})
+	}
+	return srv, srv.makeBook()
 }
 
 // cyrus starts Cyrus IMAP's master with its HTTP service. It must be root, because
@@ -371,11 +393,17 @@ EVENTS {
 		}
 	}
 	saslpasswd2, _ := find("saslpasswd2") // found above
-	for _, name := range []string{"cyrus", account} {
+	setPassword := func(name, password string) error {
 		cmd := exec.Command(saslpasswd2, "-p", "-c", "-f", s.path("sasldb2"), "-u", "127.0.0.1", name)
 		cmd.Stdin = strings.NewReader(password)
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("saslpasswd2: %w\n%s", err, out)
+			return fmt.Errorf("saslpasswd2: %w\n%s", err, out)
+		}
+		return nil
+	}
+	for _, name := range []string{"cyrus", account} {
+		if err := setPassword(name, password); err != nil {
+			return nil, err
 		}
 	}
 	err = filepath.WalkDir(s.dir, func(path string, _ os.DirEntry, err error) error {
@@ -394,6 +422,7 @@ EVENTS {
 		return nil, err
 	}
 	srv := server(p[0], "dav/addressbooks/user/"+account+"/Default/")
+	srv.setPassword = func(password string) error { return setPassword(account, password) }
 	// The first request makes the book.
 	return srv, srv.do("PROPFIND", srv.Book, "application/xml", "")
 }
@@ -432,45 +461,10 @@ func xandikos(s *starting) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{"data", "nginx"} {
-		if err := os.Mkdir(s.path(dir), 0o755); err != nil {
-			return nil, err
-		}
+	if err := os.Mkdir(s.path("data"), 0o755); err != nil {
+		return nil, err
 	}
 	if err := s.write("users", "{{.User}}:{PLAIN}{{.Password}}\n", map[string]any{"User": account, "Password": password}); err != nil {
-		return nil, err
-	}
-	me, err := user.Current()
-	if err != nil {
-		return nil, err
-	}
-	// Who is not root cannot change the user; nginx then only warns.
-	if err := s.write("nginx.conf", `daemon off;
-user {{.User}};
-worker_processes 1;
-pid {{.Dir}}/nginx/pid;
-error_log stderr;
-events { worker_connections 128; }
-http {
-  access_log off;
-  client_max_body_size 20m;
-  client_body_temp_path {{.Dir}}/nginx/body;
-  proxy_temp_path {{.Dir}}/nginx/proxy;
-  fastcgi_temp_path {{.Dir}}/nginx/fastcgi;
-  uwsgi_temp_path {{.Dir}}/nginx/uwsgi;
-  scgi_temp_path {{.Dir}}/nginx/scgi;
-  server {
-    listen 127.0.0.1:{{.Front}};
-    auth_basic "Xandikos";
-    auth_basic_user_file {{.Dir}}/users;
-    location / {
-      proxy_pass http://127.0.0.1:{{.Back}};
-      proxy_set_header Host $http_host;
-      proxy_http_version 1.1;
-    }
-  }
-}
-`, map[string]any{"User": me.Username, "Front": p[0], "Back": p[1]}); err != nil {
 		return nil, err
 	}
 	// It keeps cards in git, which wants to know who commits, and reads the
@@ -483,8 +477,20 @@ http {
 	if err := s.await(p[1]); err != nil {
 		return nil, err
 	}
-	if err := s.run(nil, "nginx", "-p", s.dir, "-e", "stderr", "-c", s.path("nginx.conf")); err != nil {
+	err = s.nginx(p[0], `
+    auth_basic "Xandikos";
+    auth_basic_user_file {{.Dir}}/users;
+    location / {
+      proxy_pass http://127.0.0.1:{{.Back}};
+      proxy_set_header Host $http_host;
+      proxy_http_version 1.1;
+    }`, map[string]any{"Back": p[1]})
+	if err != nil {
 		return nil, err
 	}
-	return server(p[0], account+"/contacts/addressbook/"), s.await(p[0])
+	srv := server(p[0], account+"/contacts/addressbook/")
+	srv.setPassword = func(password string) error {
+		return s.write("users", "{{.User}}:{PLAIN}{{.Password}}\n", map[string]any{"User": account, "Password": password})
+	}
+	return srv, nil
 }

@@ -1,0 +1,243 @@
+// Tests of TestServers about what a server forgets, moves and refuses.
+
+package icloud_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-icloud/icloud"
+)
+
+// rename gives a card another name by MOVE (RFC 4918, section 9.9), or in two steps
+// on servers that have none.
+func (p *place) rename(t *testing.T, from, to, card string) {
+	t.Helper()
+	status := p.doWith(t, "MOVE", from, "", http.Header{"Destination": {p.Book + to}, "Overwrite": {"F"}})
+	if status/100 == 2 {
+		return
+	}
+	t.Logf("MOVE answered %d", status)
+	if status := p.do(t, http.MethodDelete, from, ""); status/100 != 2 {
+		t.Fatalf("DELETE answered %d", status)
+	}
+	if !p.put(t, to, card) {
+		t.Fatalf("%q cannot be put", to)
+	}
+}
+
+// A card that is renamed is gone and there; one that is renamed and back, and one
+// that is deleted and made anew, are there.
+func testRenames(t *testing.T, p *place, seed []seedCard) {
+	_, token := p.sync(t, "")
+	moved, back, anew := seed[30], seed[31], seed[32]
+	p.rename(t, moved.id, "moved.vcf", moved.text)
+	p.rename(t, back.id, "away.vcf", back.text)
+	p.rename(t, "away.vcf", back.id, back.text)
+	if status := p.do(t, http.MethodDelete, anew.id, ""); status/100 != 2 {
+		t.Fatalf("DELETE answered %d", status)
+	}
+	if !p.put(t, anew.id, anew.text) {
+		t.Fatal("it cannot be made anew")
+	}
+
+	changes, next := p.sync(t, token)
+	for id, want := range map[string]bool{moved.id: false, "moved.vcf": true} {
+		if contact, reported := changes[id]; !reported || (contact != nil) != want {
+			t.Errorf("%s: reported %v, there %v; want there %v", id, reported, contact != nil, want)
+		}
+	}
+	// Whether these have changed is the server's to say; gone they are not.
+	for _, card := range []seedCard{back, anew} {
+		if contact, reported := changes[card.id]; reported && (contact == nil || fieldsOf(contact) != card.want) {
+			t.Errorf("%s is reported as %+v, and it is there", card.id, contact)
+		}
+	}
+	if contact := changes["away.vcf"]; contact != nil {
+		t.Error("away.vcf is reported, and was gone before")
+	}
+	if again, _ := p.sync(t, next); len(again) != 0 {
+		t.Errorf("the sync after it reports %d", len(again))
+	}
+	p.rename(t, "moved.vcf", moved.id, moved.text)
+	if book := p.list(t); len(book) != len(seed) {
+		t.Errorf("%d cards are listed, want %d", len(book), len(seed))
+	}
+}
+
+// A token that the server has forgotten, whether it says so or not, is ErrResync
+// before anything is reported: a card that was deleted meanwhile would stay for
+// ever.
+func testForgottenToken(t *testing.T, p *place, seed []seedCard) {
+	_, token := p.sync(t, "")
+	switch {
+	case p.fake != nil:
+		p.fake.ForgetTokens()
+	case !p.ForgetTokens(t):
+		t.Skip("this server does not forget tokens")
+	}
+	deleted, changed := seed[40], seed[41]
+	if status := p.do(t, http.MethodDelete, deleted.id, ""); status/100 != 2 {
+		t.Fatalf("DELETE answered %d", status)
+	}
+	if !p.put(t, changed.id, strings.Replace(changed.text, "END:VCARD", "NOTE:changed\r\nEND:VCARD", 1)) {
+		t.Fatal("a card cannot be changed")
+	}
+	reported := 0
+	_, err := p.client(t).Sync(t.Context(), token, func(icloud.Change) error {
+		reported++
+		return nil
+	})
+	if !errors.Is(err, icloud.ErrResync) || reported > 0 {
+		t.Errorf("%d changes and %v, want ErrResync alone", reported, err)
+	}
+	all, next := p.sync(t, "")
+	if len(all) != len(seed)-1 || all[deleted.id] != nil {
+		t.Errorf("from the beginning %d cards, want %d", len(all), len(seed)-1)
+	}
+	if changes, _ := p.sync(t, next); len(changes) != 0 {
+		t.Errorf("then %d changes, want none", len(changes))
+	}
+	for _, card := range []seedCard{deleted, changed} {
+		p.put(t, card.id, card.text)
+	}
+}
+
+// A password that worked and is then changed by its owner was revoked; the new one
+// brings everything back, the sync token included.
+func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
+	if p.fake != nil {
+		t.Skip("its passwords are made by it; see TestLatch")
+	}
+	client, err := icloud.New(p.cred, &icloud.Options{Endpoint: p.endpoint, Transport: p, Dwell: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := func(icloud.Change) error { return nil }
+	token, err := client.Sync(t.Context(), "", keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const other = "tiger-lily-7"
+	p.SetPassword(t, other)
+	defer p.SetPassword(t, p.Password)
+
+	next, err := client.Sync(t.Context(), token, keep)
+	refusal, ok := errors.AsType[*icloud.AuthError](err)
+	if !ok || !errors.Is(err, icloud.ErrPasswordRevoked) || !refusal.Confirmed {
+		t.Fatalf("got %v, want a confirmed *AuthError, ErrPasswordRevoked", err)
+	}
+	before := p.requests.Load()
+	if _, err := client.Contact(t.Context(), seed[0].id); !errors.Is(err, refusal) || p.requests.Load() != before {
+		t.Errorf("signed out, it sends %d requests and returns %v", p.requests.Load()-before, err)
+	}
+	cred := p.cred
+	if err := client.Reconnect(t.Context(), cred); !errors.Is(err, icloud.ErrPasswordRevoked) && !errors.Is(err, icloud.ErrPasswordRejected) {
+		t.Errorf("reconnecting with the old password: %v", err)
+	}
+	cred.Password = icloud.UncheckedPassword(other)
+	if err := client.Reconnect(t.Context(), cred); err != nil {
+		t.Fatalf("reconnecting with the new password: %v", err)
+	}
+	// What the refused run returned is worth keeping.
+	if _, err := client.Sync(t.Context(), next, func(c icloud.Change) error {
+		t.Errorf("%s has changed", c.ID)
+		return nil
+	}); err != nil {
+		t.Errorf("sync after Reconnect: %v", err)
+	}
+}
+
+// breaker is a way to a server that breaks at one card: it answers 500 in place of
+// every answer that holds its text, as Xandikos does for cards that are not UTF-8.
+type breaker struct {
+	under http.RoundTripper
+	text  string // of the card; "": of none
+}
+
+func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
+	out := req.Clone(req.Context())
+	out.Header.Del("Accept-Encoding") // so that the answer can be read
+	resp, err := b.under.RoundTrip(out)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Request = req
+	if b.text != "" && bytes.Contains(body, []byte(b.text)) {
+		resp.StatusCode, resp.Status, body = http.StatusInternalServerError, "500 Internal Server Error", nil
+	}
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return resp, nil
+}
+
+// A card that the server cannot send holds up nothing: each run shows what has
+// changed besides, and moves on; and once it can be sent it comes.
+func testBrokenCard(t *testing.T, p *place, seed []seedCard) {
+	b := &breaker{p.transport, ""}
+	p.transport = b
+	defer func() { p.transport = b.under }()
+	_, token := p.sync(t, "")
+	const broken = "0B5A5C1E-6B1C-4D53-9A39-3F6C1F0F7A03.vcf"
+	if !p.put(t, broken, person(strings.TrimSuffix(broken, ".vcf"), "Unsendable")) {
+		t.Fatal("it cannot be put")
+	}
+	defer p.do(t, http.MethodDelete, broken, "") // if the test ends early
+	b.text = "FN:Unsendable"
+	for run := range 4 {
+		changed := seed[50+run]
+		if !p.put(t, changed.id, strings.Replace(changed.text, "END:VCARD", "NOTE:changed\r\nEND:VCARD", 1)) {
+			t.Fatal("a card cannot be changed")
+		}
+		var changes []string
+		before := p.requests.Load()
+		next, err := p.client(t).Sync(t.Context(), token, func(c icloud.Change) error {
+			changes = append(changes, c.ID)
+			return nil
+		})
+		if owed, ok := partialIDs(err); !ok || !slices.Equal(owed, []string{broken}) {
+			t.Fatalf("run %d: %v, owed %q; want a *PartialError that names it", run, err, owed)
+		}
+		if !slices.Equal(changes, []string{changed.id}) || next == "" || next == token {
+			t.Errorf("run %d: the changes are %q, want %s alone; a new token: %v", run, changes, changed.id, next != token)
+		}
+		// Discovery, the changes, the halves of a batch, a GET.
+		if n := p.requests.Load() - before; n > 20 {
+			t.Errorf("run %d: %d requests", run, n)
+		}
+		token = next
+	}
+	listed := 0
+	for _, err := range p.client(t).Contacts(t.Context()) {
+		if err == nil {
+			listed++
+		} else if owed, ok := partialIDs(err); !ok || !slices.Equal(owed, []string{broken}) {
+			t.Errorf("listing: %v, owed %q; want a *PartialError that names it", err, owed)
+		}
+	}
+	if listed != len(seed) {
+		t.Errorf("%d cards are listed, want %d", listed, len(seed))
+	}
+
+	b.text = ""
+	changes, token := p.sync(t, token)
+	if len(changes) != 1 || changes[broken] == nil {
+		t.Errorf("when it can be sent, %d changes come, want it", len(changes))
+	}
+	p.do(t, http.MethodDelete, broken, "")
+	if changes, _ := p.sync(t, token); len(changes) != 1 || changes[broken] != nil {
+		t.Errorf("when it is deleted, %d changes come, want that", len(changes))
+	}
+	for _, card := range seed[50:54] {
+		p.put(t, card.id, card.text)
+	}
+}
