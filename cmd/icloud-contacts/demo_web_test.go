@@ -158,14 +158,14 @@ func TestDemoWebOutage(t *testing.T) {
 		t.Fatalf("%d %s", status, v.page)
 	}
 	v.post("do/outage/grace")
-	if part := v.part("grace"); v.find(state, part) != "active" || !strings.Contains(part, "503") || !strings.Contains(part, "no mail was sent") {
+	if part := v.part("grace"); v.find(state, part) != "active" || !strings.Contains(part, "503 Service") || !strings.Contains(part, "no mail was sent") {
 		t.Error(part)
 	}
 	if status := v.post("icloud/?as=grace", values...); status != http.StatusServiceUnavailable || !strings.Contains(v.page, "It is not your password") {
 		t.Errorf("%d %s", status, v.page)
 	}
 	v.post("do/mend/grace")
-	if part := v.part("grace"); strings.Contains(part, "503") {
+	if part := v.part("grace"); strings.Contains(part, "503 Service") {
 		t.Error(part)
 	}
 	// Any number of passwords can be made, although Apple has 25.
