@@ -4,6 +4,7 @@
 package icloud
 
 import (
+	"bytes"
 	"errors"
 
 	"github.com/go-icloud/icloud/internal/dav"
@@ -71,14 +72,35 @@ func (s *syncRun) collectionPage(token string, f func(member, *dav.Row) error) (
 		return "", false, err
 	}
 	defer resp.Body.Close()
+	// A card that one page names and calls gone was deleted and created again, in
+	// whatever order the rows are.
+	var gone []dav.Href
+	named := make(map[uint64]struct{})
 	err = s.rows(resp, func(m member, row *dav.Row) error {
-		if m.state == memberMore {
+		switch m.state {
+		case memberMore:
 			more = true
 			return nil
+		case memberGone:
+			gone = append(gone, dav.ParseHref(bytes.Clone(m.Written)))
+			return nil
 		}
+		named[s.hash(m.Href)] = struct{}{}
 		return f(m, row)
 	})
-	return string(s.decoder.SyncToken()), more, err
+	if err != nil {
+		return "", false, err
+	}
+	next = string(s.decoder.SyncToken())
+	for _, h := range gone {
+		if _, there := named[s.hash(h)]; there {
+			continue
+		}
+		if err := f(member{Href: h, state: memberGone}, nil); err != nil {
+			return "", false, err
+		}
+	}
+	return next, more, nil
 }
 
 // compare reports how the book differs from what the caller has.

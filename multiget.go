@@ -298,13 +298,14 @@ func (l *listing) notGot(h dav.Href, why error) {
 }
 
 // aboutCard says whether an error of a GET may be about its card alone. A lost
-// connection is not, and neither is a server that asks to wait or that is down.
+// connection is not, nor is a server that asks to wait or that is down, nor is the
+// answer to a probe that followed a 401.
 func aboutCard(err error) bool {
 	if _, ok := errors.AsType[*AuthError](err); ok {
 		return false
 	}
 	if re, ok := errors.AsType[*ResponseError](err); ok {
-		return re.RetryAfter == 0 && !re.Withheld &&
+		return re.Method == http.MethodGet && re.RetryAfter == 0 && !re.Withheld &&
 			re.StatusCode != http.StatusServiceUnavailable && re.StatusCode != http.StatusTooManyRequests
 	}
 	_, ok := errors.AsType[*CardError](err)

@@ -603,7 +603,7 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 		if s.both && !first && anew && status == 0 {
 			pair = append(pair, goneRow(s.written(c.name)))
 			// In either order; within pages the deletion comes first.
-			if s.page > 0 || s.rand.IntN(2) == 0 {
+			if s.rand.IntN(2) == 0 {
 				slices.Reverse(pair)
 			}
 		}
