@@ -154,11 +154,10 @@ func (e *conditionError) Unwrap() error { return e.ResponseError }
 
 // refusal is responseError with the precondition that the body names.
 func refusal(resp *http.Response) error {
-	re := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
 	if condition := dav.Precondition(resp.Body); condition != dav.NoCondition {
-		return &conditionError{re, condition}
+		return &conditionError{&ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}, condition}
 	}
-	return re
+	return responseError(resp)
 }
 
 // rows calls f with each row of a small multistatus.
