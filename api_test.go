@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite testdata/api")
+var update = flag.Bool("update", false, "rewrite testdata/api and testdata/event.jsonl")
 
 // The exported surface is pinned: what changes here changes for every user.
 // Renew it with -update, on purpose only. Comments may become better at any time.

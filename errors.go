@@ -6,12 +6,18 @@ package icloud
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-icloud/icloud/internal/authstate"
@@ -367,19 +373,89 @@ func (e *hiddenError) Unwrap() error { return e.err }
 
 // transportError wraps what the network or the context ended a request with.
 func transportError(method string, err error) error {
-	var timeout net.Error
-	what := "the connection failed"
+	var what string
 	switch {
 	case errors.Is(err, context.Canceled):
 		what = context.Canceled.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		what = context.DeadlineExceeded.Error()
-	case errors.As(err, &timeout) && timeout.Timeout():
-		what = "the connection timed out"
+	default:
+		what = "the connection " + connectionFailure(err)
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
 	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial", network: true}
 }
+
+// wsaRefused is the system's word for ECONNREFUSED on Windows, where package
+// syscall has another.
+const wsaRefused = syscall.Errno(10061)
+
+// connectionFailure says in words of ours what became of a connection: which of a
+// dozen things it was, and neither where nor whose.
+func connectionFailure(err error) string {
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, host := errors.AsType[x509.HostnameError](err)
+	_, header := errors.AsType[tls.RecordHeaderError](err)
+	_, alert := errors.AsType[tls.AlertError](err)
+	dns, noName := errors.AsType[*net.DNSError](err)
+	op, network := errors.AsType[*net.OpError](err)
+	timeout, timed := errors.AsType[net.Error](err)
+	timed = timed && timeout.Timeout()
+	switch {
+	case noName && dns.IsNotFound:
+		return "failed: the server's name was not found (DNS)"
+	case noName:
+		return "failed: the server's name could not be looked up (DNS)"
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaRefused):
+		return "failed: refused"
+	case certificate, authority, host:
+		return "failed: the server's certificate is not trusted (TLS)"
+	case header, alert:
+		return "failed: no secure connection (TLS)"
+	case network && timed && op.Op == "dial":
+		return "timed out before it was made"
+	case timed:
+		return "timed out"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "failed: no way to the server"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "failed: reset"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "failed: it broke off"
+	case network:
+		return "failed: the network"
+	}
+	return "failed"
+}
+
+// storeFailure returns ": " and what made a Store fail, in words of ours, or "" if
+// that is not known.
+func storeFailure(err error) string {
+	state, ok := errors.AsType[interface {
+		error
+		SQLState() string // of drivers for SQL databases (ISO/IEC 9075-2)
+	}](err)
+	_, network := errors.AsType[*net.OpError](err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return ": it took too long"
+	case errors.Is(err, context.Canceled):
+		return ": " + context.Canceled.Error()
+	case ok && sqlState.MatchString(state.SQLState()):
+		return ": SQLSTATE " + state.SQLState()
+	case errors.Is(err, fs.ErrPermission):
+		return ": permission denied"
+	case errors.Is(err, syscall.ENOSPC):
+		return ": no space is left"
+	case network:
+		return ": the connection " + connectionFailure(err)
+	}
+	return ""
+}
+
+// sqlState is the form of a SQLSTATE; anything else may be somebody's text.
+var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
 // mayPass says whether a call failed for a reason that may pass by itself: the
 // network, a fault of the server, or a request to wait.

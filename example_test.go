@@ -327,7 +327,7 @@ func ExampleClient_Put_outcomeUnknown() {
 		fmt.Println("changed by somebody else meanwhile, before or after")
 	}
 	// Output:
-	// icloud: PUT: the connection failed; whether it was done is unknown
+	// icloud: PUT: the connection failed: it broke off; whether it was done is unknown
 	// not done: it can be put again
 }
 

@@ -24,9 +24,11 @@ var frames = []struct{ contains, imports, before, after string }{
 		"var form interface{ Error(string) error }\nfunc f(entered string) error {\n", "\n_ = password\nreturn nil }"},
 	{"client.Authenticate(ctx)\n```", "context time github.com/go-icloud/icloud",
 		"func f(ctx context.Context, appleID string, password icloud.Password, issued time.Time, options *icloud.Options) error {\n", "\nreturn err }"},
-	{"func run(", "context errors github.com/go-icloud/icloud",
-		"type book struct{}\nfunc (*book) Delete(string) error { return nil }\nfunc (*book) Put(string, *icloud.Contact) error { return nil }\n" +
-			"func (*book) DeleteAllBut(map[string]bool) error { return nil }\n", ""},
+	{"var pending []", "context errors github.com/go-icloud/icloud",
+		"func flush(context.Context, *[]icloud.Change) error { return nil }\nfunc sweep(context.Context, *icloud.PartialError) error { return nil }\n" +
+			"func f(ctx context.Context, client *icloud.Client, token string) (string, error) {\n", "}"},
+	{"store.Forget(", "context github.com/go-icloud/icloud",
+		"func f(ctx context.Context, store icloud.DirStore, appleID string) error {\n", "\nreturn err }"},
 	{"onStatus(ctx", "context errors time github.com/go-icloud/icloud",
 		"type account struct{}\nfunc (*account) Warned() bool { return false }\nfunc (*account) Warn(context.Context, time.Time) {}\n" +
 			"func (*account) ShowReconnect(context.Context, string) {}\n", ""},

@@ -118,13 +118,31 @@ func cardAnswer(resp *http.Response, guarded bool) error {
 	if status == http.StatusPreconditionFailed && guarded {
 		return ErrConflict
 	}
-	return &ResponseError{Method: method, StatusCode: status}
+	re := &ResponseError{Method: method, StatusCode: status}
+	if isPage(resp) {
+		return &pageError{re}
+	}
+	return re
 }
 
 // responseError is the error of an answer's status.
 func responseError(resp *http.Response) error {
-	return &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
+	re := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
+	if isPage(resp) {
+		return &pageError{re}
+	}
+	return re
 }
+
+// pageError is a ResponseError for success that is a page for people. Its text says
+// so, for "200 OK" alone reads as if nothing were wrong.
+type pageError struct{ *ResponseError }
+
+func (e *pageError) Error() string {
+	return e.ResponseError.Error() + " with a web page, as a captive portal does"
+}
+
+func (e *pageError) Unwrap() error { return e.ResponseError }
 
 // conditionError is a ResponseError whose body named a precondition.
 type conditionError struct {
@@ -136,11 +154,10 @@ func (e *conditionError) Unwrap() error { return e.ResponseError }
 
 // refusal is responseError with the precondition that the body names.
 func refusal(resp *http.Response) error {
-	re := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
 	if condition := dav.Precondition(resp.Body); condition != dav.NoCondition {
-		return &conditionError{re, condition}
+		return &conditionError{&ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}, condition}
 	}
-	return re
+	return responseError(resp)
 }
 
 // rows calls f with each row of a small multistatus.

@@ -184,7 +184,7 @@ func (s *session) mergeStore(ctx context.Context, silent bool) error {
 	data, err := s.store.Load(ctx, s.key)
 	var record *authstate.Record
 	if err != nil {
-		err = &hiddenError{text: "icloud: the Store failed to load key " + s.key, err: err}
+		err = &hiddenError{text: "icloud: the Store failed to load key " + s.key + storeFailure(err), err: err}
 	} else if record, err = authstate.Decode(data); err != nil {
 		err = fmt.Errorf("icloud: the Store's data under key %s is corrupt", s.key)
 	}
@@ -225,7 +225,7 @@ func (s *session) updateStore(ctx context.Context, turnErr error, reject func() 
 	s.mu.Unlock()
 	if err == nil {
 		if err = s.store.Save(ctx, s.key, data); err != nil {
-			err = &hiddenError{text: "icloud: the Store failed to save key " + s.key, err: err}
+			err = &hiddenError{text: "icloud: the Store failed to save key " + s.key + storeFailure(err), err: err}
 		}
 	}
 	s.lock()

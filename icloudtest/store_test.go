@@ -106,9 +106,20 @@ func strict() icloud.Store {
 	}
 }
 
+// careless never looks at its context. It is done at once, so it may.
+func careless() icloud.Store {
+	m := newMemory()
+	return wrapped{
+		load: func(ctx context.Context, key string) ([]byte, error) { return m.Load(context.WithoutCancel(ctx), key) },
+		save: func(ctx context.Context, key string, data []byte) error {
+			return m.Save(context.WithoutCancel(ctx), key, data)
+		},
+	}
+}
+
 func TestGoodStores(t *testing.T) {
 	t.Parallel()
-	for name, store := range map[string]icloud.Store{"any key": newMemory(), "strict": strict()} {
+	for name, store := range map[string]icloud.Store{"any key": newMemory(), "strict": strict(), "careless": careless()} {
 		for range 2 { // what the first run has left must not disturb the second
 			if err := icloudtest.TestStore(store); err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -282,16 +293,24 @@ func TestBrokenStores(t *testing.T) {
 				return m.data[key], ctx.Err()
 			}}
 		}},
-		{"loads with a cancelled context", "Load with a cancelled context", func() icloud.Store {
+		{"loads nothing with a cancelled context, and no error", "Load with a cancelled context", func() icloud.Store {
 			m := newMemory()
 			return wrapped{Store: m, load: func(ctx context.Context, key string) ([]byte, error) {
-				return m.Load(context.WithoutCancel(ctx), key)
+				data, err := m.Load(ctx, key)
+				if ctx.Err() != nil {
+					return nil, nil
+				}
+				return data, err
 			}}
 		}},
-		{"saves with a cancelled context", "Save with a cancelled context", func() icloud.Store {
+		{"saves nothing with a cancelled context, and no error", "a Save that returned no error for a cancelled context", func() icloud.Store {
 			m := newMemory()
 			return wrapped{Store: m, save: func(ctx context.Context, key string, data []byte) error {
-				return m.Save(context.WithoutCancel(ctx), key, data)
+				err := m.Save(ctx, key, data)
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
 			}}
 		}},
 		{"saves, and says that it did not", "a Save that was cancelled", func() icloud.Store {

@@ -21,6 +21,7 @@ import (
 type fake struct {
 	mu         sync.Mutex
 	missing    bool // the table
+	older      bool // the table lacks the columns
 	rows       map[string][]byte
 	statements []statement
 
@@ -71,6 +72,9 @@ func (f *fake) words() string {
 // errNoTable is SQLite's error, as its drivers word it.
 var errNoTable = errors.New("SQL logic error: no such table: icloud_store (1)")
 
+// errNoColumn likewise.
+var errNoColumn = errors.New("SQL logic error: no such column: last_accepted (1)")
+
 func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
 	s := statement{text, args}
 	f.mu.Lock()
@@ -84,16 +88,26 @@ func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValu
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case s.is("CREATE"):
+	case s.is("CREATE TABLE"):
 		f.missing = false
 		return nil, nil
 	case f.missing:
 		return nil, errNoTable
+	case s.is("CREATE INDEX"):
+		return nil, nil
+	case s.is("ALTER"):
+		f.older = !strings.Contains(text, "last_accepted") // the last
+		return nil, nil
+	case f.older && strings.Contains(text, "last_accepted"):
+		return nil, errNoColumn
 	case s.is("INSERT"):
 		f.rows[args[0].Value.(string)] = bytes.Clone(args[1].Value.([]byte))
 		return nil, nil
-	case strings.Contains(text, "1 = 0"):
-		return &result{columns: 3}, nil
+	case s.is("DELETE"):
+		delete(f.rows, args[0].Value.(string))
+		return nil, nil
+	case strings.Contains(text, "LIMIT"):
+		return &result{columns: 6}, nil // whole rows are the real databases' to give
 	}
 	data, ok := f.rows[args[0].Value.(string)]
 	r := &result{columns: 1}

@@ -26,22 +26,33 @@
 // PgBouncer's, will do if the driver keeps nothing there either: pgx with
 // default_query_exec_mode=exec, lib/pq with binary_parameters=yes.
 //
-// Both methods return when the context ends, as far as the driver does. Some
-// drivers do not while SQLite waits for the lock of another program, so let its
-// busy_timeout be shorter than what your contexts allow; but not zero, or a Save
-// fails each time that two meet. In a program, let the pool have one connection
-// (SetMaxOpenConns): those who wait for it are served in turn, which
-// SQLite does not do.
+// All methods return when the context ends, as far as the driver does. SQLite
+// needs no pragma and no limit of the pool: a Store writes one row at a time, and
+// while another program holds the lock it tries again until the context ends. Some
+// drivers do not return while SQLite itself waits, so let a busy_timeout, if
+// there is one, be shorter than what your contexts allow.
 //
 // # Setting up
 //
-// [Store.Create] makes the table unless it is there. Any number of workers may
-// call it at once and each time they start. Those who keep a schema by a tool of
-// their own give it [Dialect.Schema] in its place. The name of the table is not
-// qualified: in PostgreSQL it is looked for along the search_path.
+// [Store.Create] makes the table unless it is there, and adds what the table of an
+// older version lacks. Any number of workers may call it at once and each time they
+// start. Those who keep a schema by a tool of their own give it [Dialect.Schema] in
+// its place. The name of the table is not qualified: in PostgreSQL it is looked for
+// along the search_path.
 //
-// Load needs the privilege to SELECT, Save to SELECT, INSERT and UPDATE. Create
-// needs no more than Load if the table is there, else the right to create tables.
+// Load and Attention need the privilege to SELECT, Save to SELECT, INSERT and UPDATE,
+// Forget to SELECT and DELETE. Create needs no more than Save if the table is there
+// and whole, else the right to create or to alter tables.
+//
+// # All accounts at once
+//
+// Beside the data, a row has what a service asks about all of its accounts without
+// a Client for each: when it has to do with the account (due_at: since when its
+// password has been refused for good, else when it is estimated to end), whether
+// the refusal is confirmed, the reason, and when the password last worked
+// (last_accepted). Each Save writes them; they are NULL where there is nothing to say,
+// or the data is not a Client's. [Store.Attention] reads them by an index. A password
+// that is in doubt has a reason and is not confirmed: tell nobody of it.
 //
 // # Pruning
 //
@@ -63,89 +74,27 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/go-icloud/icloud"
 )
-
-// Dialect is the kind of a database. The zero value is none: a Store with it
-// fails.
-type Dialect int
-
-const (
-	PostgreSQL Dialect = iota + 1 // 9.5 or later
-	MySQL                         // MySQL and MariaDB
-	SQLite                        // 3.24 or later
-)
-
-// dialect is the three statements that differ. The key's column is not called
-// key, which MySQL reserves, and the table bears a name that an application is
-// unlikely to have given to one of its own.
-//
-// Keys are of one width and one case, and compared byte by byte: by its default
-// collation MySQL would take "A" for "a". updated_at is there for pruning alone,
-// is set by the database's clock because workers' clocks differ, and has no
-// index because every Save would pay for it and a scan once in a while is cheap.
-type dialect struct{ schema, load, save string }
-
-var dialects = map[Dialect]dialect{
-	PostgreSQL: {
-		schema: `CREATE TABLE IF NOT EXISTS icloud_store (
-	account    char(64) PRIMARY KEY,
-	data       bytea NOT NULL,
-	updated_at timestamptz NOT NULL
-);
-`,
-		load: `SELECT data FROM icloud_store WHERE account = $1`,
-		save: `INSERT INTO icloud_store (account, data, updated_at) VALUES ($1, $2, now())
-ON CONFLICT (account) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at`,
-	},
-	MySQL: {
-		// A BLOB would end at 64 KiB. TIMESTAMP would end in 2038.
-		schema: `CREATE TABLE IF NOT EXISTS icloud_store (
-	account    CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
-	data       MEDIUMBLOB NOT NULL,
-	updated_at DATETIME NOT NULL
-) ENGINE=InnoDB;
-`,
-		load: `SELECT data FROM icloud_store WHERE account = ?`,
-		// MySQL would rather have an alias than VALUES(), MariaDB has
-		// VALUES() alone, and both take it.
-		save: `INSERT INTO icloud_store (account, data, updated_at) VALUES (?, ?, UTC_TIMESTAMP())
-ON DUPLICATE KEY UPDATE data = VALUES(data), updated_at = VALUES(updated_at)`,
-	},
-	SQLite: {
-		schema: `CREATE TABLE IF NOT EXISTS icloud_store (
-	account    TEXT NOT NULL PRIMARY KEY,
-	data       BLOB NOT NULL,
-	updated_at TEXT NOT NULL
-);
-`,
-		load: `SELECT data FROM icloud_store WHERE account = ?`,
-		save: `INSERT INTO icloud_store (account, data, updated_at) VALUES (?, ?, datetime('now'))
-ON CONFLICT (account) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at`,
-	},
-}
-
-// look reads nothing, and fails where Load or Save would for want of the table.
-const look = `SELECT account, data, updated_at FROM icloud_store WHERE 1 = 0`
 
 // maxTries bounds how often a statement is repeated that lost to another. Each
 // time another has won, so it takes as many as there are Saves of one row at
 // once.
 const maxTries = 100
 
-// Schema returns the statement that makes the table if it is not there, for
-// programs that leave that to a tool of their own; [Store.Create] executes the
-// same. It is "" for a Dialect that is none.
-func (d Dialect) Schema() string { return dialects[d].schema }
-
 // Store is an [icloud.Store] in a SQL database. Make it with New. It is safe for
 // concurrent use.
 type Store struct {
 	db *sql.DB
 	d  Dialect
+
+	// writing is held by the one Save that SQLite can execute at a time.
+	writing chan struct{}
 }
 
 var _ icloud.Store = (*Store)(nil)
@@ -154,46 +103,7 @@ var _ icloud.Store = (*Store)(nil)
 // It does no I/O: a db that is nil or a Dialect that is none shows as an error
 // of every method.
 func New(db *sql.DB, d Dialect) *Store {
-	return &Store{db: db, d: d}
-}
-
-// Create makes the table unless it is there. It may be called at any time, and
-// by several programs at once.
-func (s *Store) Create(ctx context.Context) error {
-	d, err := s.dialect()
-	if err != nil {
-		return err
-	}
-	// Asked first, because CREATE takes locks, and is replicated, even where
-	// there is nothing to create.
-	if err := s.look(ctx); err == nil || ctx.Err() != nil {
-		return err
-	}
-	err = s.try(ctx, "create", func() error {
-		_, err := s.db.ExecContext(ctx, d.schema)
-		return err
-	})
-	// And last: when two create at once PostgreSQL fails one of them for all its
-	// IF NOT EXISTS, and a table that was not made here must have our columns.
-	switch missing := s.look(ctx); {
-	case missing == nil:
-		return nil
-	case err == nil:
-		return missing
-	}
-	return err
-}
-
-// look returns nil if the table is there.
-func (s *Store) look(ctx context.Context) error {
-	return s.try(ctx, "create", func() error {
-		var account, data, updated any
-		err := s.db.QueryRowContext(ctx, look).Scan(&account, &data, &updated)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
+	return &Store{db: db, d: d, writing: make(chan struct{}, 1)}
 }
 
 // Load implements [icloud.Store].
@@ -231,8 +141,38 @@ func (s *Store) Save(ctx context.Context, key string, data []byte) error {
 	if data == nil {
 		data = []byte{} // nil would be NULL
 	}
-	return s.try(ctx, "save", func() error {
-		_, err := s.db.ExecContext(ctx, d.save, key, data)
+	c := conclude(data, d)
+	return s.write(ctx, "save", d.save, key, data, c.due, c.confirmed, c.reason, c.lastAccepted)
+}
+
+// Forget deletes what is kept under key (see [icloud.AccountKey]), so that nothing is
+// left of a customer. It is no error if there is nothing. Drop the account's Clients
+// first: one that still works saves again what it knows. It needs the privilege to
+// DELETE.
+func (s *Store) Forget(ctx context.Context, key string) error {
+	d, err := s.dialect()
+	if err != nil {
+		return err
+	}
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return s.write(ctx, "forget", d.forget, key)
+}
+
+// write executes a statement that changes rows.
+func (s *Store) write(ctx context.Context, op, statement string, args ...any) error {
+	if s.d == SQLite {
+		// Those who wait here are served in turn, which SQLite does not do.
+		select {
+		case s.writing <- struct{}{}:
+			defer func() { <-s.writing }()
+		case <-ctx.Done():
+			return wrap(ctx, op, ctx.Err())
+		}
+	}
+	return s.try(ctx, op, func() error {
+		_, err := s.db.ExecContext(ctx, statement, args...)
 		return err
 	})
 }
@@ -261,16 +201,52 @@ func checkKey(key string) error {
 // try executes f, and again if it lost to another statement. It is right to
 // repeat a Save even if it is not known whether it was done.
 func (s *Store) try(ctx context.Context, op string, f func() error) error {
+	pause := time.Millisecond
 	for n := 1; ; n++ {
 		err := f()
 		if err == nil {
 			return nil
 		}
+		switch {
+		case ctx.Err() != nil:
+			return wrap(ctx, op, err)
+		case s.d == SQLite && isLocked(err):
+			// Without a busy_timeout SQLite says so at once. Another program's
+			// transaction may take any time, so the context alone ends this.
+			if !sleep(ctx, pause) {
+				return wrap(ctx, op, err)
+			}
+			pause = min(2*pause, maxPause)
 		// Class 40, "transaction rollback": deadlocks and conflicts.
-		if n == maxTries || ctx.Err() != nil || !strings.HasPrefix(sqlState(err), "40") {
+		case n == maxTries || !strings.HasPrefix(sqlState(err), "40"):
 			return wrap(ctx, op, err)
 		}
 	}
+}
+
+// maxPause is how long a statement waits before it is tried again on a SQLite that
+// is locked.
+const maxPause = 50 * time.Millisecond
+
+// sleep waits for about d, and says whether the context has outlasted that.
+func sleep(ctx context.Context, d time.Duration) bool {
+	// Not all at the same time again.
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// isLocked says whether an error is SQLite's SQLITE_BUSY or SQLITE_LOCKED, as
+// its drivers word them.
+func isLocked(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "database is locked") || strings.Contains(text, "table is locked") ||
+		strings.Contains(text, "schema is locked")
 }
 
 // storeError wraps a driver's error, whose text may name hosts, users and the
@@ -296,12 +272,22 @@ func wrap(ctx context.Context, op string, err error) error {
 		}
 	case state == "42P01", state == "42S02", strings.Contains(err.Error(), "no such table"):
 		text = "there is no table icloud_store; Create makes it"
-	case strings.Contains(err.Error(), "database is locked"):
-		text = "the database is locked" // SQLite
+	case lacksColumn(err):
+		text = "the table icloud_store lacks a column; Create adds it"
 	case state != "":
 		text = "the database answered SQLSTATE " + state
 	}
 	return &storeError{text: "icloud/sqlstore: " + op + ": " + text, err: err}
+}
+
+// lacksColumn says whether a statement failed for want of a column.
+func lacksColumn(err error) bool {
+	switch sqlState(err) {
+	case "42703", "42S22":
+		return true
+	}
+	text := err.Error() // SQLite's
+	return strings.Contains(text, "no such column") || strings.Contains(text, "has no column named")
 }
 
 // mysqlState finds the SQLSTATE in the text of an error of go-sql-driver/mysql,

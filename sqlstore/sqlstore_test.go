@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,7 +47,7 @@ func TestStatements(t *testing.T) {
 			t.Fatalf("dialect %d: got %s, want %s", d, got, want)
 		}
 		save, load := f.statements[0], f.statements[1]
-		if len(save.args) != 2 || save.args[0].Value != key {
+		if len(save.args) != 6 || save.args[0].Value != key {
 			t.Errorf("dialect %d: Save: got arguments %v", d, save.args)
 		} else if data, ok := save.args[1].Value.([]byte); !ok || data == nil {
 			t.Errorf("dialect %d: Save of nil: got %v, want no bytes, not NULL", d, save.args[1].Value)
@@ -62,6 +63,7 @@ func TestCreate(t *testing.T) {
 	errDenied := errors.New("denied")
 	for name, test := range map[string]struct {
 		missing bool
+		older   bool
 		fail    func(f *fake, s statement) error
 		want    string // statements
 		err     error
@@ -71,6 +73,25 @@ func TestCreate(t *testing.T) {
 			want: "SELECT",
 			fail: func(_ *fake, s statement) error {
 				if s.is("CREATE") {
+					return errDenied
+				}
+				return nil
+			},
+		},
+		"of an older version": {older: true, want: "SELECT ALTER CREATE ALTER ALTER ALTER SELECT"},
+		"of an older version, and another adds a column first": {
+			older: true, want: "SELECT ALTER CREATE ALTER ALTER ALTER SELECT",
+			fail: func(_ *fake, s statement) error {
+				if s.is("ALTER") && strings.Contains(s.text, "due_at") {
+					return errors.New("duplicate column name: due_at")
+				}
+				return nil
+			},
+		},
+		"of an older version, and the privilege to alter is missing": {
+			older: true, want: "SELECT ALTER CREATE ALTER ALTER ALTER SELECT", err: errDenied,
+			fail: func(_ *fake, s statement) error {
+				if s.is("ALTER") {
 					return errDenied
 				}
 				return nil
@@ -110,7 +131,7 @@ func TestCreate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &fake{missing: test.missing}
+			f := &fake{missing: test.missing, older: test.older}
 			if test.fail != nil {
 				f.fail = func(_ context.Context, s statement) error { return test.fail(f, s) }
 			}
@@ -136,8 +157,8 @@ func TestCreateExecutesSchema(t *testing.T) {
 		if got := f.statements[1].text; got != schema {
 			t.Errorf("dialect %d: got %q, want %q", d, got, schema)
 		}
-		if n := strings.Count(schema, ";"); n != 1 || !strings.HasSuffix(schema, ";\n") {
-			t.Errorf("dialect %d: got %d semicolons in %q, want one at the end", d, n, schema)
+		if !strings.HasSuffix(schema, ";\n") || !strings.Contains(schema, "icloud_store_due (due_at, account)") && !strings.Contains(schema, "icloud_store_due ON icloud_store (due_at, account)") {
+			t.Errorf("dialect %d: got %q, want statements that end, with the index among them", d, schema)
 		}
 	}
 	for _, d := range []sqlstore.Dialect{0, -1, 99} {
@@ -147,11 +168,17 @@ func TestCreateExecutesSchema(t *testing.T) {
 	}
 }
 
-// calls are the three methods.
+// calls are the methods that do I/O.
 var calls = map[string]func(context.Context, *sqlstore.Store) error{
 	"create": func(ctx context.Context, s *sqlstore.Store) error { return s.Create(ctx) },
 	"load":   func(ctx context.Context, s *sqlstore.Store) error { _, err := s.Load(ctx, key); return err },
 	"save":   func(ctx context.Context, s *sqlstore.Store) error { return s.Save(ctx, key, []byte("data")) },
+	"forget": func(ctx context.Context, s *sqlstore.Store) error { return s.Forget(ctx, key) },
+	"attention": func(ctx context.Context, s *sqlstore.Store) (err error) {
+		for _, err = range s.Attention(ctx, time.Now()) {
+		}
+		return err
+	},
 }
 
 func TestUnusable(t *testing.T) {
@@ -222,7 +249,9 @@ func TestErrors(t *testing.T) {
 		{errors.New("Error 1142 (42000): INSERT command denied to user 'secret'"), "the database answered SQLSTATE 42000"},
 		{errors.New("Error 1142: from a server without SQLSTATE, secret"), "the database failed"},
 		{errNoTable, "there is no table icloud_store; Create makes it"},
-		{errors.New("database is locked (5) (SQLITE_BUSY), secret"), "the database is locked"},
+		{errNoColumn, "the table icloud_store lacks a column; Create adds it"},
+		{&stateError{"42703"}, "the table icloud_store lacks a column; Create adds it"},
+		{errors.New("Error 1054 (42S22): Unknown column 'secret' in 'INSERT INTO'"), "the table icloud_store lacks a column; Create adds it"},
 		{context.DeadlineExceeded, "the database failed"}, // the driver's own, not the caller's
 	} {
 		for op, call := range calls {
@@ -345,6 +374,64 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+// A SQLite without busy_timeout answers at once that it is locked. A Save is tried
+// until it is done or its context ends, and one at a time.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	locked := errors.New("database is locked (5) (SQLITE_BUSY), secret")
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		store := f.store(t)
+		free := time.Now().Add(5 * time.Minute)
+		f.fail = func(context.Context, statement) error {
+			if time.Now().Before(free) {
+				return locked
+			}
+			return nil
+		}
+		for op, call := range calls {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := call(ctx, store); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, locked) {
+				t.Errorf("%s, locked for longer than the context: got %v, want %v that wraps %v", op, err, context.DeadlineExceeded, locked)
+			}
+			cancel()
+		}
+		if err := store.Save(t.Context(), key, nil); err != nil || time.Now().Before(free) {
+			t.Errorf("Save until the lock is gone: got %v", err)
+		}
+		// Another database's words are not SQLite's.
+		f.fail = func(context.Context, statement) error { return locked }
+		err := sqlstore.New(f.open(t), sqlstore.PostgreSQL).Save(t.Context(), key, nil)
+		if want := "icloud/sqlstore: save: the database failed"; err == nil || err.Error() != want {
+			t.Errorf("PostgreSQL: got %v, want %s", err, want)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := new(fake)
+		store := f.store(t)
+		running := make(chan struct{}, 1)
+		f.fail = func(context.Context, statement) error {
+			select {
+			case running <- struct{}{}:
+				time.Sleep(time.Millisecond)
+				<-running
+			default:
+				t.Error("two Saves at once")
+			}
+			return nil
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if err := store.Save(t.Context(), key, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 // Waiting for a connection ends with the context too.
 func TestContextEndsInPool(t *testing.T) {
 	t.Parallel()
@@ -421,10 +508,15 @@ func ExampleDialect_Schema() {
 	fmt.Print(sqlstore.PostgreSQL.Schema())
 	// Output:
 	// CREATE TABLE IF NOT EXISTS icloud_store (
-	// 	account    char(64) PRIMARY KEY,
-	// 	data       bytea NOT NULL,
-	// 	updated_at timestamptz NOT NULL
+	// 	account       char(64) PRIMARY KEY,
+	// 	data          bytea NOT NULL,
+	// 	updated_at    timestamptz NOT NULL,
+	// 	due_at        timestamptz DEFAULT '1970-01-01 00:00:00+00',
+	// 	confirmed     boolean,
+	// 	reason        varchar(16),
+	// 	last_accepted timestamptz
 	// );
+	// CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account);
 }
 
 // A Store of a database that was not opened says so at the first call.

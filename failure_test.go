@@ -1,0 +1,137 @@
+package icloud_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/icloudtest"
+)
+
+// roundTrip is a Transport that is one function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// A log line says which of a dozen things it was, and nothing of where or whose.
+func TestConnectionFailures(t *testing.T) {
+	t.Parallel()
+	dial := func(err error) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 443}, Err: os.NewSyscallError("secret", err)}
+	}
+	read := func(err error) error { return &net.OpError{Op: "read", Net: "tcp", Err: err} }
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "secret.example", IsNotFound: true}}, "the connection failed: the server's name was not found (DNS)"},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "secret.example", IsTimeout: true}}, "the connection failed: the server's name could not be looked up (DNS)"},
+		{dial(syscall.ECONNREFUSED), "the connection failed: refused"},
+		{dial(syscall.ENETUNREACH), "the connection failed: no way to the server"},
+		{dial(syscall.EHOSTUNREACH), "the connection failed: no way to the server"},
+		{dial(os.ErrDeadlineExceeded), "the connection timed out before it was made"},
+		{read(os.ErrDeadlineExceeded), "the connection timed out"},
+		{read(syscall.ECONNRESET), "the connection failed: reset"},
+		{read(syscall.EPIPE), "the connection failed: reset"},
+		{read(errors.New("secret")), "the connection failed: the network"},
+		{io.EOF, "the connection failed: it broke off"},
+		{io.ErrUnexpectedEOF, "the connection failed: it broke off"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "the connection failed: the server's certificate is not trusted (TLS)"},
+		{x509.HostnameError{Certificate: new(x509.Certificate), Host: "secret.example"}, "the connection failed: the server's certificate is not trusted (TLS)"},
+		{tls.RecordHeaderError{Msg: "secret"}, "the connection failed: no secure connection (TLS)"},
+		{tls.AlertError(40), "the connection failed: no secure connection (TLS)"},
+		{context.DeadlineExceeded, "context deadline exceeded"},
+		{context.Canceled, "context canceled"},
+		{errors.New("secret"), "the connection failed"},
+	} {
+		client, err := icloud.New(icloud.Credential{AppleID: "secret@example.com", Password: icloud.UncheckedPassword("secret")},
+			&icloud.Options{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, test.err })})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = client.Authenticate(t.Context())
+		if want := "icloud: PROPFIND: " + test.want; err == nil || err.Error() != want {
+			t.Errorf("%v: got %v, want %s", test.err, err, want)
+		}
+		if !errors.Is(err, test.err) {
+			if _, ok := test.err.(tls.RecordHeaderError); !ok {
+				t.Errorf("%v: got %v, which does not wrap it", test.err, err)
+			}
+		}
+	}
+}
+
+// A portal's page is a ResponseError that says what it is.
+func TestCaptivePortalSaysSo(t *testing.T) {
+	t.Parallel()
+	client, err := icloud.New(icloud.Credential{AppleID: "ada@example.com", Password: icloud.UncheckedPassword("secret")},
+		&icloud.Options{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, Request: req, Header: http.Header{"Content-Type": {"text/html; charset=utf-8"}}, Body: io.NopCloser(strings.NewReader("<title>secret</title>"))}, nil
+		})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.Authenticate(t.Context())
+	if want := "icloud: PROPFIND answered 200 OK with a web page, as a captive portal does"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != http.StatusOK {
+		t.Errorf("got %v, want a ResponseError with status 200", err)
+	}
+}
+
+// sqlError is like those of drivers for SQL databases.
+type sqlError string
+
+func (sqlError) Error() string      { return "secret" }
+func (e sqlError) SQLState() string { return string(e) }
+
+// loadFails fails to load.
+type loadFails struct{ err error }
+
+func (s loadFails) Load(context.Context, string) ([]byte, error) { return nil, s.err }
+func (loadFails) Save(context.Context, string, []byte) error     { return nil }
+
+// What failed in a Store is said as far as its errors tell in a way that is no text.
+func TestStoreFailures(t *testing.T) {
+	t.Parallel()
+	srv := icloudtest.NewServer()
+	defer srv.Close()
+	cred := srv.Issue()
+	key, err := icloud.AccountKey("", cred.AppleID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("secret: %w", sqlError("40P01")), ": SQLSTATE 40P01"},
+		{sqlError("secret"), ""},
+		{&fs.PathError{Op: "open", Path: "secret", Err: syscall.EACCES}, ": permission denied"},
+		{&fs.PathError{Op: "open", Path: "secret", Err: syscall.ENOSPC}, ": no space is left"},
+		{context.DeadlineExceeded, ": it took too long"},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, ": the connection failed: refused"},
+		{errors.New("secret"), ""},
+	} {
+		client, err := icloud.New(cred, &icloud.Options{Store: loadFails{test.err}, Transport: srv.Transport()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = client.Authenticate(t.Context())
+		if want := "icloud: the Store failed to load key " + key + test.want; err == nil || err.Error() != want {
+			t.Errorf("%v: got %v, want %s", test.err, err, want)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// What a service asks about all its accounts.
+
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"iter"
+	"time"
+
+	"github.com/go-icloud/icloud"
+)
+
+// Account is what the Store knows of one.
+type Account struct {
+	Key     string        // see [icloud.AccountKey]
+	Status  icloud.Status // as [icloud.ParseStatus] returns it
+	Updated time.Time     // when it was last saved, by the database's clock; in UTC
+}
+
+// Attention yields the accounts whose owner has to do something, by their due_at,
+// soonest first: those whose password is refused for good, since when that is, and
+// those whose password is estimated to end before until, when that is, whether
+// anybody still polls them or not. A password that is only in doubt is never among
+// them. Who is warned, and how often, is the caller's to remember.
+//
+// An error is the last that it yields, with a zero Account. Rows are read in pages
+// by an index, and no connection is held while the caller works with one; so an
+// account that is saved meanwhile may be passed over or come twice.
+func (s *Store) Attention(ctx context.Context, until time.Time) iter.Seq2[Account, error] {
+	return func(yield func(Account, error) bool) {
+		d, err := s.dialect()
+		if err != nil {
+			yield(Account{}, err)
+			return
+		}
+		// A refusal was never later than now, whatever until is.
+		last := until
+		if now := time.Now(); last.Before(now) {
+			last = now
+		}
+		// Rows of older versions, which Create has not filled yet, come first.
+		after := cursor{due: time.Unix(0, 0).UTC().Format(d.layout)}
+		for {
+			accounts, more, err := s.attention(ctx, d, &after, timeArg(last, d))
+			for _, a := range accounts {
+				if !deserves(a.Status, until) {
+					continue
+				}
+				if !yield(a, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(Account{}, err)
+				return
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// deserves says whether an account belongs to Attention's list. What its row says
+// may be older than its data.
+func deserves(st icloud.Status, until time.Time) bool {
+	switch st.State {
+	case icloud.SignedOut:
+		return true
+	case icloud.Doubted:
+		return false
+	}
+	return !st.Expires.IsZero() && st.Expires.Before(until)
+}
+
+// cursor is the place of a row in the index.
+type cursor struct {
+	due string // as an argument
+	key string
+}
+
+// attention reads the page of accounts that follows after, and moves after on. more
+// says that it may not be the last page.
+func (s *Store) attention(ctx context.Context, d dialect, after *cursor, last any) (accounts []Account, more bool, err error) {
+	next := *after
+	err = s.try(ctx, "attention", func() error {
+		accounts, more, next = nil, false, *after
+		rows, err := s.db.QueryContext(ctx, d.attention, after.due, last, after.due, after.key)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		n := 0
+		for ; rows.Next(); n++ {
+			var (
+				a            Account
+				data         []byte
+				updated, due string
+			)
+			if err := rows.Scan(&a.Key, &data, &updated, &due); err != nil {
+				return err
+			}
+			when, err := time.Parse(layout, due)
+			if err != nil {
+				return err
+			}
+			next = cursor{when.Format(d.layout), a.Key}
+			// Whoever changed data by hand is not listed.
+			if a.Status, err = icloud.ParseStatus(data); err != nil {
+				continue
+			}
+			if a.Updated, err = time.Parse(layout, updated); err != nil {
+				return err
+			}
+			accounts = append(accounts, a)
+		}
+		more = n == pageSize
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	*after = next
+	return accounts, more, nil
+}
+
+// conclusion is what the columns beside data hold: arguments of a statement.
+type conclusion struct {
+	due, confirmed, reason, lastAccepted any
+}
+
+// conclude returns what the columns beside data hold.
+func conclude(data []byte, d dialect) conclusion {
+	st, err := icloud.ParseStatus(data)
+	if err != nil {
+		return conclusion{} // NULLs
+	}
+	e := st.Event()
+	due := st.Expires
+	if e.Confirmed {
+		due = e.Refused
+	}
+	return conclusion{
+		due:          timeArg(due, d),
+		confirmed:    e.Confirmed,
+		reason:       sql.NullString{String: e.Reason, Valid: e.Reason != ""},
+		lastAccepted: timeArg(st.LastAccepted, d),
+	}
+}
+
+// earliest is after the time that marks rows of older versions, and in the range of
+// every database.
+var earliest = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC)
+
+// timeArg returns a time as an argument of a statement. The zero time is NULL.
+func timeArg(t time.Time, d dialect) any {
+	if t.IsZero() {
+		return nil
+	}
+	if t.Before(earliest) {
+		t = earliest
+	}
+	return t.UTC().Format(d.layout)
+}

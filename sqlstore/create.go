@@ -1,0 +1,94 @@
+// Making the table, and bringing an older one up to date.
+
+package sqlstore
+
+import (
+	"context"
+	"errors"
+)
+
+// Create makes the table unless it is there. To a table of an older version of this
+// package it adds the columns and the index that it lacks, and it fills the columns
+// of rows that such a version has written. It may be called at any time, and by
+// several programs at once; workers of both versions may share the table meanwhile,
+// but what an older one saves does not reach the columns of a row that is there.
+func (s *Store) Create(ctx context.Context) error {
+	d, err := s.dialect()
+	if err != nil {
+		return err
+	}
+	// Asked first, because CREATE and ALTER take locks, and are replicated, even
+	// where there is nothing to do.
+	err = s.fill(ctx, d)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	statements := []string{d.schema}
+	if lacksColumn(errors.Unwrap(err)) {
+		statements = d.columns
+	}
+	var failed error
+	for _, statement := range statements {
+		// What another has done meanwhile fails. The rest is still to do.
+		if err := s.write(ctx, "create", statement); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	// And asked last: when two create at once PostgreSQL fails one of them for all
+	// its IF NOT EXISTS, and a table that was not made here must have our columns.
+	switch missing := s.fill(ctx, d); {
+	case missing == nil:
+		return nil
+	case failed == nil:
+		return missing
+	}
+	return failed
+}
+
+// fill computes the columns of the rows that an older version has written. It
+// fails if the table is not there or lacks a column.
+func (s *Store) fill(ctx context.Context, d dialect) error {
+	for {
+		rows, err := s.unfilled(ctx, d)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			c := conclude(r.data, d)
+			// Not if somebody has saved in the meantime.
+			if err := s.write(ctx, "create", d.fill, c.due, c.confirmed, c.reason, c.lastAccepted, r.key, r.data); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// row is what fill reads of one.
+type row struct {
+	key  string
+	data []byte
+}
+
+// unfilled returns a page of the rows whose columns are to be filled.
+func (s *Store) unfilled(ctx context.Context, d dialect) (page []row, err error) {
+	err = s.try(ctx, "create", func() error {
+		page = nil
+		rows, err := s.db.QueryContext(ctx, d.unfilled)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var (
+				r                                        row
+				updated, confirmed, reason, lastAccepted any
+			)
+			if err := rows.Scan(&r.key, &r.data, &updated, &confirmed, &reason, &lastAccepted); err != nil {
+				return err
+			}
+			page = append(page, r)
+		}
+		return rows.Err()
+	})
+	return page, err
+}
