@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/icloudtest"
@@ -144,4 +146,46 @@ func TestPhotoBehindEmpty(t *testing.T) {
 	if data, _, err := client.Photo(t.Context(), withPhoto("PHOTO:\r\n")); data != nil || err != nil {
 		t.Errorf("got %d bytes, %v of an empty one", len(data), err)
 	}
+}
+
+// TestPhotoIsNoEvidence: a photo's host refuses and accepts whom it wants.
+func TestPhotoIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		url := r.srv.PutPhoto([]byte("\x89PNG\r\n\x1a\n"), "image/png")
+		contact := &icloud.Contact{VCard: []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nPHOTO;VALUE=uri:" + url + "\r\nEND:VCARD\r\n")}
+		r.mustList()
+		before := r.Status()
+		r.toldSoFar()
+		r.srv.Intercept = icloudtest.Unauthorized // and the question, if there were one
+		for range 5 {
+			_, _, err := r.Photo(t.Context(), contact)
+			refuted(t, err)
+			time.Sleep(time.Hour)
+		}
+		if got := r.Status(); got != before {
+			t.Errorf("got status %+v, want %+v", got, before)
+		}
+		// Nor does its success refute anything.
+		slow := make(chan error)
+		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+			if req.Host == "gateway.icloud.com" {
+				time.Sleep(time.Minute)
+				return false
+			}
+			return icloudtest.Unauthorized(w, req)
+		}
+		go func() {
+			_, _, err := r.Photo(t.Context(), contact)
+			slow <- err
+		}()
+		verdictOf(t, r.list())
+		if err := <-slow; err != nil {
+			t.Errorf("photo: got %v, want no error", err)
+		}
+		if got := r.Status().State; got != icloud.Doubted {
+			t.Errorf("got state %v, want doubted", got)
+		}
+	})
 }

@@ -7,8 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -349,4 +352,642 @@ func TestPhotoDuringReconnect(t *testing.T) {
 			t.Error("the photo was asked for with the old password, after the Reconnect")
 		}
 	})
+}
+
+// TestVerdict lives the rows of the table through: what a service is told, at
+// first and for good, and with which dates.
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	unknownIssue := func(c *icloud.Credential) { c.Issued = time.Time{} }
+	daily := func(r *rig, days int) {
+		for range days {
+			r.mustList()
+			time.Sleep(day)
+		}
+	}
+	for _, tt := range []struct {
+		name      string
+		opts      icloud.Options
+		change    func(*icloud.Credential)
+		live      func(*rig)
+		err       error
+		certainty icloud.Certainty
+		at        int    // the day of the refusal
+		dates     string // issued, expires, last accepted, account changed: in days
+	}{
+		{
+			name: "revoked", err: icloud.ErrPasswordRevoked, certainty: icloud.Likely, at: 100, dates: "0 365 99 -",
+			live: func(r *rig) { daily(r, 100); r.srv.Revoke(r.cred.Password) },
+		},
+		{
+			name: "expired", err: icloud.ErrPasswordExpired, certainty: icloud.Likely, at: 365, dates: "0 365 364 -",
+			live: func(r *rig) { daily(r, 365) },
+		},
+		{
+			name: "unused across the end", err: icloud.ErrPasswordExpired, certainty: icloud.Possible, at: 600, dates: "0 365 9 -",
+			live: func(r *rig) { daily(r, 10); time.Sleep(590 * day) },
+		},
+		{
+			name: "never worked", err: icloud.ErrPasswordRejected, certainty: icloud.Likely, at: 0, dates: "0 365 - -",
+			live: func(r *rig) { r.srv.Revoke(r.cred.Password) },
+		},
+		{
+			name: "never worked, old", err: icloud.ErrPasswordExpired, certainty: icloud.Possible, at: 400, dates: "0 365 - -",
+			live: func(*rig) { time.Sleep(400 * day) },
+		},
+		{
+			name: "worked past its end", err: icloud.ErrPasswordRevoked, certainty: icloud.Likely, at: 60, dates: "0 30 59 -",
+			opts: icloud.Options{Lifetime: 30 * day},
+			live: func(r *rig) { daily(r, 60); r.srv.Revoke(r.cred.Password) },
+		},
+		{
+			name: "no lifetime", err: icloud.ErrPasswordRevoked, certainty: icloud.Likely, at: 365, dates: "0 - 364 -",
+			opts: icloud.Options{Lifetime: -1},
+			live: func(r *rig) { daily(r, 365) },
+		},
+		{
+			name: "issue unknown, revoked", err: icloud.ErrPasswordRevoked, certainty: icloud.Possible, at: 100, dates: "- 365 99 -",
+			change: unknownIssue, live: func(r *rig) { daily(r, 100); r.srv.Revoke(r.cred.Password) },
+		},
+		{
+			name: "issue unknown, expired", err: icloud.ErrPasswordExpired, certainty: icloud.Possible, at: 365, dates: "- 365 364 -",
+			change: unknownIssue, live: func(r *rig) { daily(r, 365) },
+		},
+		{
+			name: "issue unknown, connected after 20 days", err: icloud.ErrPasswordExpired, certainty: icloud.Possible, at: 365, dates: "- 385 364 -",
+			change: unknownIssue, live: func(r *rig) { time.Sleep(20 * day); daily(r, 345) },
+		},
+		{
+			name: "issue in the future", err: icloud.ErrPasswordRevoked, certainty: icloud.Possible, at: 3, dates: "- 365 2 -",
+			change: func(c *icloud.Credential) { c.Issued = c.Issued.AddDate(1, 0, 0) },
+			live:   func(r *rig) { daily(r, 3); r.srv.Revoke(r.cred.Password) },
+		},
+		{
+			name: "the caller's memory", err: icloud.ErrPasswordRevoked, certainty: icloud.Likely, at: 50, dates: "0 365 49 -",
+			live: func(r *rig) {
+				time.Sleep(50 * day)
+				r.srv.RevokeAll()
+				r.cred.LastAccepted = time.Now().Add(-day)
+				r.restart()
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				days := func(d time.Time) string {
+					if d.IsZero() {
+						return "-"
+					}
+					return fmt.Sprint(d.Sub(start).Hours() / 24)
+				}
+				change := []func(*icloud.Credential){}
+				if tt.change != nil {
+					change = append(change, tt.change)
+				}
+				r := newRig(t, tt.opts, change...)
+				tt.live(r)
+				check := func(confirmed bool) {
+					t.Helper()
+					ae := verdictOf(t, r.list())
+					if ae.Err != tt.err || ae.Certainty != tt.certainty || ae.Confirmed != confirmed {
+						t.Errorf("got %v (%v, confirmed %v), want %v (%v, confirmed %v)", ae.Err, ae.Certainty, ae.Confirmed, tt.err, tt.certainty, confirmed)
+					}
+					if got, want := days(ae.Refused), fmt.Sprint(tt.at); got != want {
+						t.Errorf("refused since day %s, want %s", got, want)
+					}
+					dates := strings.Join([]string{days(ae.Issued), days(ae.Expires), days(ae.LastAccepted), days(ae.AccountChanged)}, " ")
+					if dates != tt.dates {
+						t.Errorf("got dates %q, want %q", dates, tt.dates)
+					}
+					if status := r.Status(); status.Err != error(ae) {
+						t.Errorf("Status has another error, %v", status.Err)
+					}
+				}
+				check(false)
+				if got := r.Status().State; got != icloud.Doubted {
+					t.Errorf("got state %v, want doubted", got)
+				}
+				time.Sleep(15*time.Minute - time.Second)
+				check(false)
+				time.Sleep(time.Minute)
+				check(true)
+				if got := r.Status().State; got != icloud.SignedOut {
+					t.Errorf("got state %v, want signed out", got)
+				}
+			})
+		})
+	}
+}
+
+// TestVerdictAtOnce has the two cases that need no waiting.
+func TestVerdictAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name      string
+		change    func(*icloud.Credential) // 10 days after the issue
+		ask       func(*rig) error
+		opts      icloud.Options
+		err       error
+		certainty icloud.Certainty
+		confirmed bool
+	}{
+		{
+			name: "account changed, unattended", ask: (*rig).list,
+			change: func(c *icloud.Credential) {
+				c.LastAccepted, c.AccountChanged = time.Now().Add(-2*day), time.Now().Add(-day)
+			},
+			err: icloud.ErrPasswordRevoked, certainty: icloud.Certain, confirmed: true,
+		},
+		{
+			name: "never worked, attended", ask: func(r *rig) error { return r.Authenticate(r.t.Context()) },
+			err: icloud.ErrPasswordRejected, certainty: icloud.Likely, confirmed: true,
+		},
+		{
+			name: "never worked, unattended", ask: (*rig).list,
+			err: icloud.ErrPasswordRejected, certainty: icloud.Likely,
+		},
+		{
+			name: "worked once, attended", ask: func(r *rig) error { return r.Authenticate(r.t.Context()) },
+			change: func(c *icloud.Credential) { c.LastAccepted = time.Now().Add(-day) },
+			err:    icloud.ErrPasswordRevoked, certainty: icloud.Likely,
+		},
+		{
+			name: "worked once, no dwell", ask: (*rig).list, opts: icloud.Options{Dwell: -1},
+			change: func(c *icloud.Credential) { c.LastAccepted = time.Now().Add(-day) },
+			err:    icloud.ErrPasswordRevoked, certainty: icloud.Likely, confirmed: true,
+		},
+		{
+			name: "two years old, unattended", ask: (*rig).list,
+			change: func(c *icloud.Credential) { c.Issued = time.Now().Add(-2 * year) },
+			err:    icloud.ErrPasswordExpired, certainty: icloud.Possible,
+		},
+		{
+			name: "two years old and worked yesterday", ask: (*rig).list,
+			change: func(c *icloud.Credential) {
+				c.Issued, c.LastAccepted = time.Now().Add(-2*year), time.Now().Add(-day)
+			},
+			err: icloud.ErrPasswordRevoked, certainty: icloud.Likely,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, tt.opts)
+				r.srv.RevokeAll()
+				time.Sleep(10 * day)
+				if tt.change != nil {
+					tt.change(&r.cred)
+				}
+				r.restart()
+				ae := verdictOf(t, tt.ask(r))
+				if ae.Err != tt.err || ae.Certainty != tt.certainty || ae.Confirmed != tt.confirmed {
+					t.Errorf("got %v (%v, confirmed %v), want %v (%v, confirmed %v)", ae.Err, ae.Certainty, ae.Confirmed, tt.err, tt.certainty, tt.confirmed)
+				}
+			})
+		})
+	}
+}
+
+// TestLatch: once confirmed, the same value and no requests, but for one
+// question a day, which repairs everything if it is accepted.
+func TestLatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.Intercept = icloudtest.For(40*day, icloudtest.Unauthorized)
+		_ = r.list()
+		time.Sleep(15 * time.Minute)
+		final := verdictOf(t, r.list())
+		if !final.Confirmed {
+			t.Fatalf("got %v, want confirmed", final)
+		}
+		if got, want := r.toldSoFar(), "active, doubted, signed out"; got != want {
+			t.Errorf("OnStatus was told %q, want %q", got, want)
+		}
+		hours := 39*24 - 2
+		n := r.requests(func() {
+			for range hours {
+				if ae := verdictOf(t, r.list()); ae != final {
+					t.Fatalf("got another value, %v", ae)
+				}
+				_, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+				if ae := verdictOf(t, err); ae != final {
+					t.Fatalf("Sync: got another value, %v", ae)
+				}
+				if ae := verdictOf(t, r.Authenticate(t.Context())); ae != final {
+					t.Fatalf("Authenticate: got another value, %v", ae)
+				}
+				time.Sleep(time.Hour)
+			}
+		})
+		if want := hours / 24; n != want {
+			t.Errorf("got %d requests in %d days, want %d", n, hours/24, want)
+		}
+		time.Sleep(3 * day)
+		r.mustList()
+		if got := r.Status(); got.State != icloud.Active || got.Err != nil {
+			t.Errorf("got state %v with %v, want active", got.State, got.Err)
+		}
+		if got, want := r.toldSoFar(), "active"; got != want {
+			t.Errorf("OnStatus was told %q, want %q", got, want)
+		}
+		// The verdict proved wrong, so the next one is news again.
+		r.srv.RevokeAll()
+		_ = r.list()
+		time.Sleep(time.Hour)
+		if ae := verdictOf(t, r.list()); !ae.Confirmed {
+			t.Errorf("got %v, want confirmed", ae)
+		}
+		if got, want := r.toldSoFar(), "doubted, signed out"; got != want {
+			t.Errorf("OnStatus was told %q, want %q", got, want)
+		}
+	})
+}
+
+// TestFlapping: whatever the rhythm in which 401 and 207 alternate, the owner is
+// told at most once, and a server that recovers is believed.
+func TestFlapping(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []int{1, 2, 3, 5} {
+		for _, good := range []int{1, 2, 3} {
+			t.Run(fmt.Sprintf("%d of %d", bad, bad+good), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, icloud.Options{})
+					r.mustList()
+					var n atomic.Int64
+					r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
+						return int(n.Add(1))%(bad+good) < bad && icloudtest.Unauthorized(w, req)
+					}
+					requests := r.requests(func() {
+						for range 200 {
+							_ = r.list()
+							time.Sleep(5 * time.Minute)
+						}
+					})
+					if requests > 6*200 { // the way to the book, in a bad case
+						t.Errorf("got %d requests for 200 calls", requests)
+					}
+					r.srv.Intercept = nil
+					time.Sleep(day)
+					r.mustList()
+					if got := r.Status().State; got != icloud.Active {
+						t.Errorf("got state %v, want active", got)
+					}
+					if told := r.toldSoFar(); strings.Count(told, "signed out") > 1 {
+						t.Errorf("OnStatus was told %q", told)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestNotEvidence: none of these is a verdict or changes the state: not at the
+// first sign-in, not in a listing, not as the answer to the question after a
+// 401, not in doubt, and not when signed out.
+func TestNotEvidence(t *testing.T) {
+	t.Parallel()
+	// after401 is a 401, and then fault for as long as it lasts.
+	after401 := func(fault icloudtest.Fault) icloudtest.Fault {
+		var n atomic.Int64
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if n.Add(1) == 1 {
+				return icloudtest.Unauthorized(w, r)
+			}
+			return fault(w, r)
+		}
+	}
+	for name, fault := range notEvidence {
+		for _, stage := range []struct {
+			name    string
+			prepare func(*rig)
+			wrap    func(icloudtest.Fault) icloudtest.Fault
+		}{
+			{"sign-in", func(*rig) {}, nil},
+			{"sign-in after a 401", func(*rig) {}, after401},
+			{"listing", (*rig).mustList, nil},
+			{"listing after a 401", (*rig).mustList, after401},
+			{"in doubt", func(r *rig) {
+				r.mustList()
+				r.srv.RevokeAll()
+				_ = r.list()
+				time.Sleep(20 * time.Minute)
+			}, nil},
+			{"signed out", func(r *rig) {
+				r.srv.RevokeAll()
+				_ = r.Authenticate(r.t.Context())
+				time.Sleep(25 * time.Hour)
+			}, nil},
+		} {
+			t.Run(stage.name+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, icloud.Options{})
+					stage.prepare(r)
+					before := r.Status()
+					r.toldSoFar()
+					r.srv.Intercept = fault
+					if stage.wrap != nil {
+						r.srv.Intercept = stage.wrap(fault)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					err := r.listCtx(ctx)
+					noVerdict(t, err)
+					got := r.Status()
+					got.NextTry = before.NextTry // advice, not state
+					if got != before {
+						t.Errorf("after %v: got status %+v, want %+v", err, got, before)
+					}
+					if told := r.toldSoFar(); told != "" {
+						t.Errorf("OnStatus was told %q, want nothing", told)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestNotEvidenceAuthenticate: the owner is there, and still nothing is decided.
+func TestNotEvidenceAuthenticate(t *testing.T) {
+	t.Parallel()
+	for name, fault := range notEvidence {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{})
+				r.srv.Intercept = fault
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				noVerdict(t, r.Authenticate(ctx))
+				if got := r.Status().State; got != icloud.Untested {
+					t.Errorf("got state %v, want untested", got)
+				}
+				other := r.srv.Issue()
+				noVerdict(t, r.Reconnect(ctx, other))
+				if got := r.Status().State; got != icloud.Untested {
+					t.Errorf("after Reconnect: got state %v, want untested", got)
+				}
+			})
+		})
+	}
+}
+
+// TestAnotherBook: a 403 on somebody else's path, or on the principal that lacks
+// its number, says nothing.
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.srv.ForbidUnknownUser = true
+		r.cred.AppleID = "somebody@example.com"
+		r.restart()
+		noVerdict(t, r.Authenticate(t.Context()))
+		noVerdict(t, r.list())
+		if got := r.Status().State; got != icloud.Untested {
+			t.Errorf("got state %v, want untested", got)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.srv.Intercept = icloudtest.MissingDSID
+		noVerdict(t, r.list())
+		if got := r.Status(); got.State != icloud.Active || got.Err != nil {
+			t.Errorf("got state %v with %v, want active", got.State, got.Err)
+		}
+	})
+}
+
+// TestPortalIsNoAcceptance: a doubt is cleared by iCloud's word alone, not by a
+// page that a network puts in its place.
+func TestPortalIsNoAcceptance(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.mustList()
+		r.srv.RevokeAll()
+		doubt := verdictOf(t, r.list())
+		for _, answer := range []icloudtest.Fault{
+			icloudtest.CaptivePortal, icloudtest.Status(200), icloudtest.Status(201), icloudtest.Status(204), icloudtest.Status(207),
+			// Nobody is signed in.
+			func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(207)
+				_, _ = io.WriteString(w, `<multistatus xmlns="DAV:"><response><href>/</href><propstat><prop><current-user-principal>`+
+					`<unauthenticated/></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>`)
+				return true
+			},
+			func(w http.ResponseWriter, _ *http.Request) bool {
+				w.WriteHeader(207)
+				_, _ = io.WriteString(w, `<multistatus xmlns="DAV:"><response><href>/</href><propstat><prop><current-user-principal/>`+
+					`</prop><status>HTTP/1.1 404 Not Found</status></propstat></response></multistatus>`)
+				return true
+			},
+		} {
+			time.Sleep(2 * time.Minute)
+			r.srv.Intercept = answer
+			for _, call := range []func() error{
+				r.list,
+				func() error { _, err := r.Contact(t.Context(), "1.vcf"); return err },
+				func() error {
+					_, err := r.Put(t.Context(), "9.vcf", []byte("BEGIN:VCARD\r\nEND:VCARD\r\n"), "")
+					return err
+				},
+			} {
+				if err := call(); err == nil {
+					t.Error("got no error")
+				}
+				if got := r.Status(); got.Err != error(doubt) {
+					t.Errorf("got status %+v, want the doubt to stand", got)
+				}
+			}
+		}
+	})
+}
+
+// TestMisleadingText: only statuses and challenges are read. Texts, in cards, in
+// answers, in a Store's or a Transport's errors, are not.
+func TestMisleadingText(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{})
+		r.srv.Put("0.vcf", "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:401 Unauthorized\r\nNOTE:authentication failed\r\nEND:VCARD\r\n")
+		r.mustList()
+		r.opts.Store = failingStore{errors.New("pq: password authentication failed for user (401 Unauthorized)")}
+		r.restart()
+		noVerdict(t, r.list())
+		noVerdict(t, r.Authenticate(t.Context()))
+		r.opts.Store = nil
+		r.opts.Transport = roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("401 Unauthorized: authentication failed")
+		})
+		r.restart()
+		noVerdict(t, r.list())
+		if got := r.Status().State; got != icloud.Untested {
+			t.Errorf("got state %v, want untested", got)
+		}
+	})
+}
+
+// TestClockSetBack: a clock that was set back by a day makes no verdict surer and
+// no password healthier than it is; at the latest when it is where it was, all
+// goes on as ever.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	// Bubbles begin at the same time, so in the second one the dates of the
+	// first lie in the future.
+	dir := t.TempDir()
+	var cred icloud.Credential
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{Store: icloud.DirStore(dir)})
+		cred = r.cred
+		time.Sleep(25 * time.Hour)
+		r.mustList()
+		r.srv.RevokeAll()
+		if ae := verdictOf(t, r.list()); ae.Confirmed {
+			t.Errorf("got %v, want a doubt", ae)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, icloud.Options{Store: icloud.DirStore(dir)})
+		r.srv.Intercept = icloudtest.Unauthorized
+		r.cred = cred
+		r.restart()
+		time.Sleep(time.Hour)
+		for range 24 {
+			ae := verdictOf(t, r.list())
+			if ae.Certainty == icloud.Certain || ae.Err != icloud.ErrPasswordRevoked {
+				t.Errorf("got %v (%v)", ae, ae.Certainty)
+			}
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(time.Hour)
+		_ = r.list() // the first refusal after that acceptance
+		time.Sleep(20 * time.Minute)
+		if ae := verdictOf(t, r.list()); !ae.Confirmed || ae.LastAccepted.After(time.Now()) || ae.Refused.After(time.Now()) {
+			t.Errorf("got %v, want it confirmed, with no date in the future", ae)
+		}
+	})
+}
+
+// TestOnStatusCallsBack: OnStatus may call every method, whatever call it is
+// told in, and nothing deadlocks, which a bubble would notice.
+func TestOnStatusCallsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		var depth, calls atomic.Int64
+		var other icloud.Credential
+		everything := func(ctx context.Context, _ icloud.Status) {
+			calls.Add(1)
+			if depth.Add(1) > 1 {
+				depth.Add(-1)
+				return
+			}
+			defer depth.Add(-1)
+			_ = r.Status()
+			_ = r.Authenticate(ctx)
+			_ = r.list()
+			_, _ = r.Sync(ctx, "", func(icloud.Change) error { return nil })
+			_, _ = r.Contact(ctx, "1.vcf")
+			etag, _ := r.Put(ctx, "new.vcf", []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:New\r\nEND:VCARD\r\n"), "")
+			_ = r.Delete(ctx, "new.vcf", etag)
+			_, _, _ = r.Photo(ctx, &icloud.Contact{VCard: []byte("BEGIN:VCARD\r\nPHOTO;VALUE=uri:https://gateway.icloud.com/x\r\nEND:VCARD\r\n")})
+			if book, err := r.CardDAV(ctx); err == nil {
+				_, _ = book.FindAddressBooks(ctx, "")
+			}
+			_ = r.Reconnect(ctx, other)
+		}
+		r = newRig(t, icloud.Options{Store: icloud.DirStore(t.TempDir()), OnStatus: everything})
+		other = icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword("never-good-pass-word")}
+		calling := map[string]func() error{
+			"Authenticate": func() error { return r.Authenticate(t.Context()) },
+			"Contacts":     r.list,
+			"Sync": func() error {
+				_, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+				return err
+			},
+			"Contact": func() error { _, err := r.Contact(t.Context(), "1.vcf"); return err },
+			"CardDAV": func() error {
+				book, err := r.CardDAV(t.Context())
+				if err == nil {
+					_, err = book.FindAddressBooks(t.Context(), "")
+				}
+				return err
+			},
+			"Reconnect": func() error {
+				return r.Reconnect(t.Context(), r.cred)
+			},
+		}
+		for name, call := range calling {
+			// At the first sign-in and during discovery, in doubt, when that
+			// is cleared, when it is not, and when the latch opens.
+			r.cred = r.srv.Issue()
+			r.restart()
+			before := calls.Load()
+			_ = call()
+			r.srv.Intercept = icloudtest.For(2*day, icloudtest.Unauthorized)
+			_ = call()
+			time.Sleep(20 * time.Minute)
+			_ = call()
+			time.Sleep(3 * day)
+			_ = call()
+			if calls.Load() < before+2 {
+				t.Errorf("%s: OnStatus was told %s", name, r.toldSoFar())
+			}
+		}
+	})
+}
+
+// TestOnStatusOfTheCall: a change is reported in the call that made it, each change
+// by itself, and before the cards that came with it.
+func TestOnStatusOfTheCall(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	srv := icloudtest.NewServer()
+	t.Cleanup(srv.Close)
+	srv.Put("a.vcf", card("a"))
+	srv.Put("b.vcf", card("b"))
+	var told []string
+	client, err := icloud.New(srv.Issue(), &icloud.Options{
+		Transport: srv.Transport(),
+		OnStatus: func(ctx context.Context, s icloud.Status) {
+			told = append(told, fmt.Sprint(ctx.Value(key{}), " ", s.State))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer, inner := context.WithValue(t.Context(), key{}, "outer"), context.WithValue(t.Context(), key{}, "inner")
+	for _, err := range client.Contacts(outer) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.Contact(inner, "a.vcf"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Join(told, ", "); got != "outer active" {
+		t.Errorf("got %q", got)
+	}
+	told = nil
+	fresh, err := icloud.New(srv.Issue(), &icloud.Options{Transport: srv.Transport(), OnStatus: func(_ context.Context, s icloud.Status) { told = append(told, s.State.String()) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if len(told) > 0 {
+			return icloudtest.Unauthorized(w, r)
+		}
+		return false
+	}
+	if _, err := fresh.Sync(outer, "", func(icloud.Change) error { return nil }); err == nil {
+		t.Error("a sync whose multiget was refused has no error")
+	}
+	if got := strings.Join(told, ", "); got != "active, doubted" {
+		t.Errorf("got %q", got)
+	}
 }

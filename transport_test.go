@@ -4,6 +4,7 @@ package icloud_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -131,4 +132,28 @@ var transportCalls = map[string]func(*testing.T, *rig) error{
 		_, err = client.FindAddressBookHomeSet(t.Context(), "/1/principal/")
 		return err
 	},
+}
+
+// TestTransportFollowsRedirects: a Transport that is an http.Client in disguise
+// loses the password on the way to the partition host, and gets iCloud's own 401
+// for it. That says nothing of the password, which was not there.
+func TestTransportFollowsRedirects(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{301, 302, 307, 308} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, icloud.Options{})
+				r.srv.Redirect = code
+				inner := &http.Client{Transport: r.srv.Transport()}
+				r.opts.Transport = roundTripper(inner.Do)
+				r.restart()
+				noVerdict(t, r.Authenticate(t.Context()))
+				noVerdict(t, r.list())
+				if got := r.Status().State; got != icloud.Untested {
+					t.Errorf("got state %v, want untested", got)
+				}
+			})
+		})
+	}
 }
