@@ -1,5 +1,5 @@
-// Which account: flags, environment, a file, or a question on the terminal; and
-// the Client for it.
+// Which account: flags, environment, a file, or a prompt on the terminal; and the
+// Client for it.
 
 package main
 
@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (a *account) flags(f *flag.FlagSet) {
 	f.Var(&a.lifetime, "lifetime", "`DAYS` that it lives, as 365d, or none; by default\n\ta year on iCloud, and without end elsewhere")
 	a.dwell = span(15 * time.Minute)
 	f.Var(&a.dwell, "dwell", "`TIME` that a refusal must last to be final, 0 for\n\tnone; by default 15m")
-	f.StringVar(&a.state, "state", "", "folder `DIR` in which to remember what is learned")
+	f.StringVar(&a.state, "state", "", "folder `DIR` for what is remembered, or none; by\n\tdefault icloud-contacts in the user's state folder")
 }
 
 // connect returns a Client for the account. It sends nothing. What it cannot do
@@ -72,18 +73,14 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 		}
 		a.name = name
 	}
-	// The password comes last, so that nobody types it in vain.
-	text, err := a.password(ctx, p)
+	dir, err := a.folder(p)
 	if err != nil {
 		return nil, err
 	}
-	// Other servers have passwords of any form, and it is their business which.
-	password := icloud.UncheckedPassword(text)
-	if onICloud(a.endpoint) {
-		// It may well be the account's own password, which must not be sent.
-		if password, err = icloud.ParsePassword(text); err != nil {
-			return nil, misuse("that is not the form of an app-specific password, xxxx-xxxx-xxxx-xxxx; it was not sent")
-		}
+	// The password comes last, so that nobody types it in vain.
+	password, err := a.password(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	opts := &icloud.Options{
 		Endpoint:  a.endpoint,
@@ -95,10 +92,8 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	if a.dwell <= 0 {
 		opts.Dwell = -1 // 0 is the package's word for its default
 	}
-	// Without a folder, what is learned ends with the process. That is the default,
-	// because a program that only lists should not leave personal data behind.
-	if a.state != "" {
-		a.store = &folder{dir: icloud.DirStore(a.state), warn: func(text string) { fmt.Fprintln(p.err, "icloud-contacts:", text) }}
+	if dir != "" {
+		a.store = &folder{dir: icloud.DirStore(dir), warn: p.complain}
 		opts.Store = a.store
 	}
 	client, err := icloud.New(icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, opts)
@@ -122,13 +117,25 @@ func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) 
 	return client, a.unremembered(client.Authenticate(ctx))
 }
 
-// unremembered adds to a refusal for good how little it rests on, if that is so.
+// folder returns the state folder, or "" if there is to be none.
+func (a *account) folder(p *program) (string, error) {
+	switch a.state {
+	case "":
+		return defaultFolder(runtime.GOOS, p.getenv)
+	case "none":
+		return "", nil
+	}
+	return a.state, nil
+}
+
+// unremembered turns a refusal for good into a guess, if nothing is remembered that
+// it could rest on.
 func (a *account) unremembered(err error) error {
 	auth, ok := errors.AsType[*icloud.AuthError](err)
 	if ok && auth.Confirmed && !a.store.remembers() && errors.Is(err, icloud.ErrPasswordRejected) {
 		why := "nothing is remembered"
 		if a.store == nil {
-			why = "without -state " + why
+			why = "with -state none " + why
 		}
 		return guess{err, why}
 	}
@@ -136,7 +143,7 @@ func (a *account) unremembered(err error) error {
 }
 
 // guess is a refusal by a run that remembers nothing. What worked a minute ago
-// looks to it like what has never worked.
+// looks to it like what has never worked, so the exit status is not dead.
 type guess struct {
 	error
 	why string
@@ -153,34 +160,64 @@ func (e guess) Unwrap() error { return e.error }
 // guesses are all that is left without a memory.
 const guesses = "a mistake, a revoked password or a passing fault"
 
-// password finds the password's text. What was asked for by name comes before
-// what happens to be in the environment.
-func (a *account) password(ctx context.Context, p *program) (string, error) {
-	text := p.getenv("ICLOUD_APP_PASSWORD")
+// tries is how often a person is asked for a password of the right form.
+const tries = 3
+
+// password returns the password. A malformed one is asked for again if a person has
+// typed it.
+func (a *account) password(ctx context.Context, p *program) (password icloud.Password, err error) {
+	for try := 1; ; try++ {
+		text, typed, err := a.passwordText(ctx, p)
+		if err != nil {
+			return password, err
+		}
+		// Other servers have passwords of any form, and it is their business which.
+		if !onICloud(a.endpoint) {
+			return icloud.UncheckedPassword(text), nil
+		}
+		// It may well be the account's own password, which must not be sent.
+		if password, err = icloud.ParsePassword(text); err == nil {
+			return password, nil
+		}
+		const malformed = "that is not the form of an app-specific password, xxxx-xxxx-xxxx-xxxx; it was not sent"
+		if !typed || try == tries {
+			return password, misuse(malformed)
+		}
+		p.complain(malformed)
+	}
+}
+
+// passwordText finds the password's text, and says whether a person has typed it just
+// now. What was asked for by name comes before what happens to be in the environment.
+func (a *account) passwordText(ctx context.Context, p *program) (text string, typed bool, err error) {
+	text = p.getenv("ICLOUD_APP_PASSWORD")
 	file := p.getenv("ICLOUD_APP_PASSWORD_FILE")
 	// An empty variable is one that is not set: shells make no difference in
 	// "ICLOUD_APP_PASSWORD= icloud-contacts list".
 	switch {
 	case a.passwordFile == "-":
-		return p.readPassword(ctx)
+		text, err = p.readPassword(ctx)
+		return text, isTerminal(p.in), err
 	case a.passwordFile != "":
-		return firstLine(a.passwordFile)
+		text, err = firstLine(a.passwordFile)
+		return text, false, err
 	case text != "" && file != "":
 		// One of them is old, and nobody knows which.
-		return "", misuse("ICLOUD_APP_PASSWORD and ICLOUD_APP_PASSWORD_FILE are both set; unset one")
+		return "", false, misuse("ICLOUD_APP_PASSWORD and ICLOUD_APP_PASSWORD_FILE are both set; unset one")
 	case text != "":
-		return text, nil
+		return text, false, nil
 	case file != "":
-		return firstLine(file)
+		text, err = firstLine(file)
+		return text, false, err
 	}
-	text, err := p.ask(ctx, passwordQuestion, true)
+	text, err = p.ask(ctx, passwordPrompt, true)
 	if err != nil {
-		return "", missing(err, "no password: set ICLOUD_APP_PASSWORD or ICLOUD_APP_PASSWORD_FILE, or use -password-file")
+		return "", false, missing(err, "no password: set ICLOUD_APP_PASSWORD or ICLOUD_APP_PASSWORD_FILE, or use -password-file")
 	}
-	return text, nil
+	return text, true, nil
 }
 
-const passwordQuestion = "App-specific password (not shown): "
+const passwordPrompt = "App-specific password (not shown): "
 
 // firstLine reads a password from a file, in which notes may follow it.
 func firstLine(name string) (string, error) {
@@ -208,7 +245,7 @@ func firstLine(name string) (string, error) {
 // person who is at the other end is asked as usual.
 func (p *program) readPassword(ctx context.Context) (string, error) {
 	if isTerminal(p.in) {
-		return p.ask(ctx, passwordQuestion, true)
+		return p.ask(ctx, passwordPrompt, true)
 	}
 	type answer struct {
 		text string
@@ -268,9 +305,9 @@ func missing(err error, advice string) error {
 	return err
 }
 
-// ask asks a question on the terminal. The answer to a secret is not shown.
-func (p *program) ask(ctx context.Context, question string, secret bool) (string, error) {
-	// The question goes to the standard error, since the standard output may well be
+// ask prompts for a text on the terminal. A secret is not shown.
+func (p *program) ask(ctx context.Context, prompt string, secret bool) (string, error) {
+	// The prompt goes to the standard error, since the standard output may well be
 	// the file that is being written; the answer comes from the standard input, and
 	// only if that is a terminal: a pipe's first line is not meant as a password.
 	file, isFile := p.in.(*os.File)
@@ -282,7 +319,7 @@ func (p *program) ask(ctx context.Context, question string, secret bool) (string
 	if err != nil {
 		return "", errNoTerminal
 	}
-	fmt.Fprint(p.err, question)
+	fmt.Fprint(p.err, prompt)
 	type answer struct {
 		text string
 		err  error

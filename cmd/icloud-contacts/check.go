@@ -23,24 +23,23 @@ var checkCommand = &command{
 	summary: "is the password accepted, and until when",
 	about: `
 Asks the server whether it accepts the password, and if not, says why as far as
-can be known, and what its owner should do. It knows more with -issued, and with
-a -state folder in which earlier answers are remembered.
+can be known, and what its owner should do. It knows more with -issued, and from
+earlier answers, which are remembered in the -state folder.
 
 A password that has worked before is not given up at the first refusal, which
 may be the server's fault: it is final, with exit status 2, once refusals have
-lasted for -dwell. Until then, at most one question a minute is sent. One that
-has never worked is refused for good at once.
+lasted for -dwell. Until then, at most one probe a minute is sent. One that has
+never worked is refused for good at once.
 
-Without -state nothing is remembered of earlier answers: every refused password
-looks as if it had never worked, and the exit status is 2 at once, whether it
-is a mistake, a revoked password or a passing fault.
+With -state none nothing is remembered: every refused password looks as if it
+had never worked, and the exit status is 1, because nobody can know.
 
-With -json there is an object also if the question stays open, with "accepted"
-null, and the reason on the standard error as always.`,
+With -json there is an object also if there is neither yes nor no, with
+"accepted" null, and the reason on the standard error as always.`,
 	example: `
   icloud-contacts check
   icloud-contacts check -json -issued 2026-01-31
-  icloud-contacts check -state ~/.local/state/icloud || echo "status $?"`,
+  icloud-contacts check >/dev/null || echo "status $?"`,
 	setup: func(f *flag.FlagSet) action {
 		c := new(check)
 		f.BoolVar(&c.json, "json", false, "one JSON object")
@@ -81,7 +80,7 @@ func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	}
 	if err != nil {
 		// Also if the state folder is not writable, of which it was warned.
-		return told{err}
+		return told{c.account.unremembered(err)}
 	}
 	return nil
 }
@@ -132,10 +131,8 @@ type answer struct {
 	Confirmed *bool      `json:"confirmed,omitempty"`
 	Remedy    string     `json:"remedy,omitempty"` // once confirmed, not before
 
-	// While it is not confirmed, and there is a state folder.
-	LastAsked  *time.Time `json:"last_asked,omitempty"`
-	AskedAgain *time.Time `json:"asked_again,omitempty"`
-	Final      *time.Time `json:"final,omitempty"`
+	NextTry *time.Time `json:"next_try,omitempty"` // as icloud.Status
+	Final   *time.Time `json:"final,omitempty"`    // while it is not confirmed
 
 	Remembered bool `json:"remembered,omitempty"` // there is a state folder, and it works
 }
@@ -145,16 +142,20 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 	a := answer{
 		Accepted: auth == nil, State: s.State.String(),
 		Issued: moment(s.Issued), Expires: moment(s.Expires), LastAccepted: moment(s.LastAccepted),
+		NextTry: moment(s.NextTry), Final: moment(s.Final),
 		Remembered: c.account.store.remembers(),
 	}
 	if auth != nil {
 		a.Refused, a.Reason, a.Certainty = moment(auth.Refused), reason(auth), auth.Certainty.String()
-		a.Confirmed = &auth.Confirmed
-		if auth.Confirmed {
+		// Programs act on it, so a guess is none.
+		_, guessed := errors.AsType[guess](c.account.unremembered(auth))
+		confirmed := auth.Confirmed && !guessed
+		a.Confirmed = &confirmed
+		switch {
+		case confirmed:
 			a.Remedy = auth.Remedy()
-		} else {
-			asked, again, final := c.schedule(auth)
-			a.LastAsked, a.AskedAgain, a.Final = moment(asked), moment(again), moment(final)
+		case guessed:
+			a.NextTry = nil // of this process alone, which ends
 		}
 	}
 	line, err := jsonLine(a)
@@ -191,72 +192,58 @@ func reason(err error) string {
 // AuthError, as does the remedy; what is added concerns this program alone.
 func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error {
 	var b strings.Builder
+	word, color, rest := "accepted", green, ""
 	switch {
 	case auth == nil && s.State == icloud.Expiring:
-		fmt.Fprintln(&b, p.paint(p.out, yellow, "accepted, but not for long"))
+		color, rest = yellow, ", but not for long"
 	case auth == nil:
-		fmt.Fprintln(&b, p.paint(p.out, green, "accepted"))
 	case auth.Confirmed:
-		fmt.Fprintf(&b, "%s: %s, %s\n", p.paint(p.out, red, "refused"), reason(auth), auth.Certainty)
+		word, color, rest = "refused", red, fmt.Sprintf(": %s, %s", reason(auth), auth.Certainty)
 	default:
-		fmt.Fprintf(&b, "%s: %s, %s; not final yet\n", p.paint(p.out, yellow, "refused"), reason(auth), auth.Certainty)
+		word, color, rest = "refused", yellow, fmt.Sprintf(": %s, %s; not final yet", reason(auth), auth.Certainty)
 	}
+	width := min(p.width(p.out, 80), 80)
+	b.WriteString(strings.Replace(wrap(word+rest, "", width), word, p.paint(p.out, color, word), 1))
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range c.dates(s, auth) {
 		fmt.Fprintf(w, "  %s\t%s\n", line[0], line[1])
 	}
 	_ = w.Flush() // a strings.Builder does not fail
-	say := func(text string) { b.WriteString("\n" + wrap(text, "", min(p.width(p.out, 80), 80))) }
+	say := func(text string) { b.WriteString("\n" + wrap(text, "", width)) }
 	switch {
 	// Nobody is sent to make a new password before that is certain to be needed.
 	case auth != nil && auth.Confirmed:
 		say(auth.Remedy())
 		if g, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
 			say(strings.ToUpper(g.why[:1]) + g.why[1:] + " of earlier answers. This may be " + guesses +
-				"; with a -state folder, what has worked is not given up at the first refusal.")
+				"; with a state folder, what has worked is not given up at the first refusal.")
 		}
 	case auth != nil:
-		when := "in a while"
-		if asked, again, final := c.schedule(auth); !asked.IsZero() {
-			when = "then"
-			say(fmt.Sprintf("Last asked %s; asked again from %s; final from %s.", clock(asked), clock(again), clock(final)))
+		// Only an answer makes it final, and none is asked for before the next try.
+		next := s.NextTry
+		if next.IsZero() {
+			next = time.Now()
 		}
+		final := s.Final
+		if final.Before(next) {
+			final = next
+		}
+		say("Next probe from " + clock(next) + "; final from " + clock(final) + ".")
 		say("Nothing is decided yet, and nobody should be asked for a new password: " +
-			"it may be a passing fault. Check again " + when + ".")
+			"it may be a passing fault. Check again then.")
 	}
 	_, err := p.out.Write([]byte(b.String()))
 	return err
 }
 
-// schedule returns when a password in doubt was last asked about, from when on it
-// is again, and from when on that can be final. All are zero if there is no folder
-// in which to find out.
-func (c *check) schedule(auth *icloud.AuthError) (asked, again, final time.Time) {
-	if c.account.store == nil {
-		return
-	}
-	if asked = c.account.store.asked(); asked.IsZero() {
-		return
-	}
-	again, final = asked.Add(time.Minute), finalFrom(auth, time.Duration(c.account.dwell))
-	// Only an answer makes it final, and there is none before the next question.
-	if final.Before(again) {
-		final = again
-	}
-	return asked, again, final
-}
-
-// finalFrom returns from when on a refusal can be final.
-func finalFrom(auth *icloud.AuthError, dwell time.Duration) time.Time { return auth.Refused.Add(dwell) }
-
 // clock returns the time of day, where people are, with the date if it is not
-// today's.
+// today's. It is rounded up to a minute: nobody should come a moment too early.
 func clock(t time.Time) string {
-	t = t.Local()
+	t = t.Add(time.Minute - 1).Truncate(time.Minute).Local()
 	if now := time.Now(); t.Format(time.DateOnly) != now.Format(time.DateOnly) {
-		return t.Format(time.DateTime)
+		return t.Format("2006-01-02 15:04")
 	}
-	return t.Format(time.TimeOnly)
+	return t.Format("15:04")
 }
 
 // dates are the days that are known, in the order in which they happened.
@@ -275,6 +262,6 @@ func (c *check) dates(s icloud.Status, auth *icloud.AuthError) (lines [][2]strin
 	if auth != nil {
 		add("refused since", auth.Refused, "")
 	}
-	add("ends about", s.Expires, "  (an estimate)")
+	add("ends about", s.Expires, "  (estimate)")
 	return lines
 }

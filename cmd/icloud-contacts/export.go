@@ -49,10 +49,7 @@ begins with = for a formula.
 
 iCloud keeps photos outside of the cards. With -photos they are fetched, one by
 one, and put into vcf or json; where a photo cannot be had, the card keeps its
-address, and a line on the standard error says how many.
-
-Without -state nothing is remembered of earlier answers, and a refusal is exit
-status 2 at once: a mistake, a revoked password or a passing fault.`,
+address, and a line on the standard error says how many.`,
 	example: `
   icloud-contacts export -o contacts.vcf
   icloud-contacts export -photos -o with-photos.vcf

@@ -38,8 +38,7 @@ On a terminal of fewer than 60 columns the phone number is shown only where
 there is no e-mail address. The table's width is that of the terminal, or what
 COLUMNS says.
 
-Without -state nothing is remembered of earlier answers, and a refusal is exit
-status 2 at once: a mistake, a revoked password or a passing fault.`,
+If no contact contains the TEXT, nothing is printed and the exit status is 1.`,
 	example: `
   icloud-contacts list
   icloud-contacts list ada example.com
@@ -107,12 +106,11 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 			return err
 		}
 	}
+	if found == 0 && len(words) > 0 {
+		return errors.New("no contact matches") // as grep has it: a status, and no header
+	}
 	if !l.json {
 		t.write(out, p)
-	}
-	if found == 0 && len(words) > 0 {
-		// Beside an empty table, or nothing at all in JSON.
-		fmt.Fprintln(p.err, "icloud-contacts: no contact matches")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@
 //	icloud-contacts export    the contacts in a file: vcf, json or csv
 //	icloud-contacts watch     what changes, a line each
 //	icloud-contacts fake      a fake iCloud on a port of this machine
+//	icloud-contacts completion  completion for bash, zsh or fish
 //
 // "icloud-contacts help" and "icloud-contacts help COMMAND" say more.
 //
@@ -31,12 +32,14 @@
 //
 // iCloud says that a password is refused, and never why. The reason follows from
 // what is remembered: when the password was made (-issued), and when it worked.
-// With -state, a folder keeps what was learned, for all commands alike, so that
-// a password that has worked before is told from one that never has, and a
-// refusal is final only once it has lasted for -dwell. watch keeps there, too,
-// how far it has come. The folder holds no password and no cards, but dates,
-// URLs with the account's number and, for watch, names of contacts: it is
-// personal data, and readable by its owner alone.
+// So a folder keeps what was learned, for all commands alike: a password that has
+// worked before is told from one that never has, and a refusal is final only once
+// it has lasted for -dwell. watch keeps there, too, how far it has come. The folder
+// holds no password and no cards, but dates, URLs with the account's number and,
+// for watch, names of contacts: it is personal data, and readable by its owner
+// alone. It is icloud-contacts in XDG_STATE_HOME, else in ~/.local/state, on macOS
+// in ~/Library/Application Support, on Windows in %LocalAppData%; -state names
+// another, or none. To forget all accounts, delete it.
 //
 // # Output
 //
@@ -46,19 +49,20 @@
 // versions; tables and texts are for people and may change. On a terminal a
 // table is as wide as the terminal, colors are used unless NO_COLOR is set, and
 // characters of a contact that would command the terminal are replaced. COLUMNS
-// overrides the width.
+// overrides the width. There, errors too are broken between words.
 //
 // # Exit status
 //
 //	0    done
-//	1    something failed; nothing was decided about the password
+//	1    something failed, or no contact matches; nothing was decided about the
+//	     password
 //	2    the password is dead: its owner must make a new one
 //	64   the command line or the environment is wrong; nothing was sent
 //	130  interrupted
 //
-// Without -state, a refusal that may be a mistake, a revoked password or a passing
-// fault is a 2 too. watch and fake are meant to end by an interruption, and exit
-// with 0 then. "go run" turns every status but 0 into 1.
+// Where nothing is remembered (-state none), a refusal that may be a mistake, a
+// revoked password or a passing fault is a 1. watch and fake are meant to end by an
+// interruption, and exit with 0 then. "go run" turns every status but 0 into 1.
 package main
 
 import (
@@ -254,7 +258,8 @@ func (p *program) report(ctx context.Context, err error) int {
 		return ok
 	}
 	auth, refused := errors.AsType[*icloud.AuthError](err)
-	confirmed := refused && auth.Confirmed
+	_, guessed := errors.AsType[guess](err)
+	confirmed := refused && auth.Confirmed && !guessed
 	_, spoken := errors.AsType[told](err)
 	switch {
 	// Only if the interruption is also why it failed: an error that came before it
@@ -262,7 +267,7 @@ func (p *program) report(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return interrupted
 	case !spoken:
-		fmt.Fprintln(p.err, "icloud-contacts:", explain(err))
+		p.complain(explain(err))
 		p.advise(err)
 	}
 	// Death goes before everything else that may be joined with it, such as a state
@@ -276,6 +281,16 @@ func (p *program) report(ctx context.Context, err error) int {
 	return failed
 }
 
+// complain prints what has failed: in one line, but on a terminal broken between
+// words.
+func (p *program) complain(text string) {
+	line := "icloud-contacts: " + text + "\n"
+	if isTerminal(p.err) {
+		line = wrapRest("icloud-contacts: ", text, "  ", p.width(p.err, 80))
+	}
+	fmt.Fprint(p.err, line)
+}
+
 // advise tells a person what to do about a password that is dead. A log has the
 // line above it.
 func (p *program) advise(err error) {
@@ -286,29 +301,32 @@ func (p *program) advise(err error) {
 
 // environment is the end of "help" and is not repeated in each command's own.
 const environment = `Environment:
-  ICLOUD_APPLE_ID             the account's primary e-mail address
-  ICLOUD_APP_PASSWORD         its app-specific password
-  ICLOUD_APP_PASSWORD_FILE    or a file whose first line is the password
-  ICLOUD_APP_PASSWORD_ISSUED  when the password was generated, as 2026-01-31
-  ICLOUD_APP_PASSWORD_LIFETIME
-                              how long it lives, as 365d, or none
-  ICLOUD_ENDPOINT             another CardDAV server's URL
-  COLUMNS                     how wide tables and texts are, if not as wide as
-                              the terminal
-  NO_COLOR                    if not empty, no colors
+  ICLOUD_APPLE_ID               the account's primary e-mail address
+  ICLOUD_APP_PASSWORD           its app-specific password
+  ICLOUD_APP_PASSWORD_FILE      or a file whose first line is the password
+  ICLOUD_APP_PASSWORD_ISSUED    when the password was generated, as 2026-01-31
+  ICLOUD_APP_PASSWORD_LIFETIME  how long it lives, as 365d, or none
+  ICLOUD_ENDPOINT               another CardDAV server's URL
+  XDG_STATE_HOME                where the state folder is
+  COLUMNS                       how wide tables and texts are, if not as wide
+                                as the terminal
+  NO_COLOR                      if not empty, no colors
 
 What is missing is asked for on a terminal. A flag goes before its variable. A
 password is never an argument, because every user of a machine can see those.
 
-A -state folder keeps what is learned: dates, URLs with the account's number, a
-salted hash of the password, and for watch the names of contacts. It is personal
-data, and readable by its owner alone.
+The state folder keeps what is learned, so that a passing fault is told from a
+password that has never worked: dates, URLs with the account's number, a salted
+hash of the password, and for watch the names of contacts. It is personal data,
+and readable by its owner alone. By default it is icloud-contacts in
+XDG_STATE_HOME, else in ~/.local/state, on macOS in ~/Library/Application
+Support, on Windows in %LocalAppData%. -state names another, or none.
 
 Exit status:
   0    done
-  1    something failed; nothing was decided about the password
-  2    the password is dead: its owner must make a new one; without -state,
-       also one that may be a mistake, or revoked, or refused by a passing fault
+  1    something failed, or no contact matches; nothing was decided about
+       the password
+  2    the password is dead: its owner must make a new one
   64   the command line or the environment is wrong; nothing was sent
   130  interrupted; watch and fake are meant to end like this, with 0
 
@@ -325,6 +343,7 @@ func (p *program) help() error {
 		fmt.Fprintf(w, "  %s\t%s\n", c.name, c.summary)
 	}
 	fmt.Fprintf(w, "  help COMMAND\tits flags, with examples\n")
+	fmt.Fprintf(w, "  version\twhich version of this program it is\n")
 	_ = w.Flush() // a strings.Builder does not fail
 	b.WriteString("\n" + environment)
 	_, err := io.WriteString(p.out, reflow(b.String(), p.width(p.out, 80)))

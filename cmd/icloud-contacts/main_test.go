@@ -59,6 +59,8 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[worldKey{}] = new(world)
 			env.Setenv("GORACE", noWait)
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("LocalAppData", filepath.Join(env.WorkDir, "home"))
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {

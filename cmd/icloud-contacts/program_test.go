@@ -52,6 +52,7 @@ func newHome(t *testing.T) *home {
 	h := &home{srv: srv, cred: cred, out: new(safeBuffer), err: new(safeBuffer), env: map[string]string{
 		"ICLOUD_APPLE_ID":     cred.AppleID,
 		"ICLOUD_APP_PASSWORD": cred.Password.Reveal(),
+		"XDG_STATE_HOME":      t.TempDir(),
 	}}
 	h.program = &program{in: strings.NewReader(""), out: h.out, err: h.err, transport: srv.Transport(),
 		getenv: func(name string) string { return h.env[name] }}
@@ -299,17 +300,17 @@ func TestWatchForAYear(t *testing.T) {
 				t.Errorf("%s: errors: %s", what, errs)
 			}
 		}
-		expect("start", "password   active, until about 2000-12-31", "following  1 contacts")
+		expect("start", "password    active, until about 2000-12-31", "following   1 contacts")
 		h.srv.Put("ben.vcf", vcf("UID:2\nFN:Ben"))
 		time.Sleep(24 * time.Hour)
-		expect("a change", "added      Ben")
+		expect("a change", "added       Ben")
 		time.Sleep(333 * 24 * time.Hour)
 		expect("nothing for months")
 		time.Sleep(3 * 24 * time.Hour)
-		expect("warning", "password   expiring, until about 2000-12-31")
+		expect("warning", "password    expiring, until about 2000-12-31")
 		time.Sleep(time.Until(h.cred.Issued.Add(icloud.DefaultLifetime + time.Hour)))
 		final := h.cred.Issued.Add(icloud.DefaultLifetime + 15*time.Minute).Local().Format("15:04")
-		expect("the end", "password   doubted: expired, likely; final from "+final)
+		expect("the end", "password    doubted: expired, likely; final from "+final)
 		select {
 		case got := <-status:
 			t.Fatalf("it has ended with status %d before the refusal has lasted", got)
@@ -317,13 +318,13 @@ func TestWatchForAYear(t *testing.T) {
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if got := h.out.take(); !strings.HasSuffix(got, "password   signed out: expired, likely\n") {
+		if got := h.out.take(); !strings.HasSuffix(got, "password    signed out: expired, likely\n") {
 			t.Errorf("got %q", got)
 		}
 		if got := <-status; got != dead {
 			t.Errorf("exit status %d, want %d", got, dead)
 		}
-		want := time.Now().Add(-time.Hour).Format(time.DateTime) + "  ended      password expired (likely, refused since 2000-12-31, " +
+		want := time.Now().Add(-time.Hour).Format(time.DateTime) + "  ended       password expired (likely, refused since 2000-12-31, " +
 			"issued 2000-01-01, estimated to expire 2000-12-31, last accepted 2000-12-30)\n"
 		if got := h.err.take(); got != want {
 			t.Errorf("errors: %q, want %q", got, want)
@@ -357,7 +358,7 @@ func TestWatchRetryAfter(t *testing.T) {
 		h.srv.Put("ada.vcf", vcf("UID:1\nFN:Ada"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := h.out.take(); !strings.Contains(got, "added      Ada") {
+		if got := h.out.take(); !strings.Contains(got, "added       Ada") {
 			t.Errorf("after the wait: %q", got)
 		}
 		// Interrupted in its sleep, it ends at once.
@@ -369,22 +370,58 @@ func TestWatchRetryAfter(t *testing.T) {
 	})
 }
 
+// Watch comes when another call is worth making, and no sooner.
 func TestPause(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		err  error
-		want time.Duration
-	}{
-		{nil, time.Minute},
-		{errors.New("x"), time.Minute},
-		{&icloud.ResponseError{RetryAfter: time.Second}, time.Minute},
-		{&icloud.ResponseError{RetryAfter: time.Hour}, time.Hour},
-		{fmt.Errorf("x: %w", &icloud.ResponseError{RetryAfter: time.Hour}), time.Hour},
-	} {
-		if got := pause(test.err, time.Minute); got != test.want {
-			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			next time.Duration // from now; 0: at once
+			want time.Duration
+		}{
+			{0, time.Minute},
+			{-time.Hour, time.Minute},
+			{time.Second, time.Minute},
+			{time.Hour, time.Hour},
+		} {
+			var s icloud.Status
+			if test.next != 0 {
+				s.NextTry = time.Now().Add(test.next)
+			}
+			if got := pause(s, time.Minute); got != test.want {
+				t.Errorf("%v: got %v, want %v", test.next, got, test.want)
+			}
 		}
-	}
+	})
+}
+
+// A fault is told once, and its end; a failing server is asked more and more seldom.
+func TestWatchOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		status := make(chan int, 1)
+		go func() { status <- h.run(ctx, []string{"watch", "-interval", "1s"}) }()
+		synctest.Wait()
+		h.srv.SetIntercept(icloudtest.Status(500))
+		before := h.srv.Requests()
+		time.Sleep(30 * time.Minute)
+		h.srv.SetIntercept(nil)
+		if got := h.srv.Requests() - before; got < 3 || got > 20 {
+			t.Errorf("%d requests in an outage of half an hour, want few", got)
+		}
+		if got := h.err.take(); got != "2000-01-01 00:00:01  connection  the server has a fault: 500 Internal Server Error\n" {
+			t.Errorf("errors: %q, want one line", got)
+		}
+		time.Sleep(time.Hour)
+		if got := h.err.take(); !regexp.MustCompile(`^2000-01-01 00:\d\d:\d\d  connection  back after \d+m\d+s\n$`).MatchString(got) {
+			t.Errorf("when it is over: %q", got)
+		}
+		cancel()
+		if got := <-status; got != ok {
+			t.Errorf("exit status %d, want %d", got, ok)
+		}
+	})
 }
 
 // What watch can neither show nor keep it would report for ever: it ends, at once.
@@ -885,8 +922,8 @@ func TestExplain(t *testing.T) {
 		{errors.Join(errors.New("a"), told), "a"},
 		{refused, "the connection failed: refused; nothing listens there"},
 		{fmt.Errorf("a\x1b[2J"), "a\ufffd[2J"},
-		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}, "without -state nothing is remembered"},
-			"password rejected (possible); without -state nothing is remembered, so it is a mistake, a revoked password or a passing fault"},
+		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}, "with -state none nothing is remembered"},
+			"password rejected (possible); with -state none nothing is remembered, so it is a mistake, a revoked password or a passing fault"},
 	} {
 		if got := explain(test.err); got != test.want {
 			t.Errorf("%v: got %q, want %q", test.err, got, test.want)
@@ -934,26 +971,83 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// When a doubted password was asked about last, is asked again, and dies.
+// When a doubted password is probed again, and dies, is what package icloud says.
 func TestCheckSchedule(t *testing.T) {
 	t.Parallel()
-	h := newHome(t)
-	check := []string{"check", "-json", "-state", t.TempDir()}
-	h.run(t.Context(), check)
-	h.srv.Revoke(h.cred.Password)
-	h.out.take()
-	before := time.Now().UTC().Truncate(time.Second)
-	for range 2 { // the second asks nothing, and knows from the first
-		if got := h.run(t.Context(), check); got != failed {
-			t.Errorf("exit status %d, want %d", got, failed)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		check := []string{"check", "-json"}
+		h.run(t.Context(), check)
+		h.srv.Revoke(h.cred.Password)
+		h.out.take()
+		refused := time.Now().UTC()
+		for range 2 { // the second sends nothing, and knows from the first
+			if got := h.run(t.Context(), check); got != failed {
+				t.Errorf("exit status %d, want %d", got, failed)
+			}
+			var a answer
+			if err := json.Unmarshal([]byte(h.out.take()), &a); err != nil || a.NextTry == nil || a.Final == nil {
+				t.Fatalf("got %+v, %v", a, err)
+			}
+			if !a.NextTry.Equal(refused.Add(time.Minute)) || !a.Final.Equal(refused.Add(15*time.Minute)) || a.Remedy != "" {
+				t.Errorf("next try %v, final %v after the refusal: %+v", a.NextTry.Sub(refused), a.Final.Sub(refused), a)
+			}
+			time.Sleep(10 * time.Second)
 		}
-		var a answer
-		if err := json.Unmarshal([]byte(h.out.take()), &a); err != nil || a.LastAsked == nil {
-			t.Fatalf("got %+v, %v", a, err)
+		time.Sleep(15 * time.Minute)
+		if got := h.run(t.Context(), check); got != dead {
+			t.Errorf("exit status %d, want %d", got, dead)
 		}
-		if asked := a.LastAsked.Sub(before); asked < 0 || asked > 5*time.Second ||
-			a.AskedAgain.Sub(*a.LastAsked) != time.Minute || a.Final.Sub(*a.Refused) != 15*time.Minute || a.Remedy != "" {
-			t.Errorf("asked %v after the start: %+v", asked, a)
+	})
+}
+
+// Cron runs check once an hour, and a passing fault costs nobody their password: the
+// folder of the user's remembers that it has worked.
+func TestCheckInCron(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHome(t)
+		for hour := range 48 {
+			fault := hour%5 == 4
+			want := ok
+			if h.srv.SetIntercept(nil); fault {
+				h.srv.SetIntercept(icloudtest.Unauthorized)
+				want = failed
+			}
+			if got := h.run(t.Context(), []string{"check"}); got != want {
+				t.Errorf("hour %d: exit status %d, want %d", hour, got, want)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+// The folder that is used without -state.
+func TestDefaultFolder(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir() // an absolute path on every system
+	for _, test := range []struct {
+		goos string
+		env  map[string]string
+		want string
+	}{
+		{"linux", map[string]string{"HOME": root}, ".local/state/icloud-contacts"},
+		{"linux", map[string]string{"HOME": "/other", "XDG_STATE_HOME": root}, "icloud-contacts"},
+		{"linux", map[string]string{"HOME": root, "XDG_STATE_HOME": "relative"}, ".local/state/icloud-contacts"},
+		{"linux", map[string]string{"LocalAppData": root}, ""},
+		{"darwin", map[string]string{"HOME": root}, "Library/Application Support/icloud-contacts"},
+		{"darwin", map[string]string{"XDG_STATE_HOME": root}, "icloud-contacts"},
+		{"windows", map[string]string{"LocalAppData": root, "HOME": "/other"}, "icloud-contacts"},
+		{"windows", map[string]string{"HOME": root}, ""},
+		{"linux", nil, ""},
+	} {
+		got, err := defaultFolder(test.goos, func(name string) string { return test.env[name] })
+		want := ""
+		if test.want != "" {
+			want = filepath.Join(root, filepath.FromSlash(test.want))
+		}
+		if _, usage := errors.AsType[misuse](err); got != want || usage != (want == "") {
+			t.Errorf("%s, %v: got %q, %v, want %q", test.goos, test.env, got, err, want)
 		}
 	}
 }

@@ -1,5 +1,4 @@
-// The state folder: where it fails it says so, and it knows when a password was
-// last asked about.
+// The state folder: where it is, and what is said when it cannot be used.
 
 package main
 
@@ -8,13 +7,36 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/go-icloud/icloud"
 )
+
+// defaultFolder returns the folder that is used without -state: in XDG_STATE_HOME, or
+// where the system keeps what programs remember for a user. goos is runtime.GOOS.
+func defaultFolder(goos string, getenv func(string) string) (string, error) {
+	const name = "icloud-contacts"
+	// The XDG Base Directory Specification: a path that is not absolute is ignored.
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, name), nil
+	}
+	home, below, variable := getenv("HOME"), []string{".local", "state"}, "HOME"
+	switch goos {
+	case "darwin", "ios":
+		below = []string{"Library", "Application Support"}
+	case "windows":
+		// What belongs to this machine; the other folder follows a user to others.
+		home, below, variable = getenv("LocalAppData"), nil, "LocalAppData"
+	}
+	if !filepath.IsAbs(home) {
+		// To go on without a memory would make a passing fault look like a password
+		// that has never worked.
+		return "", misuse("no state folder: " + variable + " is not set; use -state DIR, or -state none to remember nothing")
+	}
+	return filepath.Join(slices.Concat([]string{home}, below, []string{name})...), nil
+}
 
 // folder is the icloud.Store of -state. Package icloud goes on if it cannot save
 // that a password works, which is right for a service; here it would make a later
@@ -25,15 +47,11 @@ type folder struct {
 	once sync.Once // a warning each time would fill a log
 
 	mu     sync.Mutex
-	key    string // the latest, which is the account's: check uses no other
-	broken bool   // something could not be saved
+	broken bool // something could not be saved
 }
 
 // Load implements icloud.Store. Its failure ends the command, which reports it.
 func (f *folder) Load(ctx context.Context, key string) ([]byte, error) {
-	f.mu.Lock()
-	f.key = key
-	f.mu.Unlock()
 	data, err := f.dir.Load(ctx, key)
 	if err != nil {
 		return nil, stateError{f.dir, err, false}
@@ -66,22 +84,6 @@ func (f *folder) remembers() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.broken
-}
-
-// asked returns when the password was last asked about, if that was refused; zero
-// if that is not known. A password in doubt is saved after each refusal, and at no
-// other time, so the file's own time is this.
-func (f *folder) asked() time.Time {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.key == "" || f.broken {
-		return time.Time{}
-	}
-	info, err := os.Stat(filepath.Join(string(f.dir), f.key))
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
 }
 
 // stateError is a failure of the state folder.

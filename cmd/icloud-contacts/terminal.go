@@ -165,6 +165,14 @@ func wrap(text, indent string, width int) string {
 	return b.String()
 }
 
+// wrapRest is wrap for a text that follows head in the first line.
+func wrapRest(head, text, indent string, width int) string {
+	// A word without blanks takes the place of head while lines are broken.
+	stand := strings.Repeat("x", uniseg.StringWidth(head)-1)
+	lines := strings.TrimPrefix(wrap(stand+" "+text, indent, width), indent)
+	return head + strings.TrimLeft(strings.TrimPrefix(lines, stand), " ")
+}
+
 // reflow fits a text of help into a terminal narrower than the text. Lines at the
 // margin are paragraphs, indented ones are columns, or commands to paste.
 func reflow(text string, width int) string {

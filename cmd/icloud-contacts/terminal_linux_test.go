@@ -67,7 +67,7 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) *con
 		path, name = "/bin/sh", nil
 	}
 	c.cmd = &exec.Cmd{
-		Path: path, Args: append(name, args...), Env: append([]string{"TERM=xterm", "GORACE=" + noWait}, env...),
+		Path: path, Args: append(name, args...), Env: append([]string{"TERM=xterm", "GORACE=" + noWait, "HOME=" + t.TempDir()}, env...),
 		Stdin: tty, Stdout: tty, Stderr: tty,
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true},
 	}
@@ -268,7 +268,7 @@ func TestTerminalPrompt(t *testing.T) {
 	}
 	c.type_(name + "\r")
 	c.await("(not shown): ")
-	for range 2000 { // the question is printed before the echo is switched off
+	for range 2000 { // the prompt is printed before the echo is switched off
 		if !c.echoes() {
 			break
 		}
@@ -284,7 +284,43 @@ func TestTerminalPrompt(t *testing.T) {
 	}
 }
 
-// Interrupted in the middle of the question, too.
+// A password of the wrong form is asked for again, three times in all, and never sent.
+func TestTerminalPromptAgain(t *testing.T) {
+	t.Parallel()
+	// On iCloud, where alone a password has a form, through a proxy that nobody runs.
+	env := []string{"ICLOUD_APPLE_ID=ada@icloud.example", "HTTPS_PROXY=http://127.0.0.1:1"}
+	const prompt = "App-specific password (not shown): "
+	enter := func(c *console, nth int, text string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); strings.Count(c.text(), prompt) < nth || c.echoes(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not asked for the %d. time: %q", nth, c.text())
+			}
+		}
+		c.type_(text + "\r")
+	}
+	c := onTerminal(t, 40, env, "check")
+	enter(c, 1, "hunter2")
+	enter(c, 2, "abcd-efgh-ijkl-mnop")
+	if status, text := c.end(); status != failed || !strings.Contains(text, "was not sent") || !strings.Contains(strings.Join(strings.Fields(text), " "), "the connection failed: refused") || strings.Contains(text, "hunter2") {
+		t.Errorf("exit status %d: %q", status, text)
+	} else {
+		for line := range strings.Lines(strings.ReplaceAll(text, "\r", "")) {
+			if n := uniseg.StringWidth(strings.TrimSuffix(line, "\n")); n > 40 {
+				t.Errorf("a line of %d columns: %q", n, line)
+			}
+		}
+	}
+	c = onTerminal(t, 80, env, "check")
+	for nth := range tries {
+		enter(c, nth+1, "hunter2")
+	}
+	if status, text := c.end(); status != misused || strings.Count(text, prompt) != tries {
+		t.Errorf("exit status %d, want %d: %q", status, misused, text)
+	}
+}
+
+// Interrupted in the middle of the prompt, too.
 func TestTerminalPromptInterrupted(t *testing.T) {
 	t.Parallel()
 	_, env := served(t)

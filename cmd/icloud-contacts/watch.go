@@ -18,7 +18,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// watchCommand asks every five minutes, because iCloud has no way to tell, and Apple
+// watchCommand syncs every five minutes, because iCloud has no way to tell, and Apple
 // has published no rate that it allows. One request is all it takes if nothing has
 // changed.
 var watchCommand = &command{
@@ -26,23 +26,24 @@ var watchCommand = &command{
 	summary: "what changes, a line each",
 	about: `
 Prints a line for each contact that is added, changed or deleted, and for each
-change in what is known of the password. With -state it goes on where it ended,
-across restarts; lines that were not written in full come again. The folder then
-holds the names of the contacts, to name those that are deleted.
+change in what is known of the password. It goes on where it ended, across
+restarts; lines that were not written in full come again. For that the -state
+folder holds the names of the contacts, to name those that are deleted.
 
 A fault of the server or of the network is reported on the standard error, when
 it begins and when it is over, and watch goes on. It ends when it is
 interrupted, with exit status 0, or, with exit status 2, when the password is
-dead for good. Until then, at most one question a minute is sent about it.`,
+dead for good. Until then, at most one probe a minute is sent about it. After
+failures it waits longer than -interval, up to an hour.`,
 	example: `
-  icloud-contacts watch -state ~/.local/state/icloud
-  icloud-contacts watch -state ~/.local/state/icloud -once
+  icloud-contacts watch
+  icloud-contacts watch -once
   icloud-contacts watch -interval 10m | logger -t contacts`,
 	setup: func(f *flag.FlagSet) action {
 		w := new(watch)
 		w.interval = span(5 * time.Minute)
-		f.Var(&w.interval, "interval", "`TIME` between questions; by default 5m")
-		f.BoolVar(&w.once, "once", false, "ask once, and end")
+		f.Var(&w.interval, "interval", "`TIME` between two syncs; by default 5m")
+		f.BoolVar(&w.once, "once", false, "sync once, and end")
 		w.account.flags(f)
 		return w.run
 	},
@@ -107,7 +108,7 @@ func (w *watch) run(ctx context.Context, p *program, _ []string) (err error) {
 			return nil // this is how it is meant to end
 		}
 		w.complain(err)
-		if !sleep(ctx, pause(err, time.Duration(w.interval))) {
+		if !sleep(ctx, pause(w.client.Status(), time.Duration(w.interval))) {
 			return nil
 		}
 	}
@@ -125,13 +126,13 @@ func final(err error) bool {
 	return unwritten || unsaved
 }
 
-// pause returns how long to wait after err: longer than the interval if the
-// server has asked for it.
-func pause(err error, interval time.Duration) time.Duration {
-	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
-		return max(interval, answer.RetryAfter)
+// pause returns how long to wait: longer than the interval if another call is not
+// worth making before.
+func pause(s icloud.Status, interval time.Duration) time.Duration {
+	if s.NextTry.IsZero() {
+		return interval
 	}
-	return interval
+	return max(interval, time.Until(s.NextTry))
 }
 
 // sleep waits, and reports whether ctx has lasted.
@@ -195,7 +196,12 @@ func since(t time.Time) string {
 
 // trouble writes a line of what is no result.
 func (w *watch) trouble(what, text string) {
-	fmt.Fprintf(w.p.err, "%s  %-9s  %s\n", time.Now().Format(time.DateTime), what, text)
+	head := fmt.Sprintf("%s  %-10s  ", time.Now().Format(time.DateTime), what)
+	line := head + text + "\n"
+	if isTerminal(w.p.err) {
+		line = wrapRest(head, text, "  ", w.p.width(w.p.err, 80))
+	}
+	fmt.Fprint(w.p.err, line)
 }
 
 // ended reports the error that watch ends with, unless that is an interruption, and
@@ -221,7 +227,7 @@ func (w *watch) password(_ context.Context, s icloud.Status) {
 	case refused:
 		text += ": " + reason(auth) + ", " + auth.Certainty.String()
 		if !auth.Confirmed {
-			text += "; final from " + strings.TrimSuffix(clock(finalFrom(auth, time.Duration(w.account.dwell)).Add(time.Minute-1).Truncate(time.Minute)), ":00")
+			text += "; final from " + clock(s.Final)
 		}
 	case !s.Expires.IsZero():
 		text += ", until about " + s.Expires.UTC().Format(time.DateOnly)
@@ -233,7 +239,7 @@ func (w *watch) password(_ context.Context, s icloud.Status) {
 
 // line prints one line of the log. Each is one write, so that nobody reads half.
 func (w *watch) line(what, text string) error {
-	line := fmt.Sprintf("%s  %-9s  %s", time.Now().Format(time.DateTime), what, visible(text))
+	line := fmt.Sprintf("%s  %-10s  %s", time.Now().Format(time.DateTime), what, visible(text))
 	if n := w.p.width(w.p.out, unlimited); n < unlimited && uniseg.StringWidth(line) > n {
 		if what == "password" {
 			// What is said of the password is not cut.
