@@ -34,7 +34,9 @@ type account struct {
 	dwell        span
 	state        string
 
-	name  string  // the Apple ID, once connected
+	name  string // the Apple ID, once connected
+	cred  icloud.Credential
+	opts  icloud.Options
 	store *folder // nil: nothing is kept
 }
 
@@ -96,7 +98,8 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 		a.store = &folder{dir: icloud.DirStore(dir), warn: p.complain}
 		opts.Store = a.store
 	}
-	client, err := icloud.New(icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, opts)
+	a.cred, a.opts = icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, *opts
+	client, err := icloud.New(a.cred, opts)
 	if err != nil {
 		// The package speaks to programmers; here the same things have other names.
 		words := strings.NewReplacer("icloud: ", "", "Options.Endpoint", "the endpoint",
@@ -104,6 +107,14 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 		return nil, misuse(words.Replace(err.Error()))
 	}
 	return client, nil
+}
+
+// stranger returns another Client for the account once it is connected, which
+// remembers nothing and so finds its way anew.
+func (a *account) stranger() (*icloud.Client, error) {
+	opts := a.opts
+	opts.Store = nil
+	return icloud.New(a.cred, &opts)
 }
 
 // open is connect for a command whose caller waits for the answer: the password

@@ -34,15 +34,23 @@ never worked is refused for good at once.
 With -state none nothing is remembered: every refused password looks as if it
 had never worked, and the exit status is 1, because nobody can know.
 
+With -record the shape of the server's answers is kept for QUIRKS.md, which says
+what is known of iCloud: statuses, names of headers and elements, counts, forms
+of ETags and tokens; no name, number, address, card or token. It is shown before
+it is written. More is asked than otherwise, of which all only reads: the way to
+the address book, a listing, two syncs, one card and one photo.
+
 With -json there is an object also if there is neither yes nor no, with
 "accepted" null, and the reason on the standard error as always.`,
 	example: `
   icloud-contacts check
   icloud-contacts check -json -issued 2026-01-31
+  icloud-contacts check -issued 2026-01-31 -record record.json
   icloud-contacts check >/dev/null || echo "status $?"`,
 	setup: func(f *flag.FlagSet) action {
 		c := new(check)
 		f.BoolVar(&c.json, "json", false, "one JSON object")
+		f.StringVar(&c.record, "record", "", "write the shape of the answers to `FILE`, to report it")
 		c.account.flags(f)
 		return c.run
 	},
@@ -52,12 +60,51 @@ With -json there is an object also if there is neither yes nor no, with
 type check struct {
 	account account
 	json    bool
+	record  string // a file, or ""
 }
 
-// run asks once. What is neither yes nor no, a fault of the server for instance, is
+// run probes, and keeps a record of it if that is asked for.
+func (c *check) run(ctx context.Context, p *program, _ []string) error {
+	if c.record == "" {
+		return c.ask(ctx, p)
+	}
+	if err := checkRecord(c.record); err != nil {
+		return err
+	}
+	rec := &recorder{rt: cmp.Or[http.RoundTripper](p.transport, http.DefaultTransport)}
+	observed := *p
+	observed.transport = rec
+	err := c.ask(ctx, &observed)
+	if _, usage := errors.AsType[misuse](err); usage || ctx.Err() != nil {
+		return err
+	}
+	var accepted *bool
+	if _, refused := errors.AsType[*icloud.AuthError](err); err == nil || refused {
+		accepted = new(err == nil)
+	}
+	// A refusal, or a failure, is evidence too; there is no more to be had then.
+	if err == nil {
+		client, failure := c.account.stranger()
+		if failure == nil {
+			failure = survey(ctx, client)
+		}
+		if failure != nil {
+			if ctx.Err() != nil {
+				return failure
+			}
+			p.complain("the record is not complete: " + explain(failure))
+		}
+	}
+	if failure := c.keep(ctx, p, rec.record(accepted, c.account.issued.Time)); failure != nil {
+		return errors.Join(err, failure)
+	}
+	return err
+}
+
+// ask probes once, and prints the answer. What is neither yes nor no, a fault of the server for instance, is
 // an error like everywhere, and in JSON an object that says so: a program that
 // parses the standard output must find something.
-func (c *check) run(ctx context.Context, p *program, _ []string) error {
+func (c *check) ask(ctx context.Context, p *program) error {
 	client, err := c.account.connect(ctx, p, nil)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ const noWait = "atexit_sleep_ms=0"
 func TestScript(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
-	if err != nil || len(scripts) != 8 {
+	if err != nil || len(scripts) != 9 {
 		t.Fatalf("got %d scripts, %v; want all", len(scripts), err)
 	}
 	testscript.Run(t, testscript.Params{

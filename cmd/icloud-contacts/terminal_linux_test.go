@@ -389,3 +389,23 @@ func TestTerminalDoubt(t *testing.T) {
 		}
 	}
 }
+
+// The record is shown, and written if that is wanted.
+func TestTerminalRecord(t *testing.T) {
+	t.Parallel()
+	_, env := served(t)
+	for said, want := range map[string]bool{"y": true, "n": false, "": false} {
+		file := filepath.Join(t.TempDir(), "record.json")
+		c := onTerminal(t, 80, env, "check", "-record", file)
+		c.await("[y/N] ")
+		if _, err := os.Stat(file); err == nil {
+			t.Errorf("it is written before the answer")
+		}
+		c.type_(said + "\r")
+		status, text := c.end()
+		_, err := os.Stat(file)
+		if status != ok || (err == nil) != want || !strings.Contains(text, `"request": "PROPFIND current-user-principal, Depth 0"`) || want == strings.Contains(text, "Nothing is written.") {
+			t.Errorf("%q: exit status %d, %v: %s", said, status, err, text)
+		}
+	}
+}
