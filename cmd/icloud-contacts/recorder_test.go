@@ -147,6 +147,36 @@ func TestRecordFile(t *testing.T) {
 	}
 }
 
+// QUIRKS.md says for each of its rows what a record would do, and the issue template
+// takes one.
+func TestRecordQuirks(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../QUIRKS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := regexp.MustCompile(`^(both|raises|no)([,:] .+)?$`)
+	rows := 0
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
+		// The table at the end names repositories.
+		if !strings.HasPrefix(line, "|") || len(cells) == 2 || strings.HasPrefix(line, "| ---") || strings.HasPrefix(line, "| What") {
+			continue
+		}
+		rows++
+		if len(cells) != 4 || !says.MatchString(strings.TrimSpace(cells[3])) {
+			t.Errorf("this row does not say what a record would do: %s", line)
+		}
+	}
+	if rows < 70 {
+		t.Errorf("met %d rows", rows)
+	}
+	template, err := os.ReadFile("../../.github/ISSUE_TEMPLATE/record.yml")
+	if err != nil || !strings.Contains(string(template), "check -issued 2026-01-31 -record record.json") {
+		t.Errorf("the issue template: %v", err)
+	}
+}
+
 func TestPattern(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
