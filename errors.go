@@ -35,8 +35,9 @@ var (
 	ErrPasswordExpired = errors.New("icloud: password expired")
 
 	// ErrPasswordRevoked says that the password worked and was removed by
-	// its owner: alone, or with all others when the account's own password
-	// was changed.
+	// its owner: alone, for example because Apple tells them to after
+	// they have authorized another app; or with all others when the account's own
+	// password was changed.
 	ErrPasswordRevoked = errors.New("icloud: password revoked")
 
 	// ErrPasswordRejected says that the password is not known to have ever
@@ -227,7 +228,8 @@ func (e *AuthError) remedy() string {
 	case errors.Is(e.Err, ErrPasswordExpired):
 		return "The app-specific password is no longer accepted, most probably because of its age. " + steps + reconnect
 	case errors.Is(e.Err, ErrPasswordRevoked):
-		return "The app-specific password was removed, or the Apple Account's own password was changed, " +
+		return "The app-specific password was removed (Apple advises to do so after another app was authorized), " +
+			"or the Apple Account's own password was changed, " +
 			"which revokes all app-specific passwords at once. " + steps + reconnect
 	case errors.Is(e.Err, ErrPasswordRejected):
 		return "iCloud has never accepted this Apple ID with this password. The usual causes are: " +

@@ -539,7 +539,7 @@ func ExampleAuthError_Remedy() {
 		fmt.Println(sentence)
 	}
 	// Output:
-	// The app-specific password was removed, or the Apple Account's own password was changed, which revokes all app-specific passwords at once
+	// The app-specific password was removed (Apple advises to do so after another app was authorized), or the Apple Account's own password was changed, which revokes all app-specific passwords at once
 	// Open account.apple.com, choose Sign-In and Security, then App-Specific Passwords, and generate a new one
 	// Up to 25 can be active at a time; remove one that is no longer used if there is no room
 	// Then reconnect with the new app-specific password.
