@@ -145,6 +145,17 @@ func TestGoGet(t *testing.T) {
 	if want := slices.Concat([]string{"example.test/program"}, brought); !slices.Equal(got, want) {
 		t.Errorf("it is built with %v, want %v", got, want)
 	}
+	// What "go list -m all" names besides, without a line of it being built, is listed
+	// for those whose tools read that.
+	listed, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, module := range modulesOf(t, command("list", "-m", "-f", "{{if not .Main}}{{.Path}}{{end}}", "all")) {
+		if module != "github.com/go-icloud/icloud" && !strings.Contains(string(listed), "| "+module+" |") {
+			t.Errorf("go list -m all names %s, which docs/dependencies.md does not", module)
+		}
+	}
 	for _, r := range requirements(t, filepath.Join(program, "go.mod")) {
 		if !slices.Contains(brought, r) {
 			t.Errorf("it requires %s", r)
@@ -209,7 +220,9 @@ func TestLicences(t *testing.T) {
 			}
 		}
 	}
-	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "axe-core (npm)": true, "github.com/go-icloud/icloud": true}
+	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "axe-core (npm)": true, "github.com/go-icloud/icloud": true,
+		// Of go-webdav's go.mod, and of no build.
+		"github.com/emersion/go-ical": true, "github.com/teambition/rrule-go": true}
 	for _, file := range []string{"go.mod", "bench/go.mod", "sqlstore/drivertest/go.mod", "connect/browsertest/go.mod", "examples/fleet/go.mod"} {
 		for _, module := range requirements(t, file) {
 			needed[module] = true

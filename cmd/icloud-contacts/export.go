@@ -20,10 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/emersion/go-vcard"
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/go-icloud/icloud"
 )
@@ -362,54 +360,4 @@ func (e *jsonEncoder) close() error {
 	}
 	_, err := io.WriteString(e.w, end)
 	return err
-}
-
-// progress is a bar for a person who waits. A nil one does nothing.
-type progress struct {
-	bar   *progressbar.ProgressBar
-	what  string
-	total int // -1: unknown
-	done  int
-}
-
-// progress returns a bar if a person looks at the standard error, and the
-// contacts go to a file: what reads the standard output may draw there too. How
-// many there are is not known before the end of a listing; total is -1 then.
-func (e *export) progress(p *program, what string, total int) *progress {
-	if total == 0 || e.file == "" || !isTerminal(p.err) {
-		return nil
-	}
-	options := []progressbar.Option{
-		progressbar.OptionSetWriter(p.err),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionSetElapsedTime(false),
-		progressbar.OptionSetWidth(max(min(p.width(p.err, 80)-50, 30), 4)),
-		progressbar.OptionThrottle(100 * time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-		// Without it a goroutine would go on drawing.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-	}
-	if total > 0 {
-		options = append(options, progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(p.width(p.err, 80) >= 60))
-	}
-	return &progress{progressbar.NewOptions(total, options...), what, total, 0}
-}
-
-// add counts one more. A bar that cannot be drawn is no reason to stop.
-func (b *progress) add() {
-	if b == nil {
-		return
-	}
-	if b.done++; b.total < 0 {
-		b.bar.Describe(fmt.Sprintf("%s: %d", b.what, b.done))
-	}
-	_ = b.bar.Add(1)
-}
-
-// end clears the bar. It may be called again: on the way out of an error, and
-// before a message that would otherwise stand in the bar's line.
-func (b *progress) end() {
-	if b != nil {
-		_ = b.bar.Finish()
-	}
 }

@@ -201,7 +201,7 @@ func TestTerminalColor(t *testing.T) {
 	}
 }
 
-// A person who waits sees a bar; it is gone at the end, and fits.
+// A person who waits sees a count; it is gone at the end, and fits.
 func TestTerminalProgress(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -224,7 +224,7 @@ func TestTerminalProgress(t *testing.T) {
 				}
 			}
 			if !strings.HasSuffix(text, "\r") {
-				t.Errorf("the bar stays: %q", text[max(0, len(text)-100):])
+				t.Errorf("the count stays: %q", text[max(0, len(text)-100):])
 			}
 			if data, err := os.ReadFile(file); err != nil || bytes.Count(data, []byte("BEGIN:VCARD")) != 2007 {
 				t.Errorf("the file: %v, %d bytes", err, len(data))
@@ -233,7 +233,7 @@ func TestTerminalProgress(t *testing.T) {
 	}
 }
 
-// What goes down a pipe has no bar beside it: the reader may draw there.
+// What goes down a pipe has no count beside it: the reader may draw there.
 func TestTerminalNoProgress(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
