@@ -201,8 +201,7 @@ func TestQuirks(t *testing.T) {
 func TestFields(t *testing.T) {
 	t.Parallel()
 	server := reflect.TypeFor[icloudtest.Server]()
-	for i := range server.NumField() {
-		f := server.Field(i)
+	for f := range server.Fields() {
 		_, tried := fieldValues[f.Name]
 		if f.IsExported() && tried == (notTried[f.Name] != "") {
 			t.Errorf("%s is in neither of the two tables, or in both", f.Name)

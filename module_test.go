@@ -213,9 +213,9 @@ func TestLicences(t *testing.T) {
 		t.Fatal(err)
 	}
 	licences := make(map[string]string)
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if cells := strings.Split(line, "|"); len(cells) > 3 {
-			for _, module := range strings.Split(cells[1], ",") {
+			for module := range strings.SplitSeq(cells[1], ",") {
 				licences[strings.TrimSpace(module)] = strings.TrimSpace(cells[2])
 			}
 		}

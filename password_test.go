@@ -192,7 +192,7 @@ func containers(t *testing.T) map[string]any {
 	return map[string]any{
 		"Password":          p,
 		"*Password":         &p,
-		"**Password":        ptr(&p),
+		"**Password":        new(&p),
 		"Credential":        cred,
 		"*Credential":       &cred,
 		"[]Password":        []icloud.Password{p},
@@ -223,8 +223,6 @@ func containers(t *testing.T) map[string]any {
 		"Options":           icloud.Options{Store: icloud.DirStore("dir")},
 	}
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // TestPasswordDoesNotLeak: not by any verb of fmt, encoder, log handler or
 // template, in any container.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -73,9 +74,7 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 	}
 	// As the server wrote it, not as net/url would.
 	req.URL = u
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	if method == http.MethodPut {
 		req.Header.Set("Content-Type", "text/vcard; charset=utf-8")
 	}

@@ -169,8 +169,8 @@ func TestOpenAPI(t *testing.T) {
 		case v.Kind() == reflect.Slice:
 			want = fakecontrol.SettingNames()
 		default:
-			for i := range v.Elem().NumField() {
-				tag, _, _ := strings.Cut(v.Elem().Field(i).Tag.Get("json"), ",")
+			for field := range v.Elem().Fields() {
+				tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 				want = append(want, tag)
 			}
 		}

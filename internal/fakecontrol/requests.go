@@ -3,6 +3,7 @@
 package fakecontrol
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -77,9 +78,7 @@ func (c *call) requests() (any, error) {
 	defer c.world.mu.Unlock()
 	l := &c.world.log
 	out := Requests{Total: l.total, WithPassword: l.withPassword, ByStatus: map[string]int{}, Requests: []Request{}}
-	for status, n := range l.byStatus {
-		out.ByStatus[status] = n
-	}
+	maps.Copy(out.ByStatus, l.byStatus)
 	kept := l.latest
 	if len(kept) > maxLog {
 		kept = kept[len(kept)-maxLog:]

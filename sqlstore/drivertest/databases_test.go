@@ -17,6 +17,7 @@ package drivertest
 import (
 	"crypto/rand"
 	"database/sql"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -108,9 +109,7 @@ func newPlace(t *testing.T, s system) *place {
 		administer(t, "pgx", u.String(), "CREATE SCHEMA "+p.name, "DROP SCHEMA "+p.name+" CASCADE")
 		query := u.Query()
 		query.Set("search_path", p.name)
-		for name, value := range params {
-			query[name] = value
-		}
+		maps.Copy(query, params)
 		u.RawQuery = query.Encode()
 		p.dsn = u.String()
 
