@@ -284,3 +284,35 @@ func TestGoVersion(t *testing.T) {
 		}
 	}
 }
+
+// Every go.mod and package.json is looked after by Dependabot.
+func TestDependabot(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile(".github/dependabot.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("git", "ls-files", "--", "go.mod", "*/go.mod", "*package.json").Output()
+	if err != nil {
+		t.Skip("not a git repository")
+	}
+	// The folders of each ecosystem, in its own part of the file.
+	parts := strings.Split(string(config), "package-ecosystem: ")
+	met := 0
+	for _, file := range strings.Fields(string(out)) {
+		if strings.Contains(file, "testdata/") {
+			continue
+		}
+		met++
+		ecosystem := map[string]string{"go.mod": "gomod", "package.json": "npm"}[filepath.Base(file)]
+		folder := "- /" + strings.TrimPrefix(filepath.ToSlash(filepath.Dir(file)), ".")
+		if !slices.ContainsFunc(parts, func(part string) bool {
+			return strings.HasPrefix(part, ecosystem+"\n") && slices.Contains(strings.FieldsFunc(part, func(r rune) bool { return r == '\n' }), "      "+folder)
+		}) {
+			t.Errorf("%s is in no %s part of .github/dependabot.yml", file, ecosystem)
+		}
+	}
+	if met < 8 {
+		t.Errorf("met %d files, want all", met)
+	}
+}
