@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -64,7 +65,7 @@ func full(t *testing.T, p *place) (db *sql.DB, readers []*reader) {
 		}
 		r.cred = r.Issue()
 		r.opts = icloud.Options{Store: store, Transport: srv.Transport()}
-		r.book = book{db: db, account: r.AppleID(), size: 5}
+		r.book = book{db: db, account: r.AppleID(), size: 2}
 		if _, err := db.ExecContext(t.Context(), `INSERT INTO books (account) VALUES ($1)`, r.AppleID()); err != nil {
 			t.Fatal(err)
 		}
@@ -277,13 +278,9 @@ func TestBook(t *testing.T) {
 						}
 					}
 					ctx, cancel := context.WithCancel(t.Context())
-					requests := 0
-					client, err := icloud.New(r.cred, &icloud.Options{Store: r.opts.Store, Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
-						if requests++; requests == 3 && rnd.IntN(4) == 0 {
-							cancel() // as a process that is killed: nothing more is written
-						}
-						return r.opts.Transport.RoundTrip(req)
-					})})
+					client, err := icloud.New(r.cred, &icloud.Options{Store: r.opts.Store, Transport: &killer{
+						RoundTripper: r.opts.Transport, kill: cancel, after: rnd.IntN(40),
+					}})
 					if err != nil {
 						t.Error(err)
 					}
@@ -304,6 +301,32 @@ func TestBook(t *testing.T) {
 	}, sqlstore.SQLite, sqlstore.PostgreSQL)
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// killer ends a process in the middle of an answer: nothing more is written then.
+type killer struct {
+	http.RoundTripper
+	kill  func()
+	after int // bits of answers
+}
 
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+func (k *killer) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Del("Accept-Encoding") // the bits are of text
+	resp, err := k.RoundTripper.RoundTrip(req)
+	if err == nil {
+		body := resp.Body
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{readerFunc(func(p []byte) (int, error) {
+			if k.after--; k.after < 0 {
+				k.kill()
+			}
+			return body.Read(p[:min(len(p), 100)])
+		}), body}
+	}
+	return resp, err
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
