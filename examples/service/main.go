@@ -11,9 +11,8 @@ import (
 )
 
 func main() {
-	secret := []byte(rand.Text() + rand.Text()) // keep yours with your other secrets
-	s, err := newService("http://127.0.0.1:8080/icloud/", secret, icloud.DirStore("icloud-store"), icloud.Options{},
-		func(*http.Request) (string, error) { return "you", nil }) // yours says who is signed in
+	secret := []byte(rand.Text() + rand.Text())                                                                                                                                 // keep yours with your other secrets
+	s, err := newService("http://127.0.0.1:8080/icloud/", secret, icloud.DirStore("icloud-store"), icloud.Options{}, func(*http.Request) (string, error) { return "you", nil }) // yours says who is signed in
 	if err != nil {
 		log.Fatal(err)
 	}

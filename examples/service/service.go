@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -139,7 +140,8 @@ func (s *service) sync(ctx context.Context, id string) {
 	if c, err = s.row(id, read); err != nil {
 		return
 	}
-	next := time.Now().Add(s.every)
+	// Spread, so that the Fleet has heard of others when it matters.
+	next := time.Now().Add(s.every*9/10 + rand.N(s.every/5))
 	if err = s.current(ctx, w, c); err == nil {
 		err = s.follow(ctx, w.client, c)
 	}
