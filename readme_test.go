@@ -25,8 +25,10 @@ var frames = []struct{ contains, imports, before, after string }{
 	{"client.Authenticate(ctx)\n```", "context time github.com/go-icloud/icloud",
 		"func f(ctx context.Context, appleID string, password icloud.Password, issued time.Time, options *icloud.Options) error {\n", "\nreturn err }"},
 	{"var pending []", "context errors github.com/go-icloud/icloud",
-		"func flush(context.Context, *[]icloud.Change) error { return nil }\nfunc sweep(context.Context, *icloud.PartialError) error { return nil }\n" +
-			"func f(ctx context.Context, client *icloud.Client, token string) (string, error) {\n", "}"},
+		"func write(context.Context, *[]icloud.Change, string) error { return nil }\nfunc sweep(context.Context, *[]icloud.Change, *icloud.PartialError) error { return nil }\n" +
+			"func f(ctx context.Context, client *icloud.Client, token string) error {\n", "}"},
+	{"rand.N(every", "math/rand/v2 time github.com/go-icloud/icloud",
+		"func f(client *icloud.Client, every time.Duration) time.Time {\n", "\nreturn next }"},
 	{"store.Forget(", "context github.com/go-icloud/icloud",
 		"func f(ctx context.Context, store icloud.DirStore, appleID string) error {\n", "\nreturn err }"},
 	{"onStatus(ctx", "context errors time github.com/go-icloud/icloud",

@@ -52,7 +52,7 @@ type session struct {
 	book      book
 	loading   *loading // of Client.Load, or nil
 	storeErr  error    // Status.StoreErr
-	applying  int32    // Syncs that have called apply and not ended
+	syncing   int32    // Syncs that have begun and not ended
 	storeTold bool     // OnStoreError was called with storeErr
 	unsaved   bool     // storeErr is of a save
 	estimated bool     // the lifetime is Apple's, which nobody knows; set by New
@@ -520,7 +520,8 @@ func (s *session) status(now time.Time) Status {
 type call struct {
 	session *session
 	began   time.Time
-	applied bool // Sync's apply has been called
+	syncs   bool // it is a Sync
+	applied bool // whose apply has been called
 }
 
 // begin begins a call.
@@ -528,9 +529,19 @@ func (s *session) begin() *call {
 	return &call{session: s, began: time.Now()}
 }
 
+// beginSync begins a Sync. The application may hold the very connection that its
+// Store needs, from now on.
+func (s *session) beginSync() *call {
+	s.lock()
+	defer s.mu.Unlock()
+	s.syncing++
+	c := s.begin()
+	c.syncs = true
+	return c
+}
+
 // apply is called before Sync's first call of apply: what is due is saved, since
-// nothing is from then on until the call has ended. The application may hold the
-// very connection that its Store needs.
+// nothing is from then on until the call has ended.
 func (c *call) apply(ctx context.Context) {
 	if c.applied {
 		return
@@ -538,9 +549,6 @@ func (c *call) apply(ctx context.Context) {
 	c.applied = true
 	c.session.saveDue(ctx)
 	c.session.notify(ctx)
-	c.session.lock()
-	c.session.applying++
-	c.session.mu.Unlock()
 }
 
 // end ends a call about the account or its address book: it notes how the call
@@ -556,8 +564,8 @@ func (c *call) end(ctx context.Context, err error) error {
 	case mayPass(err):
 		s.state.Failed(c.began, time.Now())
 	}
-	if c.applied {
-		s.applying--
+	if c.syncs {
+		s.syncing--
 	}
 	s.mu.Unlock()
 	return c.endOther(ctx, err)

@@ -78,7 +78,7 @@ const lazyStore = 10 * time.Second
 func (s *session) storeContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	s.lock()
 	defer s.mu.Unlock()
-	if s.applying == 0 {
+	if s.syncing == 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, lazyStore)
@@ -90,6 +90,8 @@ func (s *session) loadOnce(ctx context.Context) error {
 	if s.loaded() {
 		return nil
 	}
+	ctx, cancel := s.storeContext(ctx)
+	defer cancel()
 	if err := s.storing.take(ctx); err != nil {
 		return err
 	}

@@ -1115,3 +1115,57 @@ func TestSharedVerdict(t *testing.T) {
 		}
 	})
 }
+
+// TestSyncInTransaction: the application may hold the connection that its Store waits
+// for. A Sync ends nevertheless, before its first apply as well, whatever is known.
+func TestSyncInTransaction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		held := &heldStore{Store: &memoryStore{}}
+		r := newRig(t, icloud.Options{Store: held})
+		sync := func(when string, want error) {
+			t.Helper()
+			held.held = true
+			began := time.Now()
+			_, err := r.Sync(t.Context(), "", func(icloud.Change) error { return nil })
+			held.held = false
+			if !errors.Is(err, want) {
+				t.Errorf("%s: got %v, want %v", when, err, want)
+			}
+			if d := time.Since(began); d > 30*time.Second {
+				t.Errorf("%s: it waited for %v", when, d)
+			}
+		}
+		if n := r.requests(func() { sync("just started", context.DeadlineExceeded) }); n != 0 {
+			t.Errorf("got %d requests by a Client that has not read the Store, want 0", n)
+		}
+		r.mustList()
+		sync("known", nil)
+		r.srv.RevokeAll()
+		sync("refused", icloud.ErrPasswordRevoked)
+		time.Sleep(time.Hour)
+		sync("refused again", context.DeadlineExceeded)
+	})
+}
+
+// heldStore waits for as long as its connection is held.
+type heldStore struct {
+	icloud.Store
+	held bool
+}
+
+func (s *heldStore) Load(ctx context.Context, key string) ([]byte, error) {
+	if s.held {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.Load(ctx, key)
+}
+
+func (s *heldStore) Save(ctx context.Context, key string, data []byte) error {
+	if s.held {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Store.Save(ctx, key, data)
+}

@@ -58,7 +58,7 @@ func (c *Client) Sync(ctx context.Context, since string, apply func(Change) erro
 	s := &syncRun{since: since, apply: apply, now: time.Now()}
 	s.listing = newListing(c, ctx, s.changed)
 	defer s.end()
-	s.call = c.begin()
+	s.call = c.beginSync()
 	token, ok := synctoken.Parse(since)
 	s.begin(token)
 	err = c.withBook(ctx, func(u *url.URL) error {

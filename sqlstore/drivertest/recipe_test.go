@@ -16,13 +16,14 @@ import (
 )
 
 // The recipe of docs/connecting-customers.md: an account's contacts and its token, in
-// short batches of which each can be repeated, the token last. No transaction is open
-// while iCloud is asked, so that neither a connection nor a lock is held for as long
-// as a network takes, and the Store may use the same pool, even one of one
-// connection. Whatever breaks off in between, the token is the older one, and what
-// was written comes again.
+// short transactions. None is open while iCloud is asked, so that neither a connection
+// nor a lock is held for as long as a network takes, and the Store may use the same
+// pool, even one of one connection. The last transaction of a sync writes the token; most
+// syncs are that one alone. One that comes before takes the token away: a card that it
+// has written may be gone before the next sync, and no server tells of a card that came
+// and went since an older token. The sweep of a complete run finds it.
 
-// batchSize is how many changes one transaction has.
+// batchSize is how many changes a transaction has at most.
 const batchSize = 200
 
 // book is the copy of one customer's contacts.
@@ -31,6 +32,7 @@ type book struct {
 	customer string
 	run      int64 // of this sync, on each card that it has reported
 	bind     func(statement string) string
+	size     int // of a batch
 	pending  []icloud.Change
 }
 
@@ -43,36 +45,34 @@ func (b *book) sync(ctx context.Context, client *icloud.Client) error {
 	}
 	b.pending = nil
 	next, syncErr := client.Sync(ctx, token, func(c icloud.Change) error {
-		if b.pending = append(b.pending, c); len(b.pending) < batchSize {
+		if b.pending = append(b.pending, c); len(b.pending) < b.size {
 			return nil
 		}
-		return b.flush(ctx)
+		return b.flush(ctx, "")
 	})
-	// The token goes with the changes, whatever the error is: with all of them, or it
-	// stays what it was.
-	if err := b.flush(ctx); err != nil {
-		return errors.Join(syncErr, err)
-	}
 	partial, _ := errors.AsType[*icloud.PartialError](syncErr)
 	if token == "" && (syncErr == nil || partial != nil) {
+		if err := b.flush(ctx, ""); err != nil {
+			return errors.Join(syncErr, err)
+		}
 		if err := b.sweep(ctx, partial); err != nil {
 			return errors.Join(syncErr, err)
 		}
 	}
-	_, err = b.db.ExecContext(ctx, b.bind("UPDATE customers SET token = ?, run = ? WHERE id = ?"), next, b.run, b.customer)
-	return errors.Join(syncErr, err)
+	// Whatever the error, next fits the changes that were reported.
+	return errors.Join(syncErr, b.flush(ctx, next))
 }
 
-// flush writes the pending changes in a transaction of their own.
-func (b *book) flush(ctx context.Context) error {
-	if len(b.pending) == 0 {
-		return nil
-	}
+// flush writes the pending changes and the token in a transaction of their own.
+func (b *book) flush(ctx context.Context, token string) error {
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, b.bind("UPDATE customers SET token = ?, run = ? WHERE id = ?"), token, b.run, b.customer); err != nil {
+		return err
+	}
 	for _, c := range b.pending {
 		if c.Contact == nil {
 			_, err = tx.ExecContext(ctx, b.bind("DELETE FROM cards WHERE customer = ? AND id = ?"), b.customer, c.ID)
@@ -123,9 +123,22 @@ func bindFor(d sqlstore.Dialect) func(string) string {
 	}
 }
 
+// createRecipe makes the application's tables.
+func createRecipe(t *testing.T, db *sql.DB) {
+	t.Helper()
+	for _, statement := range []string{
+		"CREATE TABLE customers (id VARCHAR(64) PRIMARY KEY, token TEXT NOT NULL, run BIGINT NOT NULL)",
+		"CREATE TABLE cards (customer VARCHAR(64), id VARCHAR(255), name TEXT, run BIGINT, PRIMARY KEY (customer, id))",
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Four customers are followed at once through a pool that has no connection to
 // spare, which the Store uses too: one connection on SQLite, four on PostgreSQL.
-// A run that breaks off in the middle loses nothing and keeps its token.
+// A run that breaks off in the middle loses nothing.
 func TestRecipe(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		if strings.Contains(p.params, "serializable") {
@@ -141,14 +154,7 @@ func TestRecipe(t *testing.T) {
 		if err := store.Create(t.Context()); err != nil {
 			t.Fatal(reveal(err))
 		}
-		for _, statement := range []string{
-			"CREATE TABLE customers (id VARCHAR(64) PRIMARY KEY, token TEXT NOT NULL, run BIGINT NOT NULL)",
-			"CREATE TABLE cards (customer VARCHAR(64), id VARCHAR(255), name TEXT, run BIGINT, PRIMARY KEY (customer, id))",
-		} {
-			if _, err := db.ExecContext(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
-		}
+		createRecipe(t, db)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		bind := bindFor(p.dialect)
@@ -158,7 +164,7 @@ func TestRecipe(t *testing.T) {
 			if _, err := db.ExecContext(ctx, bind("INSERT INTO customers VALUES (?, '', 0)"), customer); err != nil {
 				t.Fatal(err)
 			}
-			wg.Go(func() { followRecipe(ctx, t, &book{db: db, customer: customer, bind: bind}, store) })
+			wg.Go(func() { followRecipe(ctx, t, &book{db: db, customer: customer, bind: bind, size: batchSize}, store) })
 		}
 		wg.Wait()
 		if got := count(t, db); got != 4 {
@@ -204,7 +210,7 @@ func followRecipe(ctx context.Context, t *testing.T, b *book, store *sqlstore.St
 	}
 	srv.Delete(fmt.Sprintf("%d.vcf", cards-1))
 	dying, die := context.WithCancel(ctx)
-	err = (&book{db: b.db, customer: b.customer, bind: func(s string) string {
+	err = (&book{db: b.db, customer: b.customer, size: batchSize, bind: func(s string) string {
 		if b.run++; b.run > 100 {
 			die()
 		}

@@ -1,0 +1,27 @@
+// Command service is a small service: see service.go.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"log"
+	"net/http"
+
+	"github.com/go-icloud/icloud"
+)
+
+func main() {
+	secret := []byte(rand.Text() + rand.Text())                                                                                                                                 // keep yours with your other secrets
+	s, err := newService("http://127.0.0.1:8080/icloud/", secret, icloud.DirStore("icloud-store"), icloud.Options{}, func(*http.Request) (string, error) { return "you", nil }) // yours says who is signed in
+	if err != nil {
+		log.Fatal(err)
+	}
+	s.mail = func(_ context.Context, customer, text, link string) {
+		log.Printf("mail to %s: %s %s", customer, text, link)
+	}
+	s.add("you")
+	go s.work(context.Background())
+	http.Handle("/icloud/", s.page)
+	http.HandleFunc("GET /status/{id}", s.status)
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", nil))
+}
