@@ -121,7 +121,7 @@ func (r *Reader) Read(card []byte) *Fields {
 			continue
 		}
 		if params, value, ok := splitParams(s.text()[s.tail:]); ok && len(value) > 0 {
-			r.property(s.kind, s.group, r.params(params), value)
+			r.property(s.kind, s.group(), r.params(params), value)
 		}
 	}
 	name := r.fn.piece
