@@ -23,6 +23,10 @@ import (
 
 // Contact is a card of the address book. The fields hold what a listing usually
 // wants; everything else is in VCard.
+//
+// The strings of a Contact share one piece of memory, which is as long as all of
+// them together; what is in VCard alone, such as a photo, is not in it. To keep one
+// of them for long without the others, clone it with [strings.Clone].
 type Contact struct {
 	// ID names the card in its address book: the last segment of its href, as
 	// the server wrote it. It is stable, and what Client.Sync, Put and Delete
@@ -319,11 +323,9 @@ func (l *listing) idHash(h dav.Href) uint64 {
 
 // contact makes the Contact of a row: what it keeps is copied here, once.
 func (l *listing) contact(h dav.Href, row *dav.Row) *Contact {
-	f := l.reader.Read(row.Data)
 	id := h.Name()
 	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
-	// One allocation for both.
-	names := string(l.scratch)
+	f, names := l.reader.ReadWith(row.Data, l.scratch)
 	// In this form the compiler does not clear what is overwritten at once.
 	data := row.Data
 	card := make([]byte, len(data))

@@ -1,11 +1,15 @@
 package icloud_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -154,4 +158,79 @@ func headings(t *testing.T, doc string) []string {
 		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
 	}
 	return anchors
+}
+
+// The figures of the README are those of the last comparison.
+func TestFigures(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("bench/results.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var results []struct {
+		Cards        int
+		Kind, Client string
+		Gzip         bool
+		Wall, Peak   float64 // nanoseconds, bytes
+	}
+	if err := json.Unmarshal(text, &results); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, kind string
+		gzip       bool
+	}{
+		{"gzip, photos as URLs (as iCloud does)", "URIs", true},
+		{"gzip, no photos", "bare", true},
+		{"no photos", "bare", false},
+		{"a fifth with inline photos", "photos", false},
+	} {
+		var wall, peak [2]float64 // ours, and go-webdav's
+		for i, client := range []string{"icloud", "go-webdav"} {
+			for _, r := range results {
+				if r.Cards == 10_000 && r.Kind == row.kind && r.Gzip == row.gzip && r.Client == client {
+					wall[i], peak[i] = r.Wall, r.Peak
+				}
+			}
+		}
+		const duration, memory = `([\d.]+) (ms|s) \| `, `([\d.]+)`
+		found := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(row.name) + ` \| ` + duration + duration +
+			memory + ` \| ` + memory + ` MiB, go-webdav ` + memory + ` \|$`).FindStringSubmatch(string(readme))
+		if found == nil {
+			t.Errorf("README.md has no row %q with all figures", row.name)
+			continue
+		}
+		unit := map[string]float64{"ms": 1e6, "s": 1e9}
+		for _, f := range []struct {
+			what, written string
+			measured      float64
+		}{
+			{"our time", found[1], wall[0] / unit[found[2]]},
+			{"go-webdav's time", found[3], wall[1] / unit[found[4]]},
+			{"times", found[5], wall[1] / wall[0]},
+			{"our memory", found[6], peak[0] / (1 << 20)},
+			{"go-webdav's memory", found[7], peak[1] / (1 << 20)},
+		} {
+			if !rounded(t, f.written, f.measured) {
+				t.Errorf("README.md, %s: %s is %s, and %.4g in bench/results.json", row.name, f.what, f.written, f.measured)
+			}
+		}
+	}
+}
+
+// rounded says whether a number is written as one that was measured, to the nearest
+// that has so many digits or to the next below.
+func rounded(t *testing.T, written string, measured float64) bool {
+	t.Helper()
+	number, err := strconv.ParseFloat(written, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, fraction, _ := strings.Cut(written, ".")
+	digits := math.Pow10(len(fraction))
+	return written == fmt.Sprintf("%.*f", len(fraction), measured) || math.Floor(measured*digits) == math.Round(number*digits)
 }

@@ -186,13 +186,15 @@ func (s *syncRun) bookName(u *url.URL) string {
 
 // changed hands a card out to the caller.
 func (s *syncRun) changed(h dav.Href, contact *Contact) error {
+	// What is remembered is none of the contact's strings, which hold on to one
+	// another.
 	key := string(h.DecodedName())
-	if key == contact.ID {
-		key = contact.ID // one string for both
-	} else if known, ok := s.spelled[key]; ok {
-		contact.ID = known
-	} else {
-		s.know(contact.ID)
+	if key != contact.ID {
+		if known, ok := s.spelled[key]; ok {
+			contact.ID = known
+		} else {
+			s.know(strings.Clone(contact.ID))
+		}
 	}
 	etag, ok := s.listed[key]
 	if was := s.have[key]; !ok && s.listed != nil && was != 0 {

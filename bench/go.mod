@@ -6,6 +6,7 @@ require (
 	github.com/emersion/go-vcard v0.0.0-20260618161152-d854b7e0e2d3
 	github.com/emersion/go-webdav v0.7.0
 	github.com/go-icloud/icloud v0.0.0
+	github.com/klauspost/compress v1.20.4
 	golang.org/x/sync v0.16.0
 	gonum.org/v1/plot v0.17.0
 )

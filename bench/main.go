@@ -5,8 +5,9 @@
 //	go -C bench run .
 //
 // It prints tables of ratios, writes them to results.md, and the figures to
-// results.json, of which draw makes the chart results.svg. An idle machine takes some minutes; ratios hold on a busy one, too, as
-// far as its load is even.
+// results.json, of which draw makes the chart results.svg. In the end it prints the
+// rows that the README has. An idle machine takes some minutes; ratios hold on a busy
+// one, too, as far as its load is even.
 //
 // All clients talk to one loopback server by TLS and HTTP/2, which is icloudtest
 // with a memory for its answers. Each case has a process of its own, and the server
@@ -79,7 +80,10 @@ func (c *comparison) run() error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	return c.draw()
+	if err := c.draw(); err != nil {
+		return err
+	}
+	return readmeRows(c.listings, os.Stdout)
 }
 
 // draw keeps the figures and has the chart drawn of them, by a program of its own:

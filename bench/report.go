@@ -96,6 +96,37 @@ func listingTable(results []result) *table {
 	return t
 }
 
+// readmeRows writes what the README has of the listings, as it stands there.
+func readmeRows(results []result, w io.Writer) error {
+	of := make(map[result]figure)
+	for _, r := range results {
+		of[result{book: r.book, Client: r.Client, Gzip: r.Gzip}] = r.figure
+	}
+	var b strings.Builder
+	for _, row := range []struct {
+		name string
+		kind kind
+		gzip bool
+	}{
+		{"gzip, photos as URLs (as iCloud does)", uris, true},
+		{"gzip, no photos", bare, true},
+		{"no photos", bare, false},
+		{"a fifth with inline photos", photos, false},
+	} {
+		key := result{book: book{10_000, row.kind}, Gzip: row.gzip, Client: ours}
+		mine, measured := of[key]
+		if !measured {
+			return nil // the run has left out books of that size
+		}
+		key.Client = gowebdav
+		peer := of[key]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d MiB, go-webdav %d |\n", row.name,
+			duration(mine.Wall), duration(peer.Wall), ratio(peer.Wall, mine.Wall), mine.Peak>>20, peer.Peak>>20)
+	}
+	_, err := fmt.Fprintf(w, "\nFor the README:\n\n%s", b.String())
+	return err
+}
+
 // processTable shows the programs.
 func processTable(results []result) *table {
 	t := &table{

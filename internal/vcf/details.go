@@ -107,7 +107,7 @@ func (r *DetailsReader) Read(card []byte) *Details {
 		if s.level != 1 || s.tail < 0 {
 			continue
 		}
-		d := detailOf(s.name)
+		d := detailOf(s.name())
 		if d == nil {
 			continue
 		}
@@ -221,14 +221,14 @@ func (r *DetailsReader) property(d *detail, t *tags, value []byte) {
 		}
 
 	case detailCountry:
-		if len(r.scanner.group) > 0 {
+		if len(r.scanner.group()) > 0 {
 			if code := r.trimmed(t, value); code != "" {
 				r.countries = append(r.countries, grouped{r.group(), code})
 			}
 		}
 
 	case detailLabel:
-		if len(r.scanner.group) > 0 {
+		if len(r.scanner.group()) > 0 {
 			if label := r.ownLabel(t, value); label != "" {
 				r.labels = append(r.labels, grouped{r.group(), label})
 			}
@@ -350,9 +350,9 @@ func (r *DetailsReader) mark(t *tags, label string) mark {
 // group returns the line's group, which is part of the card if it can be.
 func (r *DetailsReader) group() []byte {
 	if r.scanner.folded {
-		return bytes.Clone(r.scanner.group)
+		return bytes.Clone(r.scanner.group())
 	}
-	return r.scanner.group
+	return r.scanner.group()
 }
 
 // date reads the date that a property is.

@@ -135,10 +135,10 @@ func newEditor(card []byte, props []Property) (*editor, error) {
 		case s.level == 0 && s.kind == kindEnd:
 			e.end = s.from
 		case s.level == 1 && s.tail >= 0:
-			upper = appendUpper(upper[:0], s.name)
+			upper = appendUpper(upper[:0], s.name())
 			if j := e.by[string(upper)]; j != nil {
-				group := string(appendLower(nil, s.group))
-				j.old = append(j.old, oldLine{s.from, s.to, string(s.name), group, lineKey(s.text())})
+				group := string(appendLower(nil, s.group()))
+				j.old = append(j.old, oldLine{s.from, s.to, string(s.name()), group, lineKey(s.text())})
 			}
 		}
 	}
@@ -312,15 +312,15 @@ func (e *editor) settleGroups() error {
 	var group, name []byte
 	s.reset(e.card)
 	for s.scan() {
-		if s.level != 1 || len(s.group) == 0 {
+		if s.level != 1 || len(s.group()) == 0 {
 			continue
 		}
-		group = appendLower(group[:0], s.group)
+		group = appendLower(group[:0], s.group())
 		c := crowds[string(group)]
 		if c == nil {
 			continue
 		}
-		name = appendUpper(name[:0], s.name)
+		name = appendUpper(name[:0], s.name())
 		switch {
 		case e.by[string(name)] != nil:
 			// It is counted already, or a label that is the caller's affair.

@@ -70,7 +70,7 @@ func Find(card []byte, name string) (first Line, found bool) {
 	var s scanner
 	s.reset(card)
 	for s.scan() {
-		if s.level != 1 || !is(s.name, name) {
+		if s.level != 1 || !is(s.name(), name) {
 			continue
 		}
 		params, value, ok := splitParams(s.text()[s.tail:])
@@ -81,7 +81,7 @@ func Find(card []byte, name string) (first Line, found bool) {
 		}
 		// The scanner ends here, so that its memory, in which value may be, is
 		// free to be handed out.
-		line := Line{Group: string(s.group), Name: string(s.name), Value: value}
+		line := Line{Group: string(s.group()), Name: string(s.name()), Value: value}
 		for len(params) > 0 {
 			var name, list []byte
 			name, list, params = cutParam(params)

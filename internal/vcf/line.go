@@ -100,22 +100,22 @@ type scanner struct {
 	// vCard 2.1 has them in AGENT.
 	level int
 
-	// kind, group and name are what it begins with: EMAIL, "item1" and "Email"
-	// of item1.Email. They are part of the line's text, in which tail is where
-	// the name ends, at ':' or ';'. It is -1 if the line is no property.
-	kind        kind
-	group, name []byte
-	tail        int
+	// kind is what the property is, by its name. In the line's text, tail is where
+	// the name ends, at ':' or ';', and -1 if the line is no property; dot is
+	// where the group before it ends, and -1 if there is none.
+	kind      kind
+	dot, tail int
 
-	// head is the first physical line without its end. If the line is folded
-	// there are more, and if it is soft they follow soft line breaks of
+	// data[from:headTo] is the first physical line without its end. If the line
+	// is folded there are more, and if it is soft they follow soft line breaks of
 	// quoted-printable.
-	head         []byte
+	headTo       int
 	folded, soft bool
 
-	// whole is the unfolded text once it has been asked for, in the memory of
-	// spare, which serves all lines.
-	whole, spare []byte
+	// spare serves all lines. It has the unfolded text of this one once that has
+	// been asked for, and then joined is set.
+	spare  []byte
+	joined bool
 }
 
 // reset starts over with other data.
@@ -144,16 +144,16 @@ func (s *scanner) scan() bool {
 	s.cut()
 	// The first physical line has the name, so that a folded line that does
 	// not matter is not unfolded.
-	s.group, s.name, s.tail = splitName(s.head)
+	s.dot, s.tail = splitName(s.head())
 	if s.tail < 0 && s.folded {
 		// Nothing forbids a fold inside the name.
-		s.group, s.name, s.tail = splitName(s.text())
+		s.dot, s.tail = splitName(s.text())
 	}
 	s.kind, s.level = other, s.open
 	if s.tail < 0 {
 		return true
 	}
-	s.kind = classify(s.name)
+	s.kind = classify(s.name())
 	switch {
 	case s.kind != kindBegin && s.kind != kindEnd:
 	case !s.ofCard(), s.kind == kindEnd && s.open == 0:
@@ -186,7 +186,7 @@ func (s *scanner) cut() {
 	at := s.next
 	end, after := lineEnd(s.data, at, s.nl)
 	s.from, s.to, s.next = at, after, after
-	s.head, s.folded, s.soft, s.whole = s.data[at:end], false, false, nil
+	s.headTo, s.folded, s.soft, s.joined = end, false, false, false
 	for asked := false; after < len(s.data); {
 		soft := false
 		if end > at && s.data[end-1] == '=' {
@@ -196,7 +196,7 @@ func (s *scanner) cut() {
 			// well, so the parameters must tell. They are asked once, lest a
 			// line of many '=' takes time squared.
 			if !asked {
-				asked, s.soft = true, quotedPrintable(s.head)
+				asked, s.soft = true, quotedPrintable(s.head())
 			}
 			soft = s.soft
 		}
@@ -224,22 +224,51 @@ func lineEnd(data []byte, from int, nl byte) (end, after int) {
 	return end, after
 }
 
+// head is the first physical line.
+func (s *scanner) head() []byte { return s.data[s.from:s.headTo] }
+
+// name is the property's: "Email" of item1.Email. It is good as long as text.
+func (s *scanner) name() []byte {
+	if s.tail < 0 {
+		return nil
+	}
+	return s.start()[s.dot+1 : s.tail]
+}
+
+// group is that of the property: "item1" of item1.Email. It is good as long as
+// text.
+func (s *scanner) group() []byte {
+	if s.dot < 0 {
+		return nil
+	}
+	return s.start()[:s.dot]
+}
+
+// start is as much of the text as has the name. A line whose name is folded has
+// been unfolded by then.
+func (s *scanner) start() []byte {
+	if s.joined {
+		return s.spare
+	}
+	return s.head()
+}
+
 // text is the content line unfolded. It is good until the following scan. Most
 // lines are short and have no folds; they are not copied.
 func (s *scanner) text() []byte {
 	if !s.folded {
-		return s.head
+		return s.head()
 	}
 	return s.unfolded()
 }
 
 // unfolded is text for a folded line.
 func (s *scanner) unfolded() []byte {
-	if s.whole == nil {
+	if !s.joined {
 		s.spare = s.appendText(slices.Grow(s.spare[:0], s.to-s.from))
-		s.whole = s.spare
+		s.joined = true
 	}
-	return s.whole
+	return s.spare
 }
 
 // appendText appends the unfolded content line to dst. Bytes are joined here,
@@ -262,21 +291,20 @@ func (s *scanner) appendText(dst []byte) []byte {
 	}
 }
 
-// splitName finds a line's group and name; tail is where the name ends, -1 if
-// the line has none. Both end at the first character that can end them,
-// whatever they are made of: whether they are legal does not matter for
-// reading, and go-vcard reads them so.
-func splitName(line []byte) (group, name []byte, tail int) {
-	from := 0
+// splitName finds where a line's group and name end, -1 for what it has not.
+// Both end at the first character that can end them, whatever they are made of:
+// whether they are legal does not matter for reading, and go-vcard reads them so.
+func splitName(line []byte) (dot, tail int) {
+	dot = -1
 	for i, c := range line {
 		switch c {
 		case '.':
-			if group == nil {
-				group, from = line[:i], i+1
+			if dot < 0 {
+				dot = i
 			}
 		case ':', ';':
-			return group, line[from:i], i
+			return dot, i
 		}
 	}
-	return nil, nil, -1
+	return -1, -1
 }

@@ -99,7 +99,7 @@ func cutValue(list []byte) (value, rest []byte) {
 // line head has a quoted-printable value. The parameters must be complete in
 // it, as they are in vCard 2.1, which folds at spaces only.
 func quotedPrintable(head []byte) bool {
-	_, _, tail := splitName(head)
+	_, tail := splitName(head)
 	if tail < 0 {
 		return false
 	}

@@ -51,7 +51,7 @@ func key(group string, params map[string][]string, value string) string {
 // nothing. It follows go-vcard where that is wrong, too: a caller who hands
 // back what it read wants nothing changed. FuzzEdit compares the two.
 func lineKey(line []byte) string {
-	group, _, tail := splitName(line)
+	dot, tail := splitName(line)
 	if tail < 0 {
 		return ""
 	}
@@ -92,7 +92,7 @@ func lineKey(line []byte) string {
 			params[name] = append(params[name], plain.Replace(v))
 		}
 	}
-	return key(string(group), params, plain.Replace(rest))
+	return key(string(line[:max(dot, 0)]), params, plain.Replace(rest))
 }
 
 // plain takes away the three escapes that go-vcard knows.

@@ -111,7 +111,15 @@ const roomy = 64 << 10
 // what is legible, and of what is no card nothing. The Fields and their slices
 // are good until the next Read, their strings as long as anybody keeps them.
 func (r *Reader) Read(card []byte) *Fields {
+	f, _ := r.ReadWith(card, nil)
+	return f
+}
+
+// ReadWith is Read for a caller who keeps more text with what the card says. It
+// returns that as a string, which is part of the same allocation as the others.
+func (r *Reader) ReadWith(card, more []byte) (f *Fields, text string) {
 	r.reset()
+	r.text = append(r.text, more...)
 	// On the stack: it changes with each line, and there that costs least.
 	s := scanner{spare: r.spare}
 	s.reset(card)
@@ -121,7 +129,7 @@ func (r *Reader) Read(card []byte) *Fields {
 			continue
 		}
 		if params, value, ok := splitParams(s.text()[s.tail:]); ok && len(value) > 0 {
-			r.property(s.kind, s.group, r.params(params), value)
+			r.property(s.kind, s.group(), r.params(params), value)
 		}
 	}
 	name := r.fn.piece
@@ -130,7 +138,8 @@ func (r *Reader) Read(card []byte) *Fields {
 		name = r.spoken(&s)
 	}
 	r.spare = s.spare
-	return r.finish(name)
+	all := r.finish(name)
+	return &r.fields, all[:len(more)]
 }
 
 func (r *Reader) reset() {
@@ -302,8 +311,9 @@ func appendSpoken(dst, value []byte, e encoding) []byte {
 	return dst
 }
 
-// finish makes Fields of what property took in.
-func (r *Reader) finish(name piece) *Fields {
+// finish makes Fields of what property took in, and returns the string that has all
+// of it.
+func (r *Reader) finish(name piece) (all string) {
 	if name.empty() {
 		name = r.org.piece
 	}
@@ -311,7 +321,8 @@ func (r *Reader) finish(name piece) *Fields {
 
 	// One conversion for all strings: this is the only memory that an ordinary
 	// card costs once the Reader has read a few.
-	f, all := &r.fields, string(r.text)
+	all = string(r.text)
+	f := &r.fields
 	f.UID, f.Name, f.Org = r.uid.in(all), name.in(all), r.org.in(all)
 	for _, e := range r.entries {
 		l := Labeled{e.label.in(all), e.value.in(all)}
@@ -324,5 +335,5 @@ func (r *Reader) finish(name piece) *Fields {
 	for _, m := range r.members {
 		f.Members = append(f.Members, m.in(all))
 	}
-	return f
+	return all
 }

@@ -316,6 +316,25 @@ func TestReadAllocates(t *testing.T) {
 	}
 }
 
+// What is read with a card is a string of its own, whatever the card says.
+func TestReadWith(t *testing.T) {
+	var r vcf.Reader
+	for _, data := range [][]byte{apple, card("N:Doe;Jane"), card("ORG:O", "a.TEL:1", "a.X-ABLabel:Boat"), nil} {
+		want := dump(read(data))
+		for _, more := range []string{"", "1.vcf\"etag\"", strings.Repeat("m", 100<<10)} {
+			given := []byte(more)
+			f, text := r.ReadWith(data, given)
+			clear(given)
+			if got := dump(f); got != want || text != more {
+				t.Errorf("%.20q: got %.20q and\n%swant\n%s", more, text, got, want)
+			}
+		}
+	}
+	if got := testing.AllocsPerRun(100, func() { r.ReadWith(apple, []byte("1.vcf")) }); got > 1 {
+		t.Errorf("got %v allocations, want 1", got)
+	}
+}
+
 // hostile are cards of about a megabyte, each made to waste time or memory in its own way.
 func hostile() map[string][]byte {
 	const size = 1 << 20
