@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -66,8 +67,11 @@ type syncServer struct {
 	trouble map[string]syncTrouble // by name
 	serial  int                    // of the last token
 	purged  int                    // tokens up to this serial are forgotten
-	moves   int
-	known   bool // the book is known to the Client, or to its Store
+	// untold has, by the serial of a page's token, the cards that have changed, and that
+	// no page has told of yet, with what its holder has of them.
+	untold map[int]map[string]string
+	moves  int
+	known  bool // the book is known to the Client, or to its Store
 
 	// around is called before a request is looked at and once it has been
 	// answered: other programs work at these times.
@@ -104,7 +108,7 @@ type syncAnswer struct {
 func newSyncServer(mode syncMode, random *rand.Rand, log func(string, ...any)) *syncServer {
 	return &syncServer{
 		syncMode: mode, rand: random, log: log,
-		cards: make(map[string]*syncCard), history: make(map[string][]syncState), trouble: make(map[string]syncTrouble),
+		cards: make(map[string]*syncCard), history: make(map[string][]syncState), trouble: make(map[string]syncTrouble), untold: make(map[int]map[string]string),
 		around: func() {}, fault: func(*syncRequest) syncFault { return noFault }, used: make(map[string]int),
 	}
 }
@@ -544,12 +548,13 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 	case data && s.reportRefused != 0:
 		return refuseSync(s.reportRefused, "")
 	}
-	since, first, forgotten := 0, token == "", false
+	serial, since, first, forgotten := 0, 0, token == "", false
 	if first {
 		s.used["from the beginning"]++
 	} else {
-		serial, rev, ok := s.parseToken(token)
-		since, forgotten = rev, !ok || serial <= s.purged
+		var ok bool
+		serial, since, ok = s.parseToken(token)
+		forgotten = !ok || serial <= s.purged
 		switch {
 		case ok && forgotten && s.silent:
 			// DAViCal: every card, and no tombstone.
@@ -566,12 +571,18 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 		gone bool
 	}
 	var changes []change
+	had := make(map[string]string)
 	for name, states := range s.history {
 		last := states[len(states)-1]
 		c := change{name, last.rev, last.text == ""}
 		// Radicale and Xandikos compare what was there with what is there: a card
 		// that has come and gone since is none of the changes.
-		if was := s.between(name, since, since)[0]; s.compares && !first && was == last.text {
+		was, untold := s.untold[serial][name]
+		if !untold {
+			was = s.between(name, since, since)[0]
+		}
+		had[name] = was
+		if s.compares && !first && was == last.text {
 			continue
 		}
 		if last.rev > since && (!c.gone || !first || s.tombstones && !forgotten) {
@@ -628,6 +639,16 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 		return multi(fmt.Sprintf("%d changes, no token", len(changes)), rows...)
 	}
 	s.serial++
+	if more {
+		// A page's token stands for what its holder was told (RFC 6578, section 3.6),
+		// which is not the book of any revision: a card that was to come later on its
+		// way may have changed before it, too.
+		maps.DeleteFunc(had, func(name, _ string) bool {
+			states := s.history[name]
+			return states[len(states)-1].rev <= upTo
+		})
+		s.untold[s.serial] = had
+	}
 	next := s.token(s.serial, upTo)
 	return multi(fmt.Sprintf("%d changes, %q", len(changes), next), append(rows, "<sync-token>"+escapeXML(next)+"</sync-token>")...)
 }
