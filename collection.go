@@ -29,20 +29,29 @@ func (e *tokenError) Unwrap() error { return e.error }
 //
 // A refusal is asked about once more, without the cards. It may have been a passing
 // fault, and some servers refuse the whole report because cards are asked for. Others
-// fail on it because of one card; a refusal that follows is the first one.
+// fail on it because of one card. So the two refusals count as one word on the token
+// only if they are the same; of two that differ, the second is asked about once more.
 func (s *syncRun) collection(token string) (*http.Response, error) {
 	resp, err := s.ask(token, !s.namesOnly)
 	if err == nil || !doubtful(err) {
 		return resp, err
 	}
-	failed := !refuses(err)
-	if resp, err = s.ask(token, false); failed && refuses(err) {
+	first := statusOf(err)
+	if resp, err = s.ask(token, false); err != nil && doubtful(err) && statusOf(err) != first {
 		resp, err = s.ask(token, false)
 	}
 	if err == nil {
 		s.askNames()
 	}
 	return resp, err
+}
+
+// statusOf returns the status of an answer that was refused; 0 if there was none.
+func statusOf(err error) int {
+	if re, ok := errors.AsType[*ResponseError](err); ok {
+		return re.StatusCode
+	}
+	return 0
 }
 
 // ask sends one report. Any Depth but 0 is an error (RFC 6578, section 3.2).
