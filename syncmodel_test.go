@@ -627,7 +627,9 @@ func (m *syncModel) settle() {
 		time.Sleep(2 * time.Minute)
 	}
 	time.Sleep(25 * time.Hour)
-	for range 2 {
+	// The first asks again for what is asked for once a day. If that brings a token in
+	// the place of ETags, the second may learn in which form the report is taken.
+	for range 3 {
 		if err := m.run(false); err != nil || len(m.failed) > 0 {
 			m.violation("not settled", "%v", err)
 			return
