@@ -174,6 +174,53 @@ func TestSyncReportForms(t *testing.T) {
 	}
 }
 
+// TestSyncRefusalsDiffer: where a server refuses the report because it asks for cards,
+// one passing refusal of the report without them is no word on the token.
+func TestSyncRefusalsDiffer(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []int{400, 422, 500, 501} {
+		for _, passing := range []int{403, 409, 500} {
+			synctest.Test(t, func(t *testing.T) {
+				fault, reports := false, 0
+				client := onBook(t, func(r *http.Request, body string) *http.Response {
+					switch {
+					case strings.Contains(body, "multiget"):
+						return answer(207, multistatus(row("/book/a.vcf", card("a"))))
+					case !strings.Contains(body, "sync-collection"):
+						t.Errorf("%d, %d: asked %s %s", refused, passing, r.Method, body)
+						return answer(500, "")
+					}
+					reports++
+					switch {
+					case strings.Contains(body, "address-data"):
+						return answer(refused, "")
+					case fault:
+						fault = false
+						return answer(passing, "")
+					case strings.Contains(body, "<sync-token>t"):
+						return answer(207, withToken("t"))
+					}
+					return answer(207, withToken("t", etagRow("/book/a.vcf", "1")))
+				})
+				var f follower
+				if err := f.follow(t, client); err != nil {
+					t.Fatal(err)
+				}
+				// A day later it is asked for the cards again.
+				time.Sleep(25 * time.Hour)
+				// The same status twice is not told from a server that refuses both.
+				fault, reports = refused != passing, 0
+				if err := f.follow(t, client); err != nil || f.calls != 1 || fault {
+					t.Errorf("%d, %d: got %v after %d reports, %d changes in all", refused, passing, err, reports, f.calls)
+				}
+				if reports > 3 {
+					t.Errorf("%d, %d: %d reports, want 3 at most", refused, passing, reports)
+				}
+			})
+		}
+	}
+}
+
 // TestSyncNoDowngrade: one passing refusal of the first sync-collection does not cost
 // the token of the server's; and where it lasted, it is asked about once a day.
 func TestSyncNoDowngrade(t *testing.T) {
