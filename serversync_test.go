@@ -35,7 +35,7 @@ func (p *place) rename(t *testing.T, from, to, card string) {
 // that is deleted and made anew, are there.
 func testRenames(t *testing.T, p *place, seed []seedCard) {
 	_, token := p.sync(t, "")
-	moved, back, anew := seed[30], seed[31], seed[32]
+	moved, back, anew, twice := seed[30], seed[31], seed[32], seed[33]
 	p.rename(t, moved.id, "moved.vcf", moved.text)
 	p.rename(t, back.id, "away.vcf", back.text)
 	p.rename(t, "away.vcf", back.id, back.text)
@@ -45,9 +45,18 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 	if !p.put(t, anew.id, anew.text) {
 		t.Fatal("it cannot be made anew")
 	}
+	// The server must not take this one for a card that has come and gone since.
+	for range 2 {
+		if !p.put(t, twice.id, twice.text) {
+			t.Fatal("it cannot be put")
+		}
+		if status := p.do(t, http.MethodDelete, twice.id, ""); status/100 != 2 {
+			t.Fatalf("DELETE answered %d", status)
+		}
+	}
 
 	changes, next := p.sync(t, token)
-	for id, want := range map[string]bool{moved.id: false, "moved.vcf": true} {
+	for id, want := range map[string]bool{moved.id: false, "moved.vcf": true, twice.id: false} {
 		if contact, reported := changes[id]; !reported || (contact != nil) != want {
 			t.Errorf("%s: reported %v, there %v; want there %v", id, reported, contact != nil, want)
 		}
@@ -65,6 +74,9 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 		t.Errorf("the sync after it reports %d", len(again))
 	}
 	p.rename(t, "moved.vcf", moved.id, moved.text)
+	if !p.put(t, twice.id, twice.text) {
+		t.Fatal("it cannot be put back")
+	}
 	if book := p.list(t); len(book) != len(seed) {
 		t.Errorf("%d cards are listed, want %d", len(book), len(seed))
 	}
