@@ -170,18 +170,20 @@ func (w *syncWorker) sync(ctx context.Context, job *river.Job[syncArgs], fresh b
 			a.id, c.ID, c.Contact.Name, c.Contact.VCard)
 		return err
 	})
-	if _, partly := errors.AsType[*icloud.CardError](err); partly {
-		// What could be got is worth having, with the old token: everything
-		// comes again. A run that was not complete sweeps nothing.
-		return a, errors.Join(err, tx.Commit(ctx))
-	}
-	if err != nil {
-		return a, err
+	partial, _ := errors.AsType[*icloud.PartialError](err)
+	if err != nil && partial == nil {
+		return a, err // neither the changes nor the token are kept
 	}
 	if a.token == "" {
-		// Mark and sweep: a complete run has written every card that there is,
-		// and now() is the same throughout a transaction.
-		if _, err := tx.Exec(ctx, `DELETE FROM contacts WHERE account = $1 AND seen <> now()`, a.id); err != nil {
+		// Mark and sweep: the run has written every card that there is but the
+		// ones that the token owes, and now() is the same throughout a transaction.
+		owed := []string{}
+		if partial != nil {
+			for _, card := range partial.Cards {
+				owed = append(owed, card.ID)
+			}
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM contacts WHERE account = $1 AND seen <> now() AND id <> ALL ($2)`, a.id, owed); err != nil {
 			return a, err
 		}
 	}
