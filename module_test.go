@@ -299,7 +299,7 @@ func TestDependabot(t *testing.T) {
 	// The folders of each ecosystem, in its own part of the file.
 	parts := strings.Split(string(config), "package-ecosystem: ")
 	met := 0
-	for _, file := range strings.Fields(string(out)) {
+	for file := range strings.FieldsSeq(string(out)) {
 		if strings.Contains(file, "testdata/") {
 			continue
 		}
