@@ -206,11 +206,16 @@ func (l *listing) query(u *url.URL) error {
 		return l.rest(u, restBatch)
 	case err != nil:
 		return err
-	case more:
+	case more, quietLimits[len(l.seen)]:
 		return l.rest(u, getBatch)
 	}
 	return l.fetch(u, left.list, getBatch, nil)
 }
+
+// quietLimits are numbers of cards at which servers are reported to cut a query short
+// without a word, iCloud's among them. A listing of exactly as many is compared with the
+// ETags of the book, which costs a request.
+var quietLimits = map[int]bool{1000: true, 5000: true}
 
 // rest lists the cards of the book at u that have not been handed out yet, n at
 // a time, so that one that breaks an answer does not take many others with it.

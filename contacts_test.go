@@ -538,3 +538,32 @@ func TestEndpointWithPath(t *testing.T) {
 		}
 	}
 }
+
+// TestContactsQuietLimit: a query that a server cuts short without a word is noticed
+// where servers are reported to do so.
+func TestContactsQuietLimit(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{1000, 5000} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, icloud.Options{})
+			r.srv.QueryLimit, r.srv.QuietLimit = limit, true
+			for i := range limit + 7 {
+				r.srv.Put(fmt.Sprintf("n%d.vcf", i), fmt.Sprintf("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%d\r\nFN:N\r\nEND:VCARD\r\n", i))
+			}
+			n := 0
+			for _, err := range r.Contacts(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+			}
+			want := 0
+			for range r.srv.Cards() {
+				want++
+			}
+			if n != want || want < limit+7 {
+				t.Errorf("got %d contacts of %d", n, want)
+			}
+		})
+	}
+}
