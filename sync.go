@@ -32,17 +32,17 @@ type Change struct {
 
 // Sync reports what has changed since a token: apply is called for each card
 // that was added, changed or deleted, one after another, and next is the token
-// for the next time. since "" reports all cards. A card may be reported without
+// for the next time. The token "" reports all cards. A card may be reported without
 // having changed, and a deletion for a card that was never reported.
 //
 // Keep next and the changes together, in one transaction if there is one: both, or
 // neither. That is right whatever the error is. If it is a *[PartialError], everything
 // was applied but the cards that it names: next has moved on and owes them, and each
 // later run asks for them again, until they come or are deleted. With any other error,
-// some changes may have been applied, and next makes them all come again. An error of
-// apply ends Sync and is returned as it is. [ErrResync] says that since is no longer
-// honored, or not of this address book: next is "", and so it is until a run from ""
-// has completed.
+// some changes may have been applied; with next, the others come in the next run, and
+// the ones that were applied may come again. An error of apply ends Sync and is
+// returned as it is. [ErrResync] says that the token is no longer honored, or not of
+// this address book: next is "", and so it is until a run from "" has completed.
 //
 // A run from "" that ends without an error, or with a PartialError, has reported every
 // card that there is but the ones owed. Delete what it did not report and does not
@@ -54,13 +54,13 @@ type Change struct {
 // holds the ID of every card with a hash of its ETag, about 40 bytes a card. It is
 // therefore personal data. If more cards are owed than 64 KiB can name, the run ends in
 // an error that is no PartialError.
-func (c *Client) Sync(ctx context.Context, since string, apply func(Change) error) (next string, err error) {
-	s := &syncRun{since: since, apply: apply, now: time.Now()}
+func (c *Client) Sync(ctx context.Context, token string, apply func(Change) error) (next string, err error) {
+	s := &syncRun{since: token, apply: apply, now: time.Now()}
 	s.listing = newListing(c, ctx, s.changed)
 	defer s.end()
 	s.call = c.beginSync()
-	token, ok := synctoken.Parse(since)
-	s.begin(token)
+	parsed, ok := synctoken.Parse(token)
+	s.begin(parsed)
 	err = c.withBook(ctx, func(u *url.URL) error {
 		// A password that is refused says so before anything is said of a token.
 		if !ok {
