@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ import (
 
 // order is a line that the parent writes to a worker.
 type order struct {
-	Do       string // "list", "reconnect", or "save" for ever
+	Do       string // "list", "load", "reconnect", or "save" for ever
 	Endpoint string // the first order makes the Client
 	Dir      string
 	AppleID  string
@@ -45,6 +46,7 @@ type reply struct {
 	Confirmed bool
 	Refused   time.Time
 	State     string
+	Replaced  time.Time
 }
 
 // verdict is a reply without the time, in which two processes may differ that
@@ -96,9 +98,12 @@ func TestWorkerProcess(t *testing.T) {
 // obey makes one call and tells what came of it.
 func obey(ctx context.Context, client *icloud.Client, do string, cred icloud.Credential) (r reply) {
 	var err error
-	if do == "reconnect" {
+	switch do {
+	case "reconnect":
 		err = client.Reconnect(ctx, cred)
-	} else {
+	case "load":
+		err = client.Load(ctx)
+	default:
 		for _, e := range client.Contacts(ctx) {
 			if err = e; err == nil {
 				r.Contacts++
@@ -111,7 +116,8 @@ func obey(ctx context.Context, client *icloud.Client, do string, cred icloud.Cre
 	if v, ok := errors.AsType[*icloud.AuthError](err); ok {
 		r.Reason, r.Certainty, r.Confirmed, r.Refused = v.Err.Error(), v.Certainty.String(), v.Confirmed, v.Refused
 	}
-	r.State = client.Status().State.String()
+	status := client.Status()
+	r.State, r.Replaced = status.State.String(), status.Replaced
 	return r
 }
 
@@ -211,6 +217,12 @@ func (w *worker) list() reply {
 	return w.receive()
 }
 
+func (w *worker) load() reply {
+	w.s.t.Helper()
+	w.send("load", w.cred)
+	return w.receive()
+}
+
 func (w *worker) reconnect(cred icloud.Credential) reply {
 	w.s.t.Helper()
 	w.send("reconnect", cred)
@@ -269,6 +281,56 @@ func TestTwoProcessesReconnect(t *testing.T) {
 	})
 	s.well("a process with the new password", s.start(fresh).list())
 	s.well("reconnecting in the first process", a.reconnect(fresh))
+	s.well("listing there", a.list())
+}
+
+// A web process takes the new password, and a worker has a Client for months: by Load
+// the worker learns that there is another one, fetches it where the web process has put
+// it, and reconnects. It asks iCloud nothing before.
+func TestTwoProcessesReplaced(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, nil)
+	secrets := map[string]icloud.Credential{"customer": s.Issue()} // both processes reach it
+	worker, web := s.start(secrets["customer"]), s.start(secrets["customer"])
+	s.well("the worker", worker.list())
+	s.Revoke(secrets["customer"].Password)
+	s.refused("the worker", worker.list(), revoked)
+	if r := worker.load(); !r.Replaced.IsZero() {
+		t.Errorf("replaced since %v, before anybody has a new password", r.Replaced)
+	}
+
+	before := time.Now()
+	fresh := s.Issue()
+	s.well("the page on which the customer connects again", web.reconnect(fresh))
+	secrets["customer"] = fresh
+	s.silent("the worker looks into the Store", func() {
+		r := worker.load()
+		if r.Err != "" || r.State != "signed out" || r.Replaced.Before(before.Add(-time.Second)) {
+			t.Errorf("got %q, state %s, replaced since %v; want it signed out, and replaced just now", r.Err, r.State, r.Replaced)
+		}
+	})
+	s.well("the worker with what it has fetched", worker.reconnect(secrets["customer"]))
+	if r := worker.list(); r.Err != "" || !r.Replaced.IsZero() {
+		t.Errorf("got %q, replaced since %v", r.Err, r.Replaced)
+	}
+}
+
+// A false verdict that one process repairs is repaired for the other, by Load alone.
+func TestTwoProcessesRepaired(t *testing.T) {
+	t.Parallel()
+	var stray atomic.Bool
+	s := newScene(t, func(w http.ResponseWriter, r *http.Request) bool {
+		return stray.Load() && icloudtest.Unauthorized(w, r)
+	})
+	cred := s.Issue()
+	a, b := s.start(cred), s.start(cred)
+	s.well("the first process", a.list())
+	s.well("the second process", b.list())
+	stray.Store(true)
+	s.refused("the first process", a.list(), revoked)
+	stray.Store(false)
+	s.well("reconnecting in the second process with the same password", b.reconnect(cred))
+	s.silent("the first process looks into the Store", func() { s.well("the first process", a.load()) })
 	s.well("listing there", a.list())
 }
 
