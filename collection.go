@@ -21,6 +21,7 @@ var (
 // longer where it was.
 type tokenError struct{ error }
 
+// Unwrap returns the answer itself.
 func (e *tokenError) Unwrap() error { return e.error }
 
 // collection asks for what has changed since a token of the server's, or with "" for

@@ -153,9 +153,13 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 		Endpoint:  s.endpoint,
 		Store:     f.store,
 		Fleet:     new(icloud.Fleet), // one for the process
-		Lifetime:  icloud.DefaultLifetime,
 		Dwell:     s.dwell,
 		Transport: transport(),
+	}
+	if s.endpoint != "" {
+		// The fake's passwords live a year. On iCloud nobody knows, and the Fleet
+		// weighs the evidence for as long as no Lifetime is given.
+		f.options.Lifetime = icloud.DefaultLifetime
 	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &syncWorker{fleet: f})

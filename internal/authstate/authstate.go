@@ -150,10 +150,6 @@ func (s *State) Worked(e *Entry, now time.Time) bool {
 	return e.evidence(0, stamp(now)).worked()
 }
 
-// AcceptedSince says whether a password was accepted by an answer that this process has
-// received to a request sent after at.
-func (e *Entry) AcceptedSince(at Seq) bool { return e.acceptedAt > at }
-
 // Sent numbers a request that is about to be sent.
 func (s *State) Sent() Seq {
 	s.seq++

@@ -24,7 +24,7 @@ func pools(t *testing.T, test func(t *testing.T, p *place)) {
 	t.Helper()
 	t.Parallel()
 	for _, s := range systems {
-		if s.name == "SQLite" || s.name == "PostgreSQL" {
+		if s.name == "SQLite" || s.name == "SQLite, immediate" || s.name == "PostgreSQL" {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
 				test(t, newPlace(t, s))

@@ -49,6 +49,8 @@ type system struct {
 // systems are the ways to each database that programs take.
 var systems = []system{
 	{name: "SQLite", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)", conns: 1},
+	// Each transaction is a writer from its beginning.
+	{name: "SQLite, immediate", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)&_txlock=immediate", conns: 1},
 	{name: "SQLite, WAL", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)", conns: 8},
 	{name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx"},
 	// For pools in transaction mode: no prepared statement outlives its use.
