@@ -74,7 +74,7 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	case ctx.Err() != nil:
 		return err // too long, or shut down: River's to retry, and to give up
 	case refused && refusal.Confirmed:
-		return w.signOut(ctx, a, refusal)
+		return w.signOut(ctx, job, a, refusal)
 	case refused:
 		// Nothing is decided, nothing is deleted, and nobody is told. The
 		// next attempt is the one that can decide; to ask in between would cost
@@ -248,7 +248,7 @@ func (w *syncWorker) setState(ctx context.Context, on querier, a *account, hold 
 // row is written at least once, by whichever worker gets so far: after a crash the
 // job comes again, and its Client says the same without asking iCloud. The primary
 // key makes it exactly once.
-func (w *syncWorker) signOut(ctx context.Context, a *account, refusal *icloud.AuthError) error {
+func (w *syncWorker) signOut(ctx context.Context, job *river.Job[syncArgs], a *account, refusal *icloud.AuthError) error {
 	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		if err := w.setState(ctx, tx, a, 0); err != nil {
 			return err
@@ -257,15 +257,18 @@ func (w *syncWorker) signOut(ctx context.Context, a *account, refusal *icloud.Au
 			INSERT INTO notices (account, generation, reason, certainty, remedy) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT DO NOTHING`,
 			a.id, a.generation, refusal.Err.Error(), refusal.Certainty.String(), refusal.Remedy())
+		if err != nil {
+			return err
+		}
+		// The job is over when the account is signed out: connect, which may come at
+		// this very moment, would take one that is still ending for its own.
+		_, err = river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
 		return err
 	})
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	if errors.Is(err, pgx.ErrNoRows) {
 		return river.JobSnooze(0) // there is another password by now
-	case err != nil:
-		return err
 	}
-	return river.JobCancel(refusal)
+	return err
 }
 
 // sweepArgs make a job that inserts those of the accounts that are due.
