@@ -125,7 +125,7 @@ func (r *reader) token(t *testing.T) (token string) {
 
 // all does something for all readers at once, in a transaction that each has begun
 // before any of them goes on: then the pool is empty.
-func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Context, r *reader, tx *sql.Tx) error) []error {
+func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Context, r *reader, tx *sql.Tx, coming *sync.WaitGroup) error) []error {
 	t.Helper()
 	// It is a hang that is looked for, not slowness.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -142,9 +142,10 @@ func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Contex
 		t.Fatalf("%d of %d connections are in use, want all", s.InUse, s.MaxOpenConnections)
 	}
 	errs := make([]error, len(readers))
-	var wg sync.WaitGroup
+	var wg, coming sync.WaitGroup
+	coming.Add(len(readers))
 	for i, r := range readers {
-		wg.Go(func() { errs[i] = do(ctx, r, txs[i]) })
+		wg.Go(func() { errs[i] = do(ctx, r, txs[i], &coming) })
 	}
 	wg.Wait()
 	for _, tx := range txs {
@@ -157,9 +158,15 @@ func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Contex
 }
 
 // inside is what the documentation advises against and many will write: the whole run
-// in a transaction of the pool from which the Store has its connections too.
-func inside(ctx context.Context, r *reader, tx *sql.Tx) error {
+// in a transaction of the pool from which the Store has its connections too. No run
+// commits, and leaves its connection to another's Store, before all have come to
+// their first card.
+func inside(ctx context.Context, r *reader, tx *sql.Tx, coming *sync.WaitGroup) error {
+	come := sync.OnceFunc(coming.Done)
+	defer come()
 	next, err := r.Sync(ctx, "", func(c icloud.Change) error {
+		come()
+		coming.Wait()
 		_, err := tx.ExecContext(ctx, r.book.bind("INSERT INTO cards VALUES (?, ?, ?, 0)"), r.AppleID(), c.ID, c.Contact.Name)
 		return err
 	})
@@ -246,7 +253,7 @@ func TestRefusedInTransaction(t *testing.T) {
 						r.RevokeAll()
 					}
 				}
-				for _, err := range all(t, db, readers, func(ctx context.Context, r *reader, tx *sql.Tx) error {
+				for _, err := range all(t, db, readers, func(ctx context.Context, r *reader, _ *sql.Tx, _ *sync.WaitGroup) error {
 					_, err := r.Sync(ctx, "", func(icloud.Change) error {
 						r.RevokeAll()
 						_, err := r.Contact(ctx, "0.vcf")
