@@ -6,11 +6,8 @@ package icloud
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-icloud/icloud/internal/authstate"
+	"github.com/go-icloud/icloud/internal/neterr"
 )
 
 // The reasons for which a password is refused. iCloud answers each of them
@@ -382,53 +380,10 @@ func transportError(method string, err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		what = context.DeadlineExceeded.Error()
 	default:
-		what = "the connection " + connectionFailure(err)
+		what = "the connection " + neterr.Classify(err).Text
 	}
 	dial, ok := errors.AsType[*net.OpError](err)
 	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial", network: true}
-}
-
-// wsaRefused is the system's word for ECONNREFUSED on Windows, where package
-// syscall has another.
-const wsaRefused = syscall.Errno(10061)
-
-// connectionFailure says in words of ours what became of a connection: which of a
-// dozen things it was, and neither where nor whose.
-func connectionFailure(err error) string {
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, header := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	dns, noName := errors.AsType[*net.DNSError](err)
-	op, network := errors.AsType[*net.OpError](err)
-	timeout, timed := errors.AsType[net.Error](err)
-	timed = timed && timeout.Timeout()
-	switch {
-	case noName && dns.IsNotFound:
-		return "failed: the server's name was not found (DNS)"
-	case noName:
-		return "failed: the server's name could not be looked up (DNS)"
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaRefused):
-		return "failed: refused"
-	case certificate, authority, host:
-		return "failed: the server's certificate is not trusted (TLS)"
-	case header, alert:
-		return "failed: no secure connection (TLS)"
-	case network && timed && op.Op == "dial":
-		return "timed out before it was made"
-	case timed:
-		return "timed out"
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "failed: no way to the server"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "failed: reset"
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return "failed: it broke off"
-	case network:
-		return "failed: the network"
-	}
-	return "failed"
 }
 
 // storeFailure returns ": " and what made a Store fail, in words of ours, or "" if
@@ -451,7 +406,7 @@ func storeFailure(err error) string {
 	case errors.Is(err, syscall.ENOSPC):
 		return ": no space is left"
 	case network:
-		return ": the connection " + connectionFailure(err)
+		return ": the connection " + neterr.Classify(err).Text
 	}
 	return ""
 }

@@ -2,8 +2,6 @@ package icloud_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -25,32 +23,16 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // A log line says which of a dozen things it was, and nothing of where or whose.
+// internal/neterr has a test of each.
 func TestConnectionFailures(t *testing.T) {
 	t.Parallel()
-	dial := func(err error) error {
-		return &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 443}, Err: os.NewSyscallError("secret", err)}
-	}
-	read := func(err error) error { return &net.OpError{Op: "read", Net: "tcp", Err: err} }
 	for _, test := range []struct {
 		err  error
 		want string
 	}{
 		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "secret.example", IsNotFound: true}}, "the connection failed: the server's name was not found (DNS)"},
-		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "secret.example", IsTimeout: true}}, "the connection failed: the server's name could not be looked up (DNS)"},
-		{dial(syscall.ECONNREFUSED), "the connection failed: refused"},
-		{dial(syscall.ENETUNREACH), "the connection failed: no way to the server"},
-		{dial(syscall.EHOSTUNREACH), "the connection failed: no way to the server"},
-		{dial(os.ErrDeadlineExceeded), "the connection timed out before it was made"},
-		{read(os.ErrDeadlineExceeded), "the connection timed out"},
-		{read(syscall.ECONNRESET), "the connection failed: reset"},
-		{read(syscall.EPIPE), "the connection failed: reset"},
-		{read(errors.New("secret")), "the connection failed: the network"},
-		{io.EOF, "the connection failed: it broke off"},
-		{io.ErrUnexpectedEOF, "the connection failed: it broke off"},
-		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "the connection failed: the server's certificate is not trusted (TLS)"},
-		{x509.HostnameError{Certificate: new(x509.Certificate), Host: "secret.example"}, "the connection failed: the server's certificate is not trusted (TLS)"},
-		{tls.RecordHeaderError{Msg: "secret"}, "the connection failed: no secure connection (TLS)"},
-		{tls.AlertError(40), "the connection failed: no secure connection (TLS)"},
+		{&net.OpError{Op: "read", Net: "tcp", Err: errors.New("secret")}, "the connection failed: the network"},
+		{os.ErrDeadlineExceeded, "the connection timed out"},
 		{context.DeadlineExceeded, "context deadline exceeded"},
 		{context.Canceled, "context canceled"},
 		{errors.New("secret"), "the connection failed"},
@@ -65,9 +47,7 @@ func TestConnectionFailures(t *testing.T) {
 			t.Errorf("%v: got %v, want %s", test.err, err, want)
 		}
 		if !errors.Is(err, test.err) {
-			if _, ok := test.err.(tls.RecordHeaderError); !ok {
-				t.Errorf("%v: got %v, which does not wrap it", test.err, err)
-			}
+			t.Errorf("%v: got %v, which does not wrap it", test.err, err)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func TestInternalImports(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/go-icloud/icloud"
 	allowed := map[string][]string{
-		"internal/authstate": {}, "internal/dav": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
+		"internal/authstate": {}, "internal/dav": {}, "internal/neterr": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
 	}
 	// A decision about a password follows from the events and the time that it is
 	// told, and from nothing else.

@@ -144,8 +144,8 @@ func (c *check) open(p *program, err error) error {
 		a.RetryAfter = int((answer.RetryAfter + time.Second - 1) / time.Second)
 	} else if _, ok := errors.AsType[stateError](err); ok {
 		a.Error = "state"
-	} else if cause, _ := connection(err); cause != "" {
-		a.Error, a.Cause = "connection", cause
+	} else if class := connection(err); class.Code != "" {
+		a.Error, a.Cause = "connection", class.Code
 	}
 	line, err := jsonLine(a)
 	if err != nil {
@@ -160,7 +160,7 @@ type noAnswer struct {
 	Accepted   *bool  `json:"accepted"` // null
 	Error      string `json:"error"`    // unavailable, response, connection, state, other
 	Status     int    `json:"status,omitempty"`
-	Cause      string `json:"cause,omitempty"`       // of connection: refused, dns, tls, timeout, ...
+	Cause      string `json:"cause,omitempty"`       // of connection: refused, dns, tls, timeout, unreachable, broken, network
 	RetryAfter int    `json:"retry_after,omitempty"` // seconds
 }
 

@@ -5,19 +5,15 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/go-icloud/icloud"
+	"github.com/go-icloud/icloud/internal/neterr"
 )
 
 // explain returns the text of err in one line, without the package's prefix, which
@@ -45,8 +41,8 @@ func explain(err error) string {
 	if state, ok := errors.AsType[stateError](err); ok {
 		return visible(state.Error())
 	}
-	if _, words := connection(err); words != "" {
-		return "the connection failed: " + words
+	if class := connection(err); class.Code != "" {
+		return "the connection " + class.Text
 	}
 	return plain(err.Error())
 }
@@ -103,41 +99,11 @@ func seconds(d time.Duration) string {
 	return d.String()
 }
 
-// wsaRefused is the system's word for ECONNREFUSED on Windows, where package
-// syscall has another.
-const wsaRefused = syscall.Errno(10061)
-
-// connection says why a connection failed: in a word for programs, and in some for
-// people. Both are "" if it is not known that one did.
-func connection(err error) (cause, words string) {
+// connection returns why a connection failed. Its Code is "" if it is not known that
+// one did.
+func connection(err error) neterr.Class {
 	if errors.Is(err, context.Canceled) {
-		return "", ""
+		return neterr.Class{}
 	}
-	_, dns := errors.AsType[*net.DNSError](err)
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, header := errors.AsType[tls.RecordHeaderError](err)
-	_, alert := errors.AsType[tls.AlertError](err)
-	_, network := errors.AsType[*net.OpError](err)
-	timeout, timed := errors.AsType[net.Error](err)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, wsaRefused):
-		return "refused", "refused; nothing listens there"
-	case dns:
-		return "dns", "the server's name was not found (DNS)"
-	case certificate, authority, host:
-		return "tls", "the server's certificate is not trusted (TLS)"
-	case header, alert:
-		return "tls", "no secure connection (TLS)"
-	case timed && timeout.Timeout():
-		return "timeout", "timed out"
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "unreachable", "no way to the server"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return "broken", "it broke off"
-	case network:
-		return "network", "the network"
-	}
-	return "", ""
+	return neterr.Classify(err)
 }

@@ -920,7 +920,7 @@ func TestExplain(t *testing.T) {
 		{errors.Join(errors.New("a"), errors.New("b"), errors.New("c"), errors.New("d")), "a; b; and 2 more"},
 		{told, "the state folder dir cannot be written, and nothing is remembered: permission denied"},
 		{errors.Join(errors.New("a"), told), "a"},
-		{refused, "the connection failed: refused; nothing listens there"},
+		{refused, "the connection failed: refused"},
 		{fmt.Errorf("a\x1b[2J"), "a\ufffd[2J"},
 		{guess{&icloud.AuthError{Err: icloud.ErrPasswordRejected, Confirmed: true}, "with -state none nothing is remembered"},
 			"password rejected (possible); with -state none nothing is remembered, so it is a mistake, a revoked password or a passing fault"},
@@ -965,7 +965,7 @@ func TestConnection(t *testing.T) {
 		if got := h.out.take(); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if got := h.err.take(); !strings.HasPrefix(got, "icloud-contacts: the connection failed: ") || strings.Contains(got, "secret") {
+		if got := h.err.take(); !strings.HasPrefix(got, "icloud-contacts: the connection ") || strings.Contains(got, "secret") {
 			t.Errorf("%s: errors: %q", test.cause, got)
 		}
 	}
