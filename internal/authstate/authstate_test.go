@@ -438,11 +438,11 @@ func TestUnprobed(t *testing.T) {
 }
 
 // TestDiagram walks through a State at random and compares the changes of its Phase
-// with the diagram of the README. What that leaves out for the sake of its reader is
+// with the diagram of the guide. What that leaves out for the sake of its reader is
 // listed here.
 func TestDiagram(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/connecting-customers.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,7 +451,7 @@ func TestDiagram(t *testing.T) {
 		shown[edge[1]+" "+edge[2]] = true
 	}
 	if len(shown) == 0 {
-		t.Fatal("the README has no state diagram")
+		t.Fatal("the guide has no state diagram")
 	}
 	omitted := map[string]bool{
 		"Untested Expiring":  true, // an old password, given with its date of issue
