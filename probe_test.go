@@ -610,9 +610,9 @@ func TestUncounted401AsksNothing(t *testing.T) {
 	})
 }
 
-// TestDailyQuestion: a password that is known to be dead costs one request a day,
+// TestDailyProbe: a password that is known to be dead costs one request a day,
 // whatever becomes of it.
-func TestDailyQuestion(t *testing.T) {
+func TestDailyProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, icloud.Options{})
@@ -666,9 +666,9 @@ func TestUnauthenticated(t *testing.T) {
 	}
 }
 
-// TestDailyQuestionCancelled: callers without patience do not ask a server that
+// TestDailyProbeCancelled: callers without patience do not ask a server that
 // hangs about a dead password more than once a minute.
-func TestDailyQuestionCancelled(t *testing.T) {
+func TestDailyProbeCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, icloud.Options{})

@@ -1007,9 +1007,9 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// TestSharedQuestion: one question a minute, and a day, is for all the Clients that
+// TestSharedProbe: one question a minute, and a day, is for all the Clients that
 // share a Store; and an acceptance by one ends the doubt of another.
-func TestSharedQuestion(t *testing.T) {
+func TestSharedProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		store := &memoryStore{}
