@@ -16,27 +16,27 @@ import (
 	"github.com/go-icloud/icloud/internal/origin"
 )
 
-// Credential is what signs in to an account's contacts, and what is known of
-// the password beside its text. The dates are evidence: they decide which
-// reason an AuthError gives, and how sure it is. Each may be zero, for
-// unknown; a date in the future counts as unknown.
+// Credential has the Apple ID and the password of an account, and what the program
+// knows about the password. The dates are evidence for the reason of a refusal and its
+// Certainty. A zero date means unknown, and so does a date in the future.
 type Credential struct {
-	// AppleID is the account's primary e-mail address. iCloud refuses
-	// aliases. On another CardDAV server it is the user name.
+	// AppleID is the account's primary e-mail address; iCloud refuses aliases.
+	// On another CardDAV server it is the user name. White space around it is
+	// ignored.
 	AppleID string
 
-	// Password comes from ParsePassword or UncheckedPassword.
+	// Password is made by ParsePassword or UncheckedPassword.
 	Password Password
 
 	// Issued is when the password was generated.
 	Issued time.Time
 
-	// LastAccepted is when it was last known to work, for a caller who keeps
-	// that itself. What the Client remembers is added to it.
+	// LastAccepted is when the password last worked, if the program knows that
+	// itself. The Client adds what it remembers.
 	LastAccepted time.Time
 
 	// AccountChanged is when the account's own password was last changed,
-	// which revokes every app-specific password issued before.
+	// which revokes all app-specific passwords issued before.
 	AccountChanged time.Time
 }
 
@@ -72,8 +72,8 @@ func checkAppleID(id string) (string, error) {
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // Password holds a secret. No verb of fmt, no log/slog handler, no encoder and
-// no template prints it; [Password.Reveal] alone returns it. The zero value
-// holds no password.
+// no template prints it; only [Password.Reveal] returns it. The zero value
+// holds no password, and [New] refuses it.
 type Password struct {
 	_ [0]func() // == would compare addresses; use Equal
 
@@ -84,12 +84,12 @@ type Password struct {
 
 const redacted = "[redacted]"
 
-// ParsePassword returns the app-specific password that s holds in the form
-// that Apple shows, xxxx-xxxx-xxxx-xxxx. It is tolerant of how people paste
-// it: white space, invisible characters, upper case, other dashes or none.
-// For anything else it returns ErrNotAppSpecific, and an error that does not
-// repeat s, which is most often the account's own password; that must never be
-// sent. [UncheckedPassword] is the way past it.
+// ParsePassword returns the app-specific password in s, in the form that Apple shows:
+// xxxx-xxxx-xxxx-xxxx. It accepts what happens when people paste one: white space,
+// invisible characters, upper case, other dashes or none. For any other text it returns
+// [ErrNotAppSpecific]. That text is most often the account's own password, which must
+// never be sent; the error does not repeat it. Use [UncheckedPassword] for a password of
+// another form.
 func ParsePassword(s string) (Password, error) {
 	letters := make([]byte, 0, 16)
 	dash := false // since the last letter
@@ -127,8 +127,9 @@ func isDash(r rune) bool {
 	return unicode.Is(unicode.Pd, r) || r == '\u2212' || r == '\u2043'
 }
 
-// UncheckedPassword returns a Password of any text: for another CardDAV
-// server, or for a form that Apple introduces later.
+// UncheckedPassword returns a Password of any text, for another CardDAV server or for
+// a form that Apple introduces later. [New] refuses it if it is empty or contains a
+// control character.
 func UncheckedPassword(s string) Password {
 	return Password{s: &s}
 }
@@ -139,13 +140,14 @@ func (Password) Format(f fmt.State, _ rune) {
 	_, _ = f.Write([]byte(redacted))
 }
 
-// MarshalText implements [encoding.TextMarshaler], and by it JSON, XML and
-// log/slog: it returns "[redacted]". There is no UnmarshalText.
+// MarshalText implements [encoding.TextMarshaler], which JSON, XML and log/slog use: it
+// returns "[redacted]". There is no UnmarshalText.
 func (Password) MarshalText() ([]byte, error) {
 	return []byte(redacted), nil
 }
 
-// Reveal returns the password itself, to hand it to a secret store.
+// Reveal returns the text of the password, to save it with other secrets. It is "" for
+// the zero Password.
 func (p Password) Reveal() string {
 	if p.s == nil {
 		return ""
@@ -153,8 +155,8 @@ func (p Password) Reveal() string {
 	return *p.s
 }
 
-// Equal says whether two Passwords hold the same secret, in constant time. The
-// operator == does not compile.
+// Equal says whether p and q hold the same text, in constant time. The operator == does
+// not compile. Two zero Passwords are equal.
 func (p Password) Equal(q Password) bool {
 	return subtle.ConstantTimeCompare([]byte(p.Reveal()), []byte(q.Reveal())) == 1
 }

@@ -1,4 +1,4 @@
-// The door to everything else in CardDAV: go-webdav's client on our transport.
+// CardDAV gives access to the rest of CardDAV: go-webdav's client on our transport.
 
 package icloud
 
@@ -12,21 +12,23 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// CardDAV returns go-webdav's client for what this package leaves out, such as
-// filtered queries. Its endpoint is the account's home, which "" names as a path:
-// FindAddressBooks finds the one address book there.
+// CardDAV returns go-webdav's client for what this package does not have, such as
+// filtered queries. It finds the address book first if it is not known. The client's
+// endpoint is the account's home-set, whose path is "" for its methods: call
+// FindAddressBooks with "" to get the address book.
 //
-// Its requests go the way of all others: they carry the password to the same
-// hosts alone, and what is not success is an *AuthError or a *ResponseError here
-// too. Errors that go-webdav words itself may repeat what a server sent.
+// The client's requests follow the same rules as all others. The password goes to the
+// same hosts only, and an answer that is not success is an [*AuthError] or a
+// [*ResponseError]. Other errors are go-webdav's own, whose text may repeat what a
+// server sent.
 //
-// It reads whole answers into memory, and loses cards where [Client.Contacts] and
-// [Client.Sync] do not. QueryAddressBook returns no card at all if one of them
-// cannot be parsed, or if a row has none, as iCloud's row about the book itself;
-// with a filter, iCloud sends no such row. MultiGetAddressBook returns no card at
-// all if one that it asks for is gone. Both give cards as go-vcard reads them, see
-// [Contact.Card], without their bytes, so that they cannot be edited without
-// harm, and ETags without the quotation marks that [Client.Put] needs.
+// The client reads whole answers into memory, and loses cards where [Client.Contacts]
+// and [Client.Sync] do not. QueryAddressBook returns no card at all if one card cannot
+// be parsed or if a row has no card. iCloud sends such a row for the book itself, unless
+// the query has a filter. MultiGetAddressBook returns no card at all if one of its cards
+// is gone. Both return cards as go-vcard parses them (see [Contact.Card]) and not their
+// bytes, so [Contact.Edit] cannot be used. They return ETags without the quotation marks
+// that [Client.Put] needs.
 func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
 	call := c.begin()
 	b, _, err := c.findBook(ctx)

@@ -508,7 +508,7 @@ func TestContactsRequests(t *testing.T) {
 }
 
 // On iCloud too the endpoint may name the address book, or something that is not
-// there; then discovery goes on where the question goes, and at the well-known URL.
+// there; then discovery goes on at the root of the host, where probes go, and at the well-known URL.
 func TestEndpointWithPath(t *testing.T) {
 	t.Parallel()
 	for _, known := range []string{"/book/", "/", "/.well-known/carddav"} {

@@ -226,8 +226,8 @@ func (s *syncRun) countCards(d *delta) {
 	}
 }
 
-// maxNewer is how many cards a listing may have that a delta does not name, for the
-// question to be worth asking whether they are newer than the delta.
+// maxNewer is how many cards a listing may have that a delta does not name. Only up to
+// this number is it worth finding out whether they are newer than the delta.
 const maxNewer = 16
 
 // forgotten says whether the server has forgotten the token and not said so. DAViCal

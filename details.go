@@ -1,5 +1,5 @@
-// What else a card says of a person: names, addresses, dates, notes, web pages,
-// relations and services.
+// Details has what a card says about a person and Contact does not have: parts of the
+// name, addresses, dates, notes, web pages, relations and services.
 
 package icloud
 
@@ -9,89 +9,90 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// Details is what a card says of a person beside the fields of [Contact]: all
-// that it says, and nothing that it does not. What is absent is zero.
+// Details has what a card says about a person and [Contact] does not have. A field is
+// zero if the card does not have it; nothing is guessed.
 //
-// Texts are as people read them: without escapes, without space around them but
-// for Note's, and always in UTF-8.
-// Where a card has several values and there is room for one, it is the preferred
-// one (TYPE=pref, or the least PREF), else the first. Lists begin with what is
-// preferred, and else have the card's order.
+// Texts are as people read them: in UTF-8, without escapes and, except for Note, without
+// white space around them. If the card has several values for a field that holds one,
+// the field has the preferred value (TYPE=pref, or the lowest PREF), else the first.
+// Lists begin with the preferred values; the rest is in the card's order.
 type Details struct {
-	// The parts of N. Several names of one kind keep the commas between them
-	// that they have in the card: "Philip,Paul".
+	// Given, Middle, Family, Prefix and Suffix are the parts of N. If a part
+	// has several names, the card's commas are between them: "Philip,Paul".
 	Given, Middle, Family, Prefix, Suffix string
 
-	// Nickname is all of NICKNAME; several are separated by ", ".
+	// Nickname is NICKNAME. Several nicknames are separated by ", ".
 	Nickname string
 
-	// PhoneticGiven and PhoneticFamily say how the name sounds:
+	// PhoneticGiven and PhoneticFamily say how the name is pronounced:
 	// X-PHONETIC-FIRST-NAME and X-PHONETIC-LAST-NAME.
 	PhoneticGiven, PhoneticFamily string
 
-	// Title is the position in Contact.Org, and Departments are its
-	// departments, the largest first.
+	// Title is the person's position in Contact.Org. Departments are the
+	// person's department there and those that contain it, the largest first.
 	Title       string
 	Departments []string
 
+	// Addresses are postal addresses: ADR.
 	Addresses []Address
 
-	// URLs are web pages. Apple calls the first one "HomePage".
+	// URLs are web pages. Apple's programs label the first one "HomePage".
 	URLs []Labeled
 
-	// Relations are other people, labeled by what they are to this one:
-	// X-ABRELATEDNAMES, and RELATED, whose value may be the urn:uuid: of
-	// another card instead of a name.
+	// Relations are other people, for example with the label "Manager":
+	// X-ABRELATEDNAMES and RELATED. The value of RELATED may be the urn:uuid:
+	// of another card instead of a name.
 	Relations []Labeled
 
-	// Services are accounts elsewhere, for messages or in social networks:
-	// IMPP, X-SOCIALPROFILE, and properties named after a service, such as
-	// X-AIM. An account that the card has more than once is listed once.
+	// Services are accounts at messaging services and social networks: IMPP,
+	// X-SOCIALPROFILE, and properties that are named after a service, such as
+	// X-AIM. An account that is in the card several times is listed once.
 	Services []Service
 
+	// Birthday is BDAY.
 	Birthday Date
 
 	// Dates are other days to remember: X-ABDATE, and ANNIVERSARY with the
 	// label "Anniversary".
 	Dates []LabeledDate
 
-	// Note is NOTE; several have an empty line between them.
+	// Note is NOTE. Several notes have an empty line between them.
 	Note string
 
-	// Categories are labels that some programs give to cards. iCloud's groups
-	// are cards of their own, whose Contact.Members name this card's UID.
+	// Categories are labels that some programs give to cards: CATEGORIES. A
+	// group in iCloud is not a category but a card, which has the UIDs of
+	// other cards in Contact.Members.
 	Categories []string
 }
 
-// Date is a day of the Gregorian calendar, without a time zone: that of the
-// place where the card was written. A part that is not known is 0. Year is 0
-// too where Apple's programs write 1604, their sign for a birthday without a
-// year, with or without its parameter X-APPLE-OMIT-YEAR. A day that the calendar
-// does not have, or a text from which no day follows, is the zero Date.
+// Date is a day of the Gregorian calendar, as written in the card, without a time zone.
+// A part that is not known is 0. Apple's programs write the year 1604 for a birthday
+// without a year, and so Year is 0 for 1604, with or without X-APPLE-OMIT-YEAR. A day
+// that does not exist and a text that is not a date are the zero Date.
 type Date struct{ Year, Month, Day int }
 
-// LabeledDate is a day, and what it is called.
+// LabeledDate is a day and its label, which is as in [Labeled].
 type LabeledDate struct {
 	Label string
 	Date  Date
 }
 
-// Address is a postal address. Street may have several lines, separated by "\n".
-// Country is a name in any language; CountryCode is the country's code of ISO
-// 3166-1 in the letters of the card, which in Apple's are small ones (X-ABADR).
+// Address is a postal address. Each field may be "". Street may have several lines,
+// separated by "\n". Country is a name in any language. CountryCode is a code of ISO
+// 3166-1 (X-ABADR), in upper or lower case as in the card; Apple's programs write it in
+// lower case. Label is as in [Labeled].
 type Address struct {
 	Label, Street, City, Region, PostalCode, Country, CountryCode, POBox, Extended string
 }
 
-// Service is an account. Service names where it is, as the card spells that:
-// "Jabber", "twitter"; User is a name there, and URL the address, if the card
-// has one. Each may be "".
+// Service is an account at a service. The field Service is the name of the service as
+// the card spells it, for example "Jabber" or "twitter". User is the name of the account,
+// URL its address, and Label is as in [Labeled]. Each field may be "".
 type Service struct{ Label, Service, User, URL string }
 
-// Details returns what VCard says of a person beside the fields of c. It reads
-// the card anew each time; a listing does not pay for it. It never fails: of a
-// damaged card it returns what is legible. It understands vCard 2.1, 3.0 and
-// 4.0, and what Apple adds to them.
+// Details returns what VCard says about a person and c does not have in its own fields.
+// Each call parses the card. Details never fails: it returns what it can read of a
+// damaged card. It understands vCard 2.1, 3.0 and 4.0, and Apple's extensions.
 func (c *Contact) Details() Details {
 	r := detailsReaders.Get().(*vcf.DetailsReader)
 	defer detailsReaders.Put(r)

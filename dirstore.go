@@ -10,11 +10,12 @@ import (
 	"path/filepath"
 )
 
-// DirStore is a Store in the directory that it names, which is created, with
-// its parents, when something is first saved. What is created is open to its owner
-// alone: the directory (0700) and the files (0600), one for each account. Each is
-// replaced by renaming a complete one, so that a crash leaves the old or the new.
-// Several processes may share a DirStore on a local file system.
+// DirStore is a [Store] that keeps a file for each account in the directory that it
+// names. The first Save creates the directory and its parents. Only their owner may
+// read them: directories have mode 0700 and files 0600. Save writes a new file and
+// renames it, so that a crash leaves the old file or the new one. A DirStore is safe for
+// concurrent use, also by several processes on a local file system. The methods of the
+// zero DirStore return an error.
 type DirStore string
 
 // path returns the file of key, or an error if key could name another file.
@@ -93,9 +94,9 @@ func (d DirStore) Save(ctx context.Context, key string, data []byte) (err error)
 	return os.Rename(f.Name(), name)
 }
 
-// Forget deletes what is kept under key, so that nothing is left of a customer. It
-// is no error if there is nothing. Drop the account's Clients first: one that still
-// works saves again what it knows.
+// Forget deletes the data under key, for example when a customer leaves. It returns nil
+// if there is none. Drop the account's Clients first, because a Client that is still in
+// use saves its data again.
 func (d DirStore) Forget(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return err

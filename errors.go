@@ -1,6 +1,6 @@
-// What can go wrong: the sentinels, the verdict on a password with its
-// evidence (AuthError), an answer that was neither success nor a verdict
-// (ResponseError), and a card that could not be got (CardError).
+// The errors: the sentinels, the verdict on a password with its evidence (AuthError),
+// an answer that was neither success nor a verdict (ResponseError), and cards that
+// could not be fetched (CardError, PartialError).
 
 package icloud
 
@@ -21,26 +21,26 @@ import (
 	"github.com/go-icloud/icloud/internal/neterr"
 )
 
-// The reasons for which a password is refused. iCloud answers each of them
-// with the same empty 401, so they are inferences from what is remembered of
-// the password, never something that the server said; [AuthError] carries
-// them with the evidence and a [Certainty]. errors.Is finds them from the first
-// refusal on, while nothing is decided yet: act on AuthError.Confirmed, and choose
-// the words by these.
+// The reasons for which a password is refused. iCloud gives the same empty 401 for each
+// of them. So the Client infers the reason from what it remembers of the password, and
+// an [AuthError] contains it with the evidence and a [Certainty]. errors.Is finds the
+// reason from the first refusal on, when nothing has been decided yet. Use
+// AuthError.Confirmed to decide whether to act, and the reason to choose the text.
 var (
 	// ErrPasswordExpired says that the password worked, or may have worked,
-	// and has outlived its lifetime ([Options.Lifetime]).
+	// and is older than its lifetime ([Options.Lifetime]).
 	ErrPasswordExpired = errors.New("icloud: password expired")
 
-	// ErrPasswordRevoked says that the password worked and was removed by
-	// its owner: alone, for example because Apple tells them to after
-	// they have authorized another app; or with all others when the account's own
-	// password was changed.
+	// ErrPasswordRevoked says that the password worked and was removed. The
+	// owner removed it, for example on Apple's advice after authorizing
+	// another app, or changed the account's own password, which removes all
+	// app-specific passwords.
 	ErrPasswordRevoked = errors.New("icloud: password revoked")
 
 	// ErrPasswordRejected says that the password is not known to have ever
-	// worked: it or the Apple ID is mistyped, or it is the account's own
-	// password; or what was known of it is lost, for want of an Options.Store.
+	// worked. It or the Apple ID is mistyped, or it is the account's own
+	// password. Without an Options.Store it may also have worked in an
+	// earlier process.
 	ErrPasswordRejected = errors.New("icloud: password rejected")
 )
 
@@ -49,30 +49,31 @@ var (
 	// not have the form of an app-specific password. Nothing was sent.
 	ErrNotAppSpecific = errors.New("icloud: not the form of an app-specific password")
 
-	// ErrResync is returned by [Client.Sync] when the server no longer
-	// honors the sync token (RFC 6578, section 3.2), or when it is a token
-	// of another address book: start again from "".
+	// ErrResync is returned by [Client.Sync] if the server no longer
+	// honors the sync token (RFC 6578, section 3.2), or if the token is not
+	// one of this address book. Call Sync again with the token "".
 	ErrResync = errors.New("icloud: sync token no longer honored")
 
-	// ErrConflict is returned by [Client.Put] and [Client.Delete] when the
-	// card is not, or no longer, the one that the ETag names (412, RFC 9110,
-	// section 13.1). Nothing was written.
+	// ErrConflict is returned by [Client.Put] and [Client.Delete] if the card
+	// does not have the given ETag, or by Put without an ETag if the card
+	// exists (412, RFC 9110, section 13.1). Nothing was written.
 	ErrConflict = errors.New("icloud: the card has changed")
 
-	// ErrNotFound is returned by [Client.Contact], Put, Delete and Photo when
-	// there is no such card, in an address book that was looked for again. The
-	// answer that said so is in the error too, as a *ResponseError.
+	// ErrNotFound is returned by [Client.Contact], [Client.Put],
+	// [Client.Delete] and [Client.Photo] if there is no such card or photo.
+	// The Client has checked that the address book has not moved. errors.AsType
+	// finds the answer in the error, as a *ResponseError.
 	ErrNotFound = errors.New("icloud: there is no such card")
 )
 
-// Certainty says how well the evidence supports a verdict. Its zero value is
-// the weakest.
+// Certainty says how well the evidence supports the reason of a refusal. Values are
+// ordered; the zero value is the weakest.
 type Certainty int
 
 const (
-	Possible Certainty = iota // the evidence allows it, and little more
-	Likely                    // other causes would have left other traces
-	Certain                   // by Apple's documentation nothing else is possible
+	Possible Certainty = iota // the evidence allows this reason, but hardly supports it
+	Likely                    // the evidence supports this reason better than any other
+	Certain                   // Apple's documentation allows no other reason
 )
 
 // String returns "possible", "likely" or "certain".
@@ -88,14 +89,13 @@ func (c Certainty) String() string {
 	return fmt.Sprintf("Certainty(%d)", int(c))
 }
 
-// AuthError says that iCloud has refused the password, why that is so as far
-// as the evidence goes, and whether it is final. It contains neither the
-// password nor the name of the account. An AuthError returned by a [Client]
-// is shared between calls and never changes; do not modify it.
+// AuthError says that iCloud has refused the password, for which reason as far as the
+// evidence shows, and whether that is final. It contains neither the password nor the
+// name of the account. Calls share the AuthError that a [Client] returns, and it never
+// changes; do not modify it.
 //
-// Unless Confirmed is set, nothing has been decided: the refusal may be
-// iCloud's passing fault, and telling a customer to reconnect would be
-// premature.
+// If Confirmed is false, nothing has been decided: the refusal may be a passing fault
+// of iCloud's, and it is too early to tell a customer to reconnect.
 type AuthError struct {
 	// Err is ErrPasswordExpired, ErrPasswordRevoked or ErrPasswordRejected.
 	Err error
@@ -103,16 +103,17 @@ type AuthError struct {
 	// Certainty says how well the evidence supports Err.
 	Certainty Certainty
 
-	// Confirmed says that the refusal has outlasted Options.Dwell, or needed
-	// no waiting: the Client is signed out, and asks iCloud no more than
-	// once a day until Client.Reconnect.
+	// Confirmed says that the refusal is final: it has lasted for Options.Dwell,
+	// or there was nothing to wait for. The Client is SignedOut, and sends at
+	// most one probe a day until Client.Reconnect succeeds.
 	Confirmed bool
 
 	// Refused is the time since which iCloud has refused the password.
 	Refused time.Time
 
-	// The evidence, each zero if unknown. Expires is an estimate: the issue,
-	// or the first acceptance in its stead, and Options.Lifetime.
+	// The evidence. Each date is zero if unknown. Expires is an estimate: the
+	// date of issue plus Options.Lifetime. If the date of issue is unknown, the
+	// first acceptance takes its place.
 	Issued, Expires, LastAccepted, AccountChanged time.Time
 
 	// elsewhere is set off iCloud, where Apple's pages are no help.
@@ -200,8 +201,8 @@ func (e *AuthError) dates() []struct {
 // Unwrap returns e.Err, so that errors.Is finds the reason.
 func (e *AuthError) Unwrap() error { return e.Err }
 
-// Remedy returns what the password's owner should do, in sentences to show
-// to them. It names Apple's page only if it was iCloud that refused. As long as the
+// Remedy returns English sentences that tell the password's owner what to do. It names
+// Apple's page only if iCloud refused the password, and not another server. If the
 // refusal is not Confirmed, it begins by saying that nothing need be done yet.
 func (e *AuthError) Remedy() string {
 	if !e.Confirmed {
@@ -241,8 +242,8 @@ func (e *AuthError) remedy() string {
 		"revokes all app-specific passwords. " + steps + reconnect
 }
 
-// LogValue returns the reason, the certainty, whether it is confirmed, and the
-// known dates, as a group.
+// LogValue implements [slog.LogValuer]. It returns a group of the reason, the certainty,
+// confirmed and the known dates.
 func (e *AuthError) LogValue() slog.Value {
 	attrs := []slog.Attr{
 		slog.String("reason", e.reason()),
@@ -257,14 +258,14 @@ func (e *AuthError) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// CardError is about one card that a listing or a sync could not get. Its
+// CardError says that a listing, a sync or [Client.Contact] could not get a card. Its
 // text does not contain the ID, which may be personal data.
 type CardError struct {
 	ID  string // as Contact.ID
-	Err error  // what happened to it, often a *ResponseError
+	Err error  // why, often a *ResponseError
 }
 
-// Error returns the text of e.Err, marked as being about one card.
+// Error returns the text of e.Err after words that say that it is about a card.
 func (e *CardError) Error() string {
 	if e.Err == nil {
 		return "icloud: a card could not be got"
@@ -275,15 +276,15 @@ func (e *CardError) Error() string {
 // Unwrap returns e.Err.
 func (e *CardError) Unwrap() error { return e.Err }
 
-// PartialError says that a listing or a sync is complete but for these cards, and
-// that nothing else has failed. Nothing that it names is to be deleted. An error that
-// ends a listing early is never one, even if single cards were lost before it did.
+// PartialError says that a listing or a sync is complete except for the cards that it
+// names, and that nothing else has failed. Do not delete these cards. A listing that
+// ended early never returns a PartialError, even if it could not get some cards before.
 type PartialError struct {
-	// Cards has an error for each card, at least one.
+	// Cards has an error for each card that could not be fetched, at least one.
 	Cards []*CardError
 }
 
-// Error counts the cards, and says what happened to the first of them.
+// Error returns the number of cards, and why the first of them could not be fetched.
 func (e *PartialError) Error() string {
 	switch len(e.Cards) {
 	case 0:
@@ -315,24 +316,25 @@ func (e *notFoundError) Is(target error) bool { return target == ErrNotFound }
 // Unwrap returns the answer.
 func (e *notFoundError) Unwrap() error { return e.ResponseError }
 
-// ResponseError is an answer that is neither success nor a verdict on the
-// password: a fault of the server, of something in between, or of the
-// request. It contains nothing of the answer but its status.
+// ResponseError is an answer that is neither a success nor a refusal of the password:
+// a fault of the server, of a proxy, or of the request. It contains nothing of the
+// answer but the status and the wait.
 type ResponseError struct {
-	// Method is the request's, for instance "REPORT".
+	// Method is the method of the request, for example "REPORT".
 	Method string
 
 	// StatusCode is the HTTP status of the answer, or of the row of a
 	// multistatus (RFC 4918, section 13).
 	StatusCode int
 
-	// RetryAfter is how long to wait before the next call for this account;
-	// zero if the server named no time. It is at least what the server
-	// asked for, and longer where that is known to be too short.
+	// RetryAfter is how long to wait before the next call for this account; 0
+	// if the server did not say. It is at least what the server asked for, and
+	// may be longer, because iCloud asks for too short a wait.
 	RetryAfter time.Duration
 
 	// Withheld says that the request was not sent, because an earlier answer
-	// (StatusCode) has asked this account to wait, and RetryAfter is left of it.
+	// with this StatusCode asked the account to wait. RetryAfter is the rest of
+	// that wait.
 	Withheld bool
 }
 

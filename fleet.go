@@ -12,31 +12,33 @@ import (
 	"github.com/go-icloud/icloud/internal/authstate"
 )
 
-// A Fleet lets the Clients of a process compare notes, because passwords die one
-// by one, and only an incident at Apple refuses many unrelated accounts within
-// minutes. While that lasts, no refusal becomes Confirmed, but for one that is
-// Certain; AuthError.Confirmed stays false and State stays Doubted.
+// A Fleet recognizes incidents at Apple from the answers to all Clients that share it.
+// Passwords die one by one, and only an incident refuses many unrelated accounts within
+// minutes. During an incident a refusal becomes Confirmed only if it is Certain; with
+// any other refusal the State stays Doubted. A refusal is held back for a day at most,
+// because many passwords that really died at once look the same.
 //
-// The rule: of the accounts whose latest answer came within the last 15 minutes,
-// or within the last 75, so many were refused that chance would explain it once
-// in 100,000 times if each were refused with a probability of 2 %, which is
-// several times what services see on a bad day (the binomial distribution). Three
-// of three accounts are enough, 8 of 45, 12 of 120. An account counts once, with its
-// latest answer, however often it asks and by however many Clients. A password
-// that was due to expire, or is signed out already, does not count as refused, nor
-// does one that never worked and whose owner is there, who may have mistyped it,
-// nor one that has been refused for a day: what is held back is so for a day at
-// most, and many true deaths at once, which look the same, are Confirmed then.
+// A Fleet takes the accounts whose latest answer came within the last 15 minutes, and
+// those of the last 75 minutes. It is an incident if so many of them were refused that
+// chance would explain it once in 100,000 times, if each were refused with a probability
+// of 2 % (the binomial distribution). That probability is several times what services
+// see on a bad day. 3 of 3 accounts are enough, or 8 of 45, or 12 of 120.
 //
-// Simulated over 400 days in which fleets had no incident, passwords lived a
-// year at most, and each account was polled hourly, confirmations held back for
-// nothing were 0 of 850 in 200 fleets of 3 accounts, 0 of 861 in 10 of 60, and
-// 0 of 2,864 in one of 2,000. A Fleet knows no more than it is told: where a few
-// accounts ask in an hour, the first of them that an incident meets is alone.
+// An account counts once, with its latest answer, however many Clients and requests it
+// has. Refusals that have another explanation do not count: those of a password that
+// was due to expire, or that is SignedOut already, or that has been refused for a day,
+// and those in Authenticate or Reconnect of a password that has never worked, which its
+// owner may have mistyped.
 //
-// The zero value is ready. A Fleet is safe for concurrent use and takes at most 64
-// kilobytes, however many Clients share it: of more than some thousand accounts,
-// those that answered last stand for all. Do not copy it.
+// The rule was simulated over 400 days without an incident, with passwords that lived
+// for a year at most and accounts that were polled hourly. It held back no confirmation:
+// 0 of 850 in 200 fleets of 3 accounts, 0 of 861 in 10 fleets of 60, and 0 of 2,864 in
+// one fleet of 2,000. If only a few accounts are polled in an hour, a Fleet cannot
+// recognize an incident by the first of them.
+//
+// The zero value is ready for use. A Fleet is safe for concurrent use. It takes at most
+// 64 kilobytes for any number of Clients: with more than some thousand accounts, the
+// most recent answers are a sample of all. Do not copy a Fleet.
 type Fleet struct {
 	mu        sync.Mutex
 	answers   []fleetAnswer // a slot for each account, by its hash; nil until the first
@@ -71,15 +73,15 @@ const (
 // accounts of a batch that runs every hour.
 var fleetWindows = [...]int64{15, 75}
 
-// Incident says whether an incident is going on, and since when it has been
-// noticed.
+// Incident says whether there is an incident at present, and if so, when the Fleet
+// recognized it. It performs no I/O. If f is nil, there is none.
 func (f *Fleet) Incident() (since time.Time, ok bool) {
 	return f.incident(time.Now())
 }
 
-// LifetimeEvidence returns how many passwords were seen to die around the estimated
-// end of their life, and how many were accepted both 14 days before and 14 days after
-// it. See DefaultLifetime for what follows from them.
+// LifetimeEvidence returns how many passwords died around the estimated end of their
+// lives, and how many were accepted both 14 days before and 14 days after it.
+// [DefaultLifetime] says what follows from these numbers. f must not be nil.
 func (f *Fleet) LifetimeEvidence() (ended, outlived int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -19,56 +19,57 @@
 //
 // # When a password dies
 //
-// App-specific passwords end with age, when their owner removes them, and all at
-// once when the owner changes the account's own password. iCloud answers each of
-// these, and a typing error, with the same empty 401. The Client infers the reason
-// from what it remembers: when the password was issued, when it first and last
-// worked, and since when it is refused. The result is an [*AuthError]. It wraps
-// [ErrPasswordExpired], [ErrPasswordRevoked] or [ErrPasswordRejected], holds the
-// evidence, and says how certain it is.
+// An app-specific password stops working when it is too old, when its owner removes
+// it, or when the owner changes the account's own password, which removes all
+// app-specific passwords. iCloud answers each of these, and a typing error, with the
+// same empty 401. The Client infers the reason from what it remembers: when the
+// password was issued, when it first and last worked, and since when it is refused.
+// The result is an [*AuthError]. It wraps [ErrPasswordExpired], [ErrPasswordRevoked]
+// or [ErrPasswordRejected], holds the evidence, and says how certain the reason is.
 //
-// Two mistakes are costly, and the package is built to avoid both.
+// The package is built to avoid two costly mistakes.
 //
 // The first is to tell a healthy customer to reconnect. A 401 may be a passing fault
 // of iCloud's, or come from a proxy. So the Client sends a probe after each 401: one
 // PROPFIND that shows whether the password is accepted. A refusal counts only if it
-// is iCloud's own, and is final ([AuthError.Confirmed]) only if it lasts longer than
-// [Options.Dwell]. Until then the password is [Doubted]: calls fail, one probe a
-// minute is sent, and nothing has been decided. Act on Confirmed alone:
+// comes from iCloud itself. It is final ([AuthError.Confirmed]) only if it lasts for
+// [Options.Dwell]. Until then the password is [Doubted]: calls fail, at most one probe
+// a minute is sent, and nothing has been decided. Act on Confirmed only:
 //
 //	if ae, ok := errors.AsType[*icloud.AuthError](err); ok && ae.Confirmed {
 //		return askForNewPassword(ae.Remedy())
 //	}
 //
-// From then on the Client is [SignedOut]. Its calls return the same error without
-// a request, until [Client.Reconnect] brings a password that works. One probe a day
-// is sent all the same, so that a wrong verdict repairs itself.
+// After a Confirmed refusal the Client is [SignedOut]. Its calls return the same error
+// without a request, until [Client.Reconnect] succeeds with a new password. Once a day
+// one call sends a probe. If iCloud accepts it, the verdict was wrong and the Client
+// works again.
 //
 // The second mistake is a failure that looks like an empty address book. A listing
-// that ends without an error is complete. Everything else ends with an error, and
-// then nothing may be deleted.
+// that ends without an error is complete. Any other listing ends with an error; then
+// delete nothing.
 //
 // # What is remembered
 //
-// What a Client learns ends with it, unless [Options.Store] keeps it. With a Store, a
-// verdict survives restarts and is shared by all workers of an account, and a
-// listing costs a single request once the address book is known. [DirStore] keeps
-// it in files, package sqlstore in a database. [Client.Load] and [ParseStatus] say
-// what is known without asking iCloud.
+// A Client keeps what it learns in memory, and in [Options.Store] if there is one. With
+// a Store, a verdict survives restarts and is shared by all workers of an account, and
+// a listing costs a single request once the address book is known. [DirStore] stores
+// in files, package sqlstore in a database. [Client.Load] and [ParseStatus] return what
+// is known without a request to iCloud.
 //
-// A service of many accounts shares a [Fleet] among its Clients, which keeps an
-// outage at Apple from being taken for many revocations.
+// A service with many accounts shares a [Fleet] among its Clients. It recognizes an
+// outage at Apple, which would otherwise look like many revocations.
 //
 // # What is promised
 //
 // The password is sent to iCloud's own hosts over https and to no other host,
-// whatever a server answers. No verb of fmt, no logger and no error of this package
-// prints it. Errors contain no account name, no URL path and no text of the server;
-// the one exception is [Client.CardDAV]. Answers are bounded, and no input causes a
-// panic. The package starts no goroutine. Its one timer limits how long a call waits
-// for the Store when no verdict depends on it.
+// whatever a server answers. fmt, loggers and the errors of this package never print
+// the password. Errors contain no account name, no URL path and no text of the server;
+// the only exception is [Client.CardDAV]. The size of answers is limited, and no input
+// causes a panic. The package starts no goroutine. Its only timer limits how long a
+// call waits for the Store when no verdict depends on the Store.
 //
-// Package icloudtest is a fake iCloud for tests, in which a year passes in no time.
+// Package icloudtest is a fake iCloud for tests, in which a year passes at once.
 // Package connect is the web page on which a customer enters or renews a password.
 package icloud
 
@@ -84,59 +85,61 @@ import (
 	"github.com/go-icloud/icloud/internal/origin"
 )
 
-// Options are all optional: nil options are zero options, and the zero value of
-// each field is what most services want.
+// Options changes how a Client works. The zero value of each field is what most
+// services want. New copies the Options.
 type Options struct {
 	// Endpoint is the CardDAV server: "" for iCloud, ChinaEndpoint for
-	// accounts kept in mainland China, or the https URL of another server,
-	// which may carry a context path and may itself name an address book.
-	// http is allowed on loopback addresses, for tests.
+	// accounts in mainland China, or the https URL of another server. That
+	// URL may have a path, and may be the URL of an address book. http is
+	// allowed on loopback addresses, for tests.
 	Endpoint string
 
-	// Store keeps what is learned of the password and the account beyond the
-	// life of the Client. With nil it ends with the Client: then a program
-	// that runs for less than Dwell never gets a Confirmed refusal from
-	// Contacts or Sync, and a password that worked last night has never
-	// worked.
+	// Store keeps what Clients learn about the password and the account. If
+	// nil, a Client keeps it in memory only, and a new Client knows nothing:
+	// it takes a password that worked yesterday for one that has never
+	// worked, and a program that runs for less than Dwell never gets a
+	// Confirmed refusal from Contacts or Sync.
 	Store Store
 
-	// Lifetime is how long the password is taken to live from its issue. 0
-	// means DefaultLifetime on iCloud, and without end elsewhere; negative
-	// means without end.
+	// Lifetime is how long a password is assumed to live after its issue. 0
+	// means DefaultLifetime on iCloud and no limit on other servers. A
+	// negative value means no limit.
 	Lifetime time.Duration
 
 	// Dwell is how long a refusal must last before it is Confirmed. 0 means
-	// 15 minutes, which outlasts every passing fault that has been reported;
-	// negative means that the first refusal is final.
+	// 15 minutes, which is longer than every passing fault that has been
+	// reported. A negative value makes the first refusal final.
 	Dwell time.Duration
 
 	// Warn is how long before Status.Expires the State becomes Expiring. 0
-	// means 30 days.
+	// means 30 days. A negative value means that long after Expires.
 	Warn time.Duration
 
-	// Fleet, if it is shared by the Clients of a process, keeps an incident at
-	// Apple from being taken for many revocations. With nil each Client
-	// judges by itself.
+	// Fleet recognizes an incident at Apple, which would otherwise look like
+	// many revocations. Share one among the Clients of a process. If nil,
+	// each Client judges by itself.
 	Fleet *Fleet
 
-	// OnStatus, if not nil, is called when State has changed, in the
+	// OnStatus, if not nil, is called when the State has changed, in the
 	// goroutine of the call that changed it and before that call returns.
-	// Concurrent changes may arrive in either order; Client.Status is the
-	// truth. SignedOut is reported at most once for a password, by one of the
-	// Clients that share a Store; two that confirm it in the same instant may
-	// both report it. OnStatus may call the Client.
+	// It may be called concurrently, and concurrent changes may arrive in
+	// either order: Client.Status has the current State. SignedOut is
+	// reported at most once for each verdict, by one of the Clients that
+	// share a Store; two Clients that confirm it in the same instant may both
+	// report it. OnStatus may call the Client.
 	OnStatus func(context.Context, Status)
 
-	// OnStoreError, if not nil, is called when the Store begins to fail, and
-	// with nil when that is over, in the goroutine of the call that noticed and
-	// before that call returns. Status.StoreErr has the error meanwhile.
+	// OnStoreError, if not nil, is called with an error when the Store begins
+	// to fail, and with nil when it works again, in the goroutine of the call
+	// that noticed it and before that call returns. Until then
+	// Status.StoreErr has the error.
 	OnStoreError func(context.Context, error)
 
-	// Transport sends the requests, Authorization included. It must not
-	// follow redirects; a *http.Transport does not. With nil it is
-	// http.DefaultTransport, whose HTTP/2 buffers up to 4 MiB of an answer
-	// that is not read yet: most of what a listing holds, and less with
-	// http.HTTP2Config.MaxReceiveBufferPerStream.
+	// Transport sends the requests, which contain the password. It must not
+	// follow redirects (a *http.Transport does not) and must be safe for
+	// concurrent use. nil means http.DefaultTransport. Its HTTP/2 buffers up
+	// to 4 MiB of an answer, which is most of the memory that a listing
+	// needs; http.HTTP2Config.MaxReceiveBufferPerStream makes that less.
 	Transport http.RoundTripper
 }
 
@@ -144,8 +147,7 @@ type Options struct {
 const (
 	defaultEndpoint = "https://contacts.icloud.com"
 
-	// ChinaEndpoint is the Options.Endpoint of accounts that iCloud keeps in
-	// mainland China.
+	// ChinaEndpoint is the Options.Endpoint for accounts in mainland China.
 	ChinaEndpoint = "https://contacts.icloud.com.cn"
 )
 
@@ -154,27 +156,42 @@ const (
 	defaultWarn  = 30 * 24 * time.Hour
 )
 
-// DefaultLifetime is how long an app-specific password is taken to live if
-// Options.Lifetime does not say otherwise. Integrators report one year; Apple
-// publishes no figure, which is why age alone never makes a verdict Certain. Clients
-// that share a Fleet stop believing in it when passwords are seen to live on: when
-// at least 8 of them, and 12 more for each that died around its estimated end, were
-// accepted both 14 days before and 14 days after it. Then there is no Expires, no
-// Expiring and no verdict from age. This is assessed again at each success.
+// DefaultLifetime is how long an app-specific password is assumed to live if
+// Options.Lifetime is 0. Integrators report one year. Apple publishes no figure, so age
+// alone never makes a verdict Certain.
+//
+// Clients that share a [Fleet] stop using DefaultLifetime when enough passwords have
+// outlived it: at least 8, and 12 more for each password that died around its
+// estimated end. A password has outlived it if it was accepted both 14 days before and
+// 14 days after its estimated end. Then Expires is zero, the State is never Expiring,
+// and no verdict follows from age. The Fleet decides this again at each success.
 const DefaultLifetime = 365 * 24 * time.Hour
 
-// A Client reads and writes the contacts of one account. It is safe for
-// concurrent use, keeps no goroutine, and need not be closed. A call ends with its
-// context; there is no other deadline.
+// A Client reads and writes the contacts of one account. Make it with [New]; the zero
+// Client is not usable. A Client is safe for concurrent use, starts no goroutine, and
+// need not be closed. A call ends when its context ends; there is no other deadline.
+//
+// The methods with a context and an error share these errors, and add their own:
+//
+//   - an [*AuthError]: the password is refused, at the moment or for good;
+//   - a [*ResponseError]: another answer that is not success, or a request that was
+//     not sent because the server has asked the account to wait;
+//   - an error that wraps what the network, ctx or the Store returned;
+//   - an error about an argument or about an answer that makes no sense.
+//
+// Errors may be joined: a verdict that could not be saved comes with the error of the
+// Store. errors.Is and errors.AsType find both.
 type Client struct {
 	// Behind one pointer, since fmt would print what it finds in a Client: the
 	// account, and the URL of its address book.
 	*session
 }
 
-// New returns a Client for an account. It does no I/O, so an unusable
-// credential shows at the first call; [Client.Authenticate] asks at once. nil
-// options are zero options. The error is about an argument.
+// New returns a Client for an account. It does no I/O, so a refused password shows at
+// the first call; call [Client.Authenticate] to know at once. A nil opts is equivalent
+// to zero Options. New returns an error if the Apple ID is empty or contains a colon or
+// a control character, if the password is empty or contains a control character, or if
+// Options.Endpoint is not a URL to which a password may be sent.
 func New(cred Credential, opts *Options) (*Client, error) {
 	if opts == nil {
 		opts = new(Options)
@@ -236,26 +253,27 @@ func (o *Options) rules(icloud bool) authstate.Rules {
 	return r
 }
 
-// Authenticate asks iCloud whether it accepts the password, with one request if
-// it does. Call it while the password's owner is there to hear the answer: a
-// password that is not known to have worked is then refused for good at once
-// (an *AuthError, Confirmed), where other calls would wait for Options.Dwell.
+// Authenticate asks iCloud whether it accepts the password. It costs one request if
+// the password is accepted. Call it while the password's owner waits for the answer: if
+// the password is not known to have worked, a refusal is Confirmed at once, where other
+// calls would wait for Options.Dwell.
 //
-// Any other error does not say whether the password is good: a *ResponseError, a
-// failure of the network or of the Store, or the end of ctx.
+// The error is an [*AuthError] if the password was refused. Any other error does not
+// say whether the password is good.
 func (c *Client) Authenticate(ctx context.Context) error {
 	call := c.begin()
 	_, err := c.signIn(ctx, authstate.Interactive)
 	return call.end(ctx, err)
 }
 
-// Reconnect replaces the password of the account, once iCloud has accepted the
-// new one, and so ends SignedOut. Nothing else of the Client is lost: sync tokens
-// stay good. Calls that are under way go on with the new password. If the new
-// one is refused, which is final as with [Client.Authenticate], or if there is no
-// answer, the old one remains, with whatever is known of it.
+// Reconnect asks iCloud whether it accepts cred. If so, it replaces the Client's
+// credential, and a Client that was SignedOut works again. Sync tokens stay valid, and
+// calls that are under way continue with the new password.
 //
-// A credential with another AppleID is an error, before anything is sent.
+// With any error the Client keeps the old credential and what it knows of it. The error
+// is an [*AuthError] if the new password was refused; when it is Confirmed is decided
+// as in [Client.Authenticate]. A credential that [New] would not accept, or one with
+// another AppleID, is an error before anything is sent.
 func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
 	cred, err := cred.checked()
 	if err != nil {
@@ -275,21 +293,21 @@ func (c *Client) Reconnect(ctx context.Context, cred Credential) error {
 	return call.end(ctx, c.reconnect(ctx, cred))
 }
 
-// Load reads the Store and adds what it has of the account to what the Client
-// knows, so that Status says what any Client of the account would say, before this
-// one has made a call. Load again to see what others have learned since. It sends
-// iCloud nothing, and calls OnStatus for no State. Calls side by side share one
-// reading. Without a Store it does nothing. The error is the Store's, or says that
-// its data is corrupt.
+// Load reads the Store and adds what it has about the account to what the Client
+// knows. Then Status says what any other Client of the account would say. Call Load
+// again to learn what other Clients have saved since. Load sends no request and does
+// not call OnStatus. Concurrent calls share one read of the Store. Without a Store it
+// does nothing. The error wraps the error of the Store or of ctx, or says that the
+// Store's data is corrupt.
 func (c *Client) Load(ctx context.Context) error {
 	err := c.load(ctx)
 	c.notifyStore(ctx)
 	return err
 }
 
-// Status returns what is known of the password. This function doesn't perform
-// I/O, and does not wait for any: before Load or the first call, what the Store
-// knows is not known.
+// Status returns what the Client knows of its password. It performs no I/O and never
+// waits for a call that does. So before Load or the first call it does not know what is
+// in the Store.
 func (c *Client) Status() Status {
 	c.lock()
 	defer c.mu.Unlock()

@@ -190,7 +190,7 @@ func TestGate(t *testing.T) {
 	}{
 		{"redirect", func(w *watched, u string) { w.redirect, w.status = u, 301 },
 			func(ctx context.Context, c *icloud.Client, _ string) error { return list(ctx, c) }},
-		{"redirect of the question", func(w *watched, u string) { w.redirect, w.status = u, 307 },
+		{"redirect of the probe", func(w *watched, u string) { w.redirect, w.status = u, 307 },
 			func(ctx context.Context, c *icloud.Client, _ string) error { return c.Authenticate(ctx) }},
 		{"redirect in Reconnect", func(w *watched, u string) { w.redirect, w.status = u, 308 },
 			func(ctx context.Context, c *icloud.Client, _ string) error {

@@ -1,5 +1,5 @@
-// Photos: within the card, or on another of iCloud's hosts, as its own cards have
-// them.
+// Photos, which are in the card or, as in the cards that Apple's programs write, at a
+// URL on another of iCloud's hosts.
 
 package icloud
 
@@ -30,13 +30,15 @@ var (
 // backslash can mean nothing else. Base64 has none.
 var unescaped = strings.NewReplacer(`\:`, ":", `\,`, ",", `\;`, ";", `\\`, `\`)
 
-// Photo returns a contact's photo and its media type, which is sniffed, such as
-// "image/jpeg"; nil without an error if the card has none. It costs a request if
-// the card has the photo's address in place of the photo, as iCloud's own cards
-// do; on [Client.Contacts] it is the caller who decides whether to. The password
-// is sent with it under the same rules as ever. Whatever the answer, it is no
-// evidence about the password. A photo over 1 MiB is an error, and so is one that is
-// not where the card says ([ErrNotFound]).
+// Photo returns the photo of a contact and its media type, such as "image/jpeg", which
+// it finds by looking at the data. data is nil if the card has no photo. Photo sends a
+// request only if the card has the URL of a photo, as iCloud's cards do. The password is
+// sent with this request if the URL is on a host that may see the password; any other
+// URL is an error.
+//
+// The answer is never evidence about the password: a 401 to the request is a
+// [*ResponseError]. The error is [ErrNotFound] if there is no photo at the URL. A photo
+// of more than 1 MiB is an error.
 func (c *Client) Photo(ctx context.Context, contact *Contact) (data []byte, mediaType string, err error) {
 	if contact == nil {
 		return nil, "", errors.New("icloud: Photo of a nil Contact")

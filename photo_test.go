@@ -158,7 +158,7 @@ func TestPhotoIsNoEvidence(t *testing.T) {
 		r.mustList()
 		before := r.Status()
 		r.toldSoFar()
-		r.srv.Intercept = icloudtest.Unauthorized // and the question, if there were one
+		r.srv.Intercept = icloudtest.Unauthorized // and the probe, if there were one
 		for range 5 {
 			_, _, err := r.Photo(t.Context(), contact)
 			refuted(t, err)

@@ -31,7 +31,7 @@ func TestStray(t *testing.T) {
 					r.srv.Intercept = icloudtest.After(n, icloudtest.Times(1, icloudtest.Unauthorized))
 					err := r.list()
 					if n == 0 {
-						// It was the sign-in, and the question was its repetition.
+						// It was the sign-in, and the probe was its repetition.
 						if err != nil {
 							t.Errorf("got %v, want no error", err)
 						}
@@ -149,7 +149,7 @@ func TestPassingRefusal(t *testing.T) {
 }
 
 // TestHold: while in doubt, one request a minute goes out, and that is the
-// question.
+// probe.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -172,10 +172,10 @@ func TestHold(t *testing.T) {
 			}
 		}
 		if len(asked) != 14 || len(slices.Compact(asked)) != 1 || asked[0] != "PROPFIND /" {
-			t.Errorf("got requests %q, want 14 times the question", asked)
+			t.Errorf("got requests %q, want 14 times the probe", asked)
 		}
 		// It is answered by something else: that is its own error, changes
-		// nothing, and does not bring the next question nearer.
+		// nothing, and does not bring the next probe nearer.
 		r.srv.Intercept = icloudtest.BadGateway
 		time.Sleep(time.Minute)
 		status := r.Status()
@@ -238,11 +238,11 @@ func TestConcurrentRefusal(t *testing.T) {
 						r.mustList()
 					}
 					r.srv.RevokeAll()
-					var questions, others atomic.Int64
+					var probes, others atomic.Int64
 					r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
 						switch {
 						case req.URL.Path == "/":
-							questions.Add(1)
+							probes.Add(1)
 						case mode == "redirected" && req.URL.RawQuery == "":
 							// Each at another time, so that some of them are
 							// sent on when others have had their verdict.
@@ -272,8 +272,8 @@ func TestConcurrentRefusal(t *testing.T) {
 					if mode == "first sign-in" {
 						want = 2 // the sign-in is one itself
 					}
-					if got := questions.Load(); got != want {
-						t.Errorf("got %d questions, want %d", got, want)
+					if got := probes.Load(); got != want {
+						t.Errorf("got %d probes, want %d", got, want)
 					}
 					if got := r.toldSoFar(); !strings.HasSuffix(got, "doubted") || strings.Count(got, "doubted") != 1 {
 						t.Errorf("OnStatus was told %q", got)
@@ -316,17 +316,17 @@ func TestConcurrentStray(t *testing.T) {
 	})
 }
 
-// TestConcurrentRefuted: where one collection refuses many calls, one question
+// TestConcurrentRefuted: where one collection refuses many calls, one probe
 // refutes them all, those too that hear of their 401 when it has been answered.
 func TestConcurrentRefuted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, icloud.Options{})
 		r.mustList()
-		var questions, others atomic.Int64
+		var probes, others atomic.Int64
 		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
 			if req.URL.Path == "/" {
-				questions.Add(1)
+				probes.Add(1)
 				return false
 			}
 			time.Sleep(time.Duration(others.Add(1)) * time.Second)
@@ -340,8 +340,8 @@ func TestConcurrentRefuted(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := questions.Load(); got != 1 {
-			t.Errorf("got %d questions, want 1", got)
+		if got := probes.Load(); got != 1 {
+			t.Errorf("got %d probes, want 1", got)
 		}
 	})
 }
@@ -356,12 +356,12 @@ func TestAskerLeaves(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, icloud.Options{})
 				r.mustList()
-				var questions atomic.Int64
+				var probes atomic.Int64
 				r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
 					if req.URL.Path != "/" {
 						return icloudtest.Unauthorized(w, req)
 					}
-					if questions.Add(1) == 1 {
+					if probes.Add(1) == 1 {
 						return icloudtest.Stall(w, req)
 					}
 					return !accepted && icloudtest.Unauthorized(w, req)
@@ -394,15 +394,15 @@ func TestAskerLeaves(t *testing.T) {
 						verdictOf(t, err)
 					}
 				}
-				if got := questions.Load(); got != 2 {
-					t.Errorf("got %d questions, want 2", got)
+				if got := probes.Load(); got != 2 {
+					t.Errorf("got %d probes, want 2", got)
 				}
 			})
 		})
 	}
 }
 
-// TestWaiterLeaves: a call that waits for another's question ends with its own
+// TestWaiterLeaves: a call that waits for another's probe ends with its own
 // context, at once.
 func TestWaiterLeaves(t *testing.T) {
 	t.Parallel()
@@ -493,7 +493,7 @@ func TestLateSuccess(t *testing.T) {
 	}
 }
 
-// TestLate401: a 401 that arrives long after the question was answered shares
+// TestLate401: a 401 that arrives long after the probe was answered shares
 // the answer only if nothing has refuted it since.
 func TestLate401(t *testing.T) {
 	t.Parallel()
@@ -525,7 +525,7 @@ func TestLate401(t *testing.T) {
 	})
 }
 
-// TestLate401AfterSuccess: the same where it was no question that refuted it, but a
+// TestLate401AfterSuccess: the same where it was no probe that refuted it, but a
 // call that a redirect sent on after the refusal.
 func TestLate401AfterSuccess(t *testing.T) {
 	t.Parallel()
@@ -569,7 +569,7 @@ func TestLate401AfterSuccess(t *testing.T) {
 	})
 }
 
-// TestRefusalSharedWithOwner: Authenticate, which waits for the question of an
+// TestRefusalSharedWithOwner: Authenticate, which waits for the probe of an
 // unattended call, is still the owner's.
 func TestRefusalSharedWithOwner(t *testing.T) {
 	t.Parallel()
@@ -591,7 +591,7 @@ func TestRefusalSharedWithOwner(t *testing.T) {
 }
 
 // TestUncounted401AsksNothing: a 401 that is not iCloud's own is not even worth a
-// question, which may be answered by the truth about another matter.
+// probe, which may be answered by the truth about another matter.
 func TestUncounted401AsksNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -263,7 +263,7 @@ func TestReconnectWhileCallsRun(t *testing.T) {
 				var n atomic.Int64
 				r.srv.Intercept = func(_ http.ResponseWriter, req *http.Request) bool {
 					_, password, _ := req.BasicAuth()
-					// The new password's question is answered while the calls
+					// The new password's probe is answered while the calls
 					// are in the air, and 401s meet it. The old one's would be
 					// at once.
 					switch {

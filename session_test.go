@@ -551,7 +551,7 @@ func TestVerdictAtOnce(t *testing.T) {
 }
 
 // TestLatch: once confirmed, the same value and no requests, but for one
-// question a day, which repairs everything if it is accepted.
+// probe a day, which repairs everything if it is accepted.
 func TestLatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -647,7 +647,7 @@ func TestFlapping(t *testing.T) {
 }
 
 // TestNotEvidence: none of these is a verdict or changes the state: not at the
-// first sign-in, not in a listing, not as the answer to the question after a
+// first sign-in, not in a listing, not as the answer to the probe after a
 // 401, not in doubt, and not when signed out.
 func TestNotEvidence(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,5 @@
-// What a Client knows of its password, and what of that may be sent to others.
+// Status is what a Client knows of its password. Event is the part that a program may
+// send to other systems.
 
 package icloud
 
@@ -10,7 +11,8 @@ import (
 	"github.com/go-icloud/icloud/internal/authstate"
 )
 
-// State is what a Client makes of its password.
+// State says in one word what a Client knows of its password. The zero value is
+// Untested.
 type State int
 
 const (
@@ -18,18 +20,19 @@ const (
 	// earlier one with the same Store.
 	Untested State = iota
 
-	// Active: accepted when it was last sent.
+	// Active: iCloud accepted the password when it was last sent.
 	Active
 
-	// Expiring: accepted, and within Options.Warn of its estimated end.
+	// Expiring: like Active, and the estimated end of the password is near
+	// (Options.Warn).
 	Expiring
 
-	// Doubted: refused, for less than Options.Dwell. Calls fail with an
-	// AuthError that is not Confirmed; nothing has been decided.
+	// Doubted: iCloud refuses the password, but nothing has been decided yet
+	// (Options.Dwell). Calls return an AuthError that is not Confirmed.
 	Doubted
 
-	// SignedOut: refused for good. Calls fail with the same AuthError,
-	// without a request, until Client.Reconnect.
+	// SignedOut: the refusal is final. Calls return the same AuthError without
+	// a request, until Client.Reconnect or a daily probe succeeds.
 	SignedOut
 )
 
@@ -54,33 +57,36 @@ func (s State) String() string {
 type Status struct {
 	State State
 
-	// Issued is when the password was generated, Expires when it is
-	// estimated to end. Zero if unknown; Expires also once the password has
-	// been accepted 14 days beyond it, which proves the estimate wrong.
+	// Issued is when the password was generated, and Expires when it is
+	// estimated to end. Each is zero if unknown. Expires is also zero once the
+	// password was accepted 14 days after it, which proves the estimate wrong.
 	Issued, Expires time.Time
 
-	// LastAccepted is when the password was last accepted, zero if never.
+	// LastAccepted is when the password was last accepted; zero if never.
 	LastAccepted time.Time
 
-	// NextTry is when another call is worth making, zero for at once. It is
-	// advice for a schedule: while SignedOut the probe of the day, while
-	// Doubted the next probe, after 503 and other requests to wait the end of
-	// the wait, after other failures a minute, then twice as long each time, up
-	// to an hour. Failures are not saved.
+	// NextTry is the time from which another call is worth making; zero means
+	// at once. While SignedOut it is the time of the daily probe, while Doubted
+	// that of the next probe, and while the account is asked to wait the end of
+	// the wait. After other failures it is a minute later, then twice as long
+	// after each further failure, up to an hour. These failures are not saved
+	// in the Store. NextTry is advice: an earlier call is allowed.
 	NextTry time.Time
 
-	// Final is when the refusal can become final, while Doubted; else zero.
+	// Final is the time from which on the refusal can become final while the
+	// State is Doubted; else zero.
 	Final time.Time
 
-	// Err is nil, or the *AuthError with which the password was refused.
+	// Err is the *AuthError with which the password is refused, or nil.
 	Err error
 
-	// Replaced is not zero while SignedOut, if another password of the account
-	// has worked since the refusal, and says since when. The Store has no
-	// password to give: fetch the new one where it was entered, and Reconnect.
+	// Replaced is the time since which another password of the account works;
+	// zero if none does, or if the State is not SignedOut. The Store does not
+	// have that password: get it from where it was entered, and call Reconnect.
 	Replaced time.Time
 
-	// StoreErr is nil, or why what was learned last is not in the Store.
+	// StoreErr says why what the Client learned last is not in the Store; nil
+	// if it is, or if there is no Store.
 	StoreErr error
 }
 
@@ -109,12 +115,13 @@ func newStatus(st authstate.Status, err error, storeErr error) Status {
 	return s
 }
 
-// ParseStatus returns what data, as a Store keeps it, says of the account's password
-// at the present time. Empty data is Untested. Of several passwords it is the one
-// that was accepted last, else the one that was refused last. It needs no Options:
-// Expires, Final and the time from which on the State is Expiring are what the Client
-// concluded when it last saved. NextTry is the next probe; StoreErr and Replaced are
-// zero. The error says that data is not a Client's.
+// ParseStatus returns what data from a Store says about the account's password at the
+// present time. If data is empty, the State is Untested. If the account has had several
+// passwords, the Status is about the one that was accepted last or, if none was, about
+// the one that was refused last. ParseStatus needs no Options: Expires, Final and the
+// beginning of Expiring are what the Client computed when it last saved. NextTry is the
+// time of the next probe; StoreErr and Replaced are zero. It returns an error if data
+// was not saved by a Client or is corrupt.
 func ParseStatus(data []byte) (Status, error) {
 	record, err := authstate.Decode(data)
 	if err != nil {
@@ -128,16 +135,16 @@ func ParseStatus(data []byte) (Status, error) {
 	return newStatus(st, authErr, nil), nil
 }
 
-// Event is what a webhook carries when the State has changed. It holds no personal
-// data: neither the account nor anything of its contacts. Its JSON is stable; members
-// that are zero are left out, times are in RFC 3339.
+// Event describes a Status for other systems, such as the receiver of a webhook. It
+// has no personal data: neither the account nor its contacts. Its JSON form is stable;
+// it omits zero fields other than state, and has times in the format of RFC 3339.
 type Event struct {
 	State     string `json:"state"`               // as State.String returns it
 	Reason    string `json:"reason,omitempty"`    // "expired", "revoked", "rejected"; "" if the password is not refused
-	Certainty string `json:"certainty,omitempty"` // as Certainty.String returns it; "" likewise
+	Certainty string `json:"certainty,omitempty"` // as Certainty.String returns it; "" if the password is not refused
 	Confirmed bool   `json:"confirmed,omitempty"` // as AuthError.Confirmed
 
-	// As in AuthError and Status; each zero if unknown.
+	// These are as in AuthError and Status. Each is zero if unknown.
 	Refused        time.Time `json:"refused,omitzero"`
 	Issued         time.Time `json:"issued,omitzero"`
 	Expires        time.Time `json:"expires,omitzero"`
@@ -146,7 +153,7 @@ type Event struct {
 	NextTry        time.Time `json:"next_try,omitzero"`
 }
 
-// Event returns what may be sent to others of a Status.
+// Event returns the part of s that may be sent to other systems.
 func (s Status) Event() Event {
 	e := Event{
 		State:        s.State.String(),

@@ -15,26 +15,27 @@ import (
 	"github.com/go-icloud/icloud/internal/authstate"
 )
 
-// A Store keeps what Clients learn of their accounts: dates, refusals, URLs that
-// contain the account's number, and a salted hash of the password; never a
-// password, never a contact. It is personal data all the same.
+// A Store keeps what Clients learn about their accounts: dates, refusals, URLs that
+// contain the account's number, and a salted hash of the password. It never gets a
+// password or a contact, but what it gets is personal data.
 //
-// Keys are those of [AccountKey]. Both methods are called concurrently, by all
-// Clients that share the Store, and must return when ctx ends.
+// The keys are those of [AccountKey]. Both methods must be safe for concurrent use by
+// all Clients that share the Store, and must return when ctx ends. The function TestStore
+// of package icloudtest tests a Store.
 //
-// Several programs may share the Stores of an account. Before a Client saves, or
-// probes a password that is refused, it loads again and adds what others have
-// learned: a later acceptance wins over an earlier refusal, and what is known of
-// one password never touches another, so that a worker with an old refusal cannot
-// undo another's Reconnect. A Store needs no transactions for that: an update that
-// is lost costs one repeated probe, never a verdict. Clocks that differ by minutes
-// shift Options.Dwell by as much.
+// Several programs may share a Store. Before a Client saves, or probes a refused
+// password, it loads the data again and adds what others have saved. A later acceptance
+// wins over an earlier refusal, and each password has its own record. So a worker with
+// an old refusal cannot undo another worker's Reconnect. A Store needs no transactions
+// for that: a lost update costs one repeated probe, and no verdict is lost. If the clocks
+// of two machines differ, Options.Dwell is longer or shorter by that difference.
 type Store interface {
-	// Load returns what was last saved under key, or nil and no error if
-	// nothing was. The caller may modify what it returns.
+	// Load returns the data that was last saved under key, or nil and no error
+	// if there is none. The caller may modify the data.
 	Load(ctx context.Context, key string) ([]byte, error)
 
-	// Save keeps data under key, whole or not at all. It does not retain data.
+	// Save replaces the data under key, completely or not at all. It must not
+	// keep or modify the slice data.
 	Save(ctx context.Context, key string, data []byte) error
 }
 
@@ -45,11 +46,11 @@ type noStore struct{}
 func (noStore) Load(context.Context, string) ([]byte, error) { return nil, nil }
 func (noStore) Save(context.Context, string, []byte) error   { return nil }
 
-// AccountKey returns the key under which Stores keep an account: 64 hexadecimal
-// digits, the SHA-256 of the endpoint's URL, a zero byte, and the Apple ID in lower
-// case. endpoint is as in [Options]; "" means iCloud. A service keeps the key in a
-// column of its own, to find the account's row in the Store and to forget a
-// customer. The error is about an argument, as that of [New].
+// AccountKey returns the key under which a Store keeps an account. endpoint is as in
+// [Options]; "" means iCloud. The key is the SHA-256 of the endpoint's URL, a zero byte
+// and the Apple ID in lower case, as 64 hexadecimal digits. A service can keep the key in
+// a column of its own, to find the account's data in the Store and to delete it. The
+// errors are those of [New] for these two arguments.
 func AccountKey(endpoint, appleID string) (string, error) {
 	u, _, err := parseEndpoint(endpoint)
 	if err != nil {

@@ -152,7 +152,7 @@ func TestLatchOutlivesTheClient(t *testing.T) {
 				t.Errorf("OnStatus was told %q, want nothing", told)
 			}
 		}
-		// One question a day, for all Clients together.
+		// One probe a day, for all Clients together.
 		n := r.requests(func() {
 			for range 10 * 24 {
 				time.Sleep(time.Hour)
@@ -204,7 +204,7 @@ func TestReconnectOutlivesTheClient(t *testing.T) {
 			t.Errorf("got %d passwords, want 2", got)
 		}
 		// A worker that still has the old one keeps its own verdict, and its
-		// question does not undo the Reconnect.
+		// probe does not undo the Reconnect.
 		newer := r.cred
 		r.cred = old
 		r.restart()
@@ -1007,7 +1007,7 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// TestSharedProbe: one question a minute, and a day, is for all the Clients that
+// TestSharedProbe: one probe a minute, and a day, is for all the Clients that
 // share a Store; and an acceptance by one ends the doubt of another.
 func TestSharedProbe(t *testing.T) {
 	t.Parallel()

@@ -1,11 +1,11 @@
-// Sync: what has changed since the last time it was asked for. All that a run has to
-// know of earlier ones is in the token, so that a Client needs to remember nothing.
+// Sync reports what has changed since an earlier run. The token has all that a run needs
+// to know of earlier runs, so a Client remembers nothing for it.
 //
 // There are three kinds of runs, each in a file of its own: the first one, which lists
 // the book (firstsync.go); one that follows the server's token (deltasync.go); and one
-// that compares the ETags of the whole book, where the server has no tokens
-// (etagsync.go). This file has what they share: what the caller has by now, and the
-// token that says so.
+// that compares the ETags of the whole book, for servers without tokens (etagsync.go).
+// This file has what they share: which cards the caller has, and the token that
+// records them.
 
 package icloud
 
@@ -24,36 +24,40 @@ import (
 	"github.com/go-icloud/icloud/internal/synctoken"
 )
 
-// Change is a card that was added or changed, or one that was deleted.
+// Change is a card that was added or changed, or the ID of one that was deleted.
 type Change struct {
-	ID      string
-	Contact *Contact // nil: deleted
+	ID      string   // as Contact.ID
+	Contact *Contact // the card; nil if it was deleted
 }
 
-// Sync reports what has changed since a token: apply is called for each card
-// that was added, changed or deleted, one after another, and next is the token
-// for the next time. The token "" reports all cards. A card may be reported without
-// having changed, and a deletion for a card that was never reported.
+// Sync reports what has changed since an earlier Sync, which returned token. The token
+// "" reports all cards. Sync calls apply once for each card that was added, changed or
+// deleted, never concurrently, and returns the token for the next Sync. It may report a
+// card that has not changed, and the deletion of a card that it never reported.
 //
-// Keep next and the changes together, in one transaction if there is one: both, or
-// neither. That is right whatever the error is. If it is a *[PartialError], everything
-// was applied but the cards that it names: next has moved on and owes them, and each
-// later run asks for them again, until they come or are deleted. With any other error,
-// some changes may have been applied; with next, the others come in the next run, and
-// the ones that were applied may come again. An error of apply ends Sync and is
-// returned as it is. [ErrResync] says that the token is no longer honored, or not of
-// this address book: next is "", and so it is until a run from "" has completed.
+// Store next together with the changes, both or neither, in one transaction if there is
+// one. This is right with every error:
 //
-// A run from "" that ends without an error, or with a PartialError, has reported every
-// card that there is but the ones owed. Delete what it did not report and does not
-// owe, whether it followed an ErrResync or not: a run that fails is followed by
-// another one from "", which knows nothing of it.
+//   - A [*PartialError] names cards that Sync could not get. Everything else was
+//     applied. next owes these cards: each later Sync asks for them again, until it gets
+//     them or they are deleted.
+//   - [ErrResync] says that the server no longer honors the token, or that the token is
+//     not one of this address book. next is "", and stays "" until a Sync from "" has
+//     completed.
+//   - An error that apply returned ends Sync, and Sync returns it unchanged.
+//   - With any other error too, some changes may have been applied. The next Sync, from
+//     next, reports the others, and may repeat those that were applied.
 //
-// A token is text. It holds the IDs of the cards that are owed. In a book of up to 20
-// cards, and in any book of a server without sync-collection, which iCloud has, it
-// holds the ID of every card with a hash of its ETag, about 40 bytes a card. It is
-// therefore personal data. If more cards are owed than 64 KiB can name, the run ends in
-// an error that is no PartialError.
+// A Sync from "" that ends without an error or with a PartialError has reported all cards
+// except those that it owes. Then delete the cards that it neither reported nor owes.
+// Do so after every such Sync, not only after an ErrResync: a Sync that fails is followed
+// by another one from "", which does not know what the failed one reported.
+//
+// A token is text and personal data. It contains the IDs of the cards that are owed. If
+// the book has up to 20 cards, or if the server has no sync-collection (iCloud has it),
+// it contains the ID of every card with a hash of its ETag, about 40 bytes for each card.
+// A Sync that would owe more cards than a token of 64 KiB can hold ends with an error
+// that is not a PartialError.
 func (c *Client) Sync(ctx context.Context, token string, apply func(Change) error) (next string, err error) {
 	s := &syncRun{since: token, apply: apply, now: time.Now()}
 	s.listing = newListing(c, ctx, s.changed)

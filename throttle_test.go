@@ -189,7 +189,7 @@ func TestThrottleIsTheAccounts(t *testing.T) {
 	})
 }
 
-// TestThrottledInDoubt: a question that was withheld is not one asked, and a
+// TestThrottledInDoubt: a probe that was withheld does not count as sent, and a
 // verdict outlives a throttle.
 func TestThrottledInDoubt(t *testing.T) {
 	t.Parallel()

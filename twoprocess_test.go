@@ -396,7 +396,7 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 			t.Parallel()
 			// Each of the first four requests, two by each process, waits
 			// for its like from the other one: so the 401s come together,
-			// and so do the answers to the question that follows.
+			// and so do the answers to the probe that follows.
 			var mu sync.Mutex
 			var meeting chan bool
 			together := 0

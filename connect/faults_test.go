@@ -44,7 +44,7 @@ func TestFaults(t *testing.T) {
 		{"too many requests", icloudtest.Status(429, "Retry-After", "7200"), "in 2 hours", "7200"},
 		{"a lost connection", icloudtest.Reset, "in a minute", "60"},
 		{"a portal", icloudtest.CaptivePortal, "in a minute", "60"},
-		{"a stray refusal of the question alone", icloudtest.Status(401, "WWW-Authenticate", `Basic realm="proxy"`), "in a minute", "60"},
+		{"a stray refusal of the probe alone", icloudtest.Status(401, "WWW-Authenticate", `Basic realm="proxy"`), "in a minute", "60"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,5 +1,5 @@
-// How often iCloud is asked: no more than a person needs who mistypes, however
-// many tabs, scripts or strangers press the button.
+// How often the page tries a password at iCloud: as often as a person who mistypes
+// needs, and no more, however many tabs, scripts or strangers submit the form.
 
 package connect
 
@@ -10,24 +10,24 @@ import (
 
 const (
 	window     = 15 * time.Minute
-	perAccount = 10 // questions within window, for one account of the service
-	perAppleID = 30 // and for one Apple ID, by whichever accounts
+	perAccount = 10 // attempts within window, for one account of the service
+	perAppleID = 30 // attempts within window, for one Apple ID, by all accounts together
 )
 
-// limits counts the questions of the last window. Its zero value is ready.
+// limits counts the attempts of the last window. Its zero value is ready.
 type limits struct {
 	mu    sync.Mutex // guards what follows
 	asked map[string]*asked
 	swept time.Time
 }
 
-// asked is what was asked about one account or one Apple ID.
+// asked holds the attempts for one account or one Apple ID.
 type asked struct {
 	times []time.Time // within the window, oldest first
-	until time.Time   // iCloud has asked to wait
+	until time.Time   // until then iCloud has asked to wait; zero if it has not
 }
 
-// accountKey and appleKey tell the two kinds of names apart.
+// accountKey and appleKey keep an account and an Apple ID of the same text apart.
 func accountKey(id string) string      { return "account " + id }
 func appleKey(appleID string) string   { return "apple " + fold(appleID) }
 func (a *asked) idle(t time.Time) bool { return len(a.times) == 0 && !t.Before(a.until) }
@@ -39,7 +39,8 @@ func (a *asked) drop(now time.Time) {
 	}
 }
 
-// wait returns how long it takes until one of so many questions is free.
+// wait returns how long it takes until another attempt is allowed, if there may be
+// most attempts within the window.
 func (a *asked) wait(now time.Time, most int) time.Duration {
 	if len(a.times) < most {
 		return 0
@@ -47,9 +48,9 @@ func (a *asked) wait(now time.Time, most int) time.Duration {
 	return a.times[len(a.times)-most].Add(window).Sub(now)
 }
 
-// take counts one question of an account about an Apple ID. If it must not be asked
-// now, nothing is counted, and one of the two says how long to wait: held because
-// iCloud wants it, bounded because these were many.
+// take counts one attempt of an account with an Apple ID. If no attempt is allowed
+// now, nothing is counted and one of the results says how long to wait: held if iCloud
+// has asked to wait, bounded if there were too many attempts.
 func (l *limits) take(id, appleID string, now time.Time) (held, bounded time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +66,7 @@ func (l *limits) take(id, appleID string, now time.Time) (held, bounded time.Dur
 	return 0, 0
 }
 
-// hold lets nobody ask about an Apple ID for a time that iCloud has named.
+// hold allows no attempt with an Apple ID for the time that iCloud has asked to wait.
 func (l *limits) hold(appleID string, wait time.Duration, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,7 +75,7 @@ func (l *limits) hold(appleID string, wait time.Duration, now time.Time) {
 	}
 }
 
-// forgive forgets what an account has tried, since it has succeeded.
+// forgive forgets the attempts of an account after one that succeeded.
 func (l *limits) forgive(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

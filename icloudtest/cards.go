@@ -62,8 +62,8 @@ func (a *Account) matches(list []string, c *card) bool {
 
 // permits says whether the preconditions of a write hold (RFC 9110, section
 // 13.1). iCloud honors them (carddavclient lists no fault of it there). The
-// caller holds a.mu, so that nobody writes between the question and the
-// deed.
+// caller holds a.mu, so that nobody writes between this check and
+// the write.
 func (a *Account) permits(h http.Header, c *card) bool {
 	if list := h.Values("If-Match"); len(list) > 0 {
 		if !a.matches(list, c) || a.srv.RefuseIfMatchAny && slices.Contains(list, "*") {

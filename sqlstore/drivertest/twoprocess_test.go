@@ -306,7 +306,7 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 
 		// Each of the next four requests, two by each process, waits for its
 		// like from the other one: the 401s come together, and then the
-		// answers to the question.
+		// answers to the probe.
 		arrive := make(chan bool)
 		var mu sync.Mutex
 		left := 4
