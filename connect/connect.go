@@ -1,6 +1,6 @@
-// Package connect is the page on which a customer of your product connects an
-// iCloud account, and connects it again after its app-specific password has died:
-// an [http.Handler] to mount, without JavaScript.
+// Package connect has the web page on which a customer of your product connects an
+// iCloud account, and connects it again after its app-specific password has died. The
+// page is an [http.Handler] and uses no JavaScript.
 //
 //	handler, err := connect.New(connect.Config{
 //		Product:  "Acme",
@@ -13,50 +13,48 @@
 //	...
 //	mux.Handle("/icloud/", handler)
 //
-// The page tells where at Apple an app-specific password is made, takes it in any
-// form in which people paste it, recognizes the account's own password before
-// anything is sent, and asks iCloud while the customer waits. When a password has
-// died it says why, as far as package icloud knows. What is no fault of the
-// customer's (an outage at Apple, a throttled account, an incident) is told as
-// that, and the form keeps what was entered, but for the password.
+// The page explains how to make an app-specific password at Apple's site. It accepts the
+// password in any form in which people paste it, and recognizes the account's own
+// password before anything is sent. Then it asks iCloud while the customer waits. If a
+// password has died, the page says why, as far as package icloud knows. If something
+// else has failed (an outage or an incident at Apple, a throttled account), the page says
+// that it is not the customer's fault, and keeps what was entered except the password.
 //
 // # Who may open it
 //
-// A customer who is signed in to your product is recognized by Config.Identify.
-// One who is not, because the mail that says "please connect again" arrived on a
-// phone, comes by a link from [Handler.Link]. A link is signed, is for one
-// account, runs out, and is of no use once a password was saved by it or
-// otherwise. Opening it changes nothing, so a scanner that fetches every link in a
-// mail does no harm. Treat it like a password reset link: whoever has it can
-// connect that account. It cannot show anything of the account but the
-// reason why it has to be connected and a part of the Apple ID.
+// Config.Identify recognizes a customer who is signed in to your product. Other
+// customers, for example those who read the mail "please connect again" on a phone, use
+// a link from [Handler.Link]. A link is signed and is for one account. It stops working
+// at its end, and once a password of the account was saved. Opening a link changes
+// nothing, so a scanner that fetches every link in a mail does no harm. Treat it like a
+// link that resets a password: whoever has it can connect that account. The page shows
+// nothing of the account but part of the Apple ID and the reason why it has to be
+// connected again.
 //
-// A link opened in the session of another account is refused. Otherwise a customer
-// could be led to connect their contacts to an account of somebody else's.
+// The page refuses a link that is opened in the session of another account. Otherwise an
+// attacker could make a customer connect their contacts to the attacker's account.
 //
-// # What is bounded
+// # Limits
 //
-// For each of your accounts at most ten passwords within 15 minutes are sent to
-// iCloud, and for each Apple ID at most 30, so that nobody can use the page to
-// guess, or to have an Apple Account throttled. What iCloud asks to wait for is
-// waited for. These counts are kept in the memory of the Handler: each process
-// counts for itself, and a restart begins anew. Beyond the accounts that have tried
-// something within the last 15 minutes nothing is kept.
+// Within 15 minutes the page sends at most 10 passwords for each of your accounts to
+// iCloud, and at most 30 for each Apple ID. So nobody can use the page to guess
+// passwords or to have an Apple Account throttled. If iCloud asks to wait, the page sends
+// nothing until then. The Handler keeps these counts in memory, for 15 minutes: each
+// process counts for itself, and a restart sets the counts to zero.
 //
-// A form may have 16 KiB and take ten seconds to arrive, and iCloud has 20 seconds
-// to answer: an http.Server.WriteTimeout of less than half a minute would cut the
-// customer off. Where a middleware hides the connection from
-// [http.ResponseController], the time for the form is bounded by
-// http.Server.ReadTimeout alone.
+// A form may have 16 KiB and take 10 seconds to arrive, and iCloud has 20 seconds to
+// answer. So an http.Server.WriteTimeout of less than 30 seconds may end a request too
+// early. If a middleware hides the connection from [http.ResponseController], only
+// http.Server.ReadTimeout limits the time for the form.
 //
-// What is wrong with the configuration itself, and shows with a request only, is
-// written to http.Server.ErrorLog; the customer is told that it is not their fault.
+// Errors in the configuration that show only with a request are written to
+// http.Server.ErrorLog. The customer reads that it is not their fault.
 //
 // # Languages
 //
-// The page comes in the language among English, German, French and Spanish that the
-// browser asks for. Its texts are in the folder messages, one file a language.
-// A new file there is a new language; what it lacks is shown in English.
+// The page is in English, German, French or Spanish, whichever the browser prefers. The
+// folder messages has a file of texts for each language. To add a language, add a file;
+// texts that are missing in it are shown in English.
 package connect
 
 import (
@@ -74,59 +72,59 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// Config is what a [Handler] needs to know of the service it is part of. Product,
-// BaseURL, Secret, Account and Save are required. The functions are called
-// concurrently, with the context of the request unless noted otherwise.
+// Config describes your service to a [Handler]. Product, BaseURL, Secret, Account and
+// Save are required. The Handler calls the functions concurrently, with the context of
+// the request unless noted otherwise.
 type Config struct {
-	// Product is the name of the product. It is shown, and the customer is told to
-	// file the password under it at Apple.
+	// Product is the name of your product. The page shows it, and tells customers to
+	// give the password this name at Apple's site.
 	Product string
 
 	// BaseURL is the URL at which the Handler is mounted, and the beginning of every
-	// link: absolute, https, or http on a loopback address, without query and
-	// fragment. It is required because a link that is made from a request's Host
-	// header could be made to lead elsewhere.
+	// link. It is an absolute https URL, or http on a loopback address, without query
+	// and fragment. Links are not made from the Host header of a request, because an
+	// attacker could change that.
 	BaseURL string
 
-	// Secret signs the links: at least 32 bytes from a secure random source, the
-	// same in all processes that make or serve links. Another Secret makes all
-	// links invalid.
+	// Secret signs the links. It has at least 32 bytes from a secure random source, and
+	// is the same in all processes that make or serve links. Links that were signed
+	// with another Secret are invalid.
 	Secret []byte
 
-	// Account returns what the service has on record about an account. It is asked
-	// at each request and each Link. An error of any kind is shown to the customer
-	// as "not found".
+	// Account returns what the service has on record about an account. It is called at
+	// each request and each Link. If it returns an error, the customer reads that the
+	// account was not found.
 	Account func(ctx context.Context, id string) (Account, error)
 
-	// Save stores a credential that iCloud has just accepted: seal the password as
-	// your other secrets, and change what Account returns as Generation in the same
-	// transaction. Its context does not end when the customer closes the page. If
-	// it returns an error, the page says that the password was good but could not be
-	// stored, and a link stays good.
+	// Save stores a credential that iCloud has just accepted. Encrypt the password like
+	// your other secrets, and change the Generation that Account returns in the same
+	// transaction. The context does not end when the customer closes the page. If Save
+	// returns an error, the page says that the password is right but could not be
+	// stored, and a link remains valid.
 	Save func(ctx context.Context, id string, c icloud.Credential) error
 
-	// Identify returns the id of the account in whose session a request was made,
-	// or an error, or "", if there is no session. If nil, the page is open to those
-	// who have a link, and to nobody else.
+	// Identify returns the id of the account that is signed in with a request. If there
+	// is no session, it returns "" or an error. If Identify is nil, only customers with
+	// a link can open the page.
 	Identify func(r *http.Request) (id string, err error)
 
-	// Options returns the options with which a Client for an account is made, if
-	// Account gives none: the Store, Fleet and Endpoint that your other Clients have.
-	// If nil, or if it returns nil, they are zero options.
+	// Options returns the options for a new Client of an account, if Account has no
+	// Client: the Store, Fleet and Endpoint of your other Clients. If Options is nil or
+	// returns nil, the Client has zero options.
 	Options func(id string) *icloud.Options
 
-	// ReturnURL is where the customer is offered to go afterwards: an absolute URL
-	// like BaseURL, or a path on BaseURL's host that begins with one slash. If empty
-	// the customer is told to close the page. Nothing in a request changes it.
+	// ReturnURL is the target of the link that the page shows after success: an absolute
+	// URL like BaseURL, or a path on BaseURL's host that begins with one slash. If it is
+	// empty, the page tells the customer to close it. No request can change ReturnURL.
 	ReturnURL string
 
-	// Template draws the page. If nil it is ours, whose colors follow the CSS
-	// variables --connect-background, --connect-text, --connect-muted,
-	// --connect-border, --connect-accent, --connect-on-accent, --connect-error and
-	// --connect-good, in light and in dark mode.
+	// Template renders the page. If it is nil, the Handler uses its own template. The
+	// colors of that template are the CSS variables --connect-background,
+	// --connect-text, --connect-muted, --connect-border, --connect-accent,
+	// --connect-on-accent, --connect-error and --connect-good, in light and dark mode.
 	//
-	// One of your own finds the strings .Lang, .Product, .Title and .Nonce, and puts
-	// ours into a frame of yours:
+	// A template of yours gets the strings .Lang, .Product, .Title and .Nonce. It calls
+	// the templates "style" and "content", which have the Handler's style and page:
 	//
 	//	<!DOCTYPE html>
 	//	<html lang="{{.Lang}}">
@@ -137,33 +135,33 @@ type Config struct {
 	//	<header><img src="/logo.png" alt="Acme"></header>
 	//	{{template "content" .}}
 	//
-	// The Content-Security-Policy allows a style element with that Nonce, and images
-	// of the same origin; no script, no style attribute, and nothing from elsewhere.
-	// It must not have been executed before.
+	// The Content-Security-Policy allows a style element with that Nonce and images of
+	// the same origin. It allows no script, no style attribute, and nothing from another
+	// origin. The template must not have been executed before.
 	Template *template.Template
 }
 
 // Account is what a service has on record about one of its accounts.
 type Account struct {
-	// AppleID is the Apple ID that the account is connected to, and "" before the
-	// first time. Once it is set the page takes no other, so that the contacts of two
-	// people are never merged.
+	// AppleID is the Apple ID that the account is connected to; "" if it was never
+	// connected. If it is set, the page accepts no other Apple ID, so that the contacts
+	// of two people are never mixed.
 	AppleID string
 
-	// Generation is anything that changes whenever Save stores a credential: a
-	// counter, a time, a hash of the sealed password. It is under the signature of a
-	// link, so that a link that was used is dead. If it does not change, a link
-	// stays good until it runs out.
+	// Generation is any text that changes whenever Save stores a credential, for example
+	// a counter or a time. A link contains its signature, so that a link stops working
+	// when Generation changes. If it never changes, a link works until its end.
 	Generation string
 
-	// Client is the process's Client of the account, if there is one: the new
-	// password is given to its Reconnect, and the reason for which the old one died
-	// is taken from it. If nil, a Client is made for the moment, with the options
-	// from Config.Options, whose Store carries what it learns to the others.
+	// Client is the Client of the account in this process, or nil if there is none. The
+	// page calls its Reconnect with the new password, and shows the reason from its
+	// Status. If it is nil, the page makes a Client with the options from
+	// Config.Options, and other Clients learn the outcome through the Store.
 	Client *icloud.Client
 }
 
-// A Handler serves the page. It is safe for concurrent use and need not be closed.
+// A Handler serves the page. Make it with [New]; the zero Handler is not usable. A
+// Handler is safe for concurrent use and need not be closed.
 type Handler struct {
 	config    Config
 	base      *url.URL
@@ -176,8 +174,10 @@ type Handler struct {
 	turns     turns
 }
 
-// New returns a Handler. It calls none of the functions of c. The error is about
-// c, and contains nothing secret.
+// New returns a Handler. It calls none of the functions in c. It returns an error if a
+// required field of c is empty, if Product contains a control character, if Secret is
+// too short, if BaseURL or ReturnURL is not as described, or if Template does not work,
+// which New tries. The error contains no secret.
 func New(c Config) (*Handler, error) {
 	h := &Handler{config: c}
 	var err error
@@ -235,12 +235,13 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + host
 }
 
-// Link returns a link to the page for one account, to send to its owner by mail. It
-// is good for ttl, and until a credential of the account is saved. A mail may lie
-// unread over a weekend; a ttl of a week is a good choice.
+// Link returns a link to the page for one account, to send to its owner by mail. The
+// link works for ttl, and until a credential of the account is saved. A ttl of a week is
+// a good choice, because a mail may be unread over a weekend.
 //
-// The link is signed and cannot be changed, but anybody who sees it can read the id
-// in it. The error is about an argument, or is Config.Account's, wrapped.
+// The link is signed and cannot be changed, but anybody who sees it can read the id in
+// it. Link returns an error if id is empty or longer than 512 bytes, if ttl is not
+// positive, or if Config.Account returns one, which it wraps.
 func (h *Handler) Link(ctx context.Context, id string, ttl time.Duration) (string, error) {
 	switch {
 	case id == "":

@@ -1,4 +1,5 @@
-// Requests: who comes, by which link or session, and what is answered to all alike.
+// ServeHTTP: who sends a request, by which link or session, and the answers that all
+// requests share.
 
 package connect
 
@@ -14,8 +15,8 @@ import (
 	"time"
 )
 
-// ServeHTTP serves the page. It looks at the request's method and query, and not
-// at its path.
+// ServeHTTP serves the page. It uses the method and the query of the request, and not
+// its path.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{
 		Handler:  h,
