@@ -1,4 +1,4 @@
-// What a service asks about all its accounts.
+// Attention finds the accounts that need their owners, among all accounts of a service.
 
 package sqlstore
 
@@ -11,22 +11,23 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// Account is what the Store knows of one.
+// Account is what the Store knows about an account.
 type Account struct {
 	Key     string        // see [icloud.AccountKey]
 	Status  icloud.Status // as [icloud.ParseStatus] returns it
-	Updated time.Time     // when it was last saved, by the database's clock; in UTC
+	Updated time.Time     // when the row was last saved, in UTC, by the database's clock
 }
 
-// Attention yields the accounts whose owner has to do something, by their due_at,
-// soonest first: those whose password is refused for good, since when that is, and
-// those whose password is estimated to end before until, when that is, whether
-// anybody still polls them or not. A password that is only in doubt is never among
-// them. Who is warned, and how often, is the caller's to remember.
+// Attention yields the accounts whose owner has to do something: those whose password is
+// refused for good, and those whose password is estimated to end before until. It
+// includes accounts that nobody polls any more. It never yields an account whose password
+// is Doubted. The order is that of due_at, earliest first: the beginning of the refusal,
+// or the estimated end. If until is zero, only the first kind is yielded. The caller
+// records who was notified.
 //
-// An error is the last that it yields, with a zero Account. Rows are read in pages
-// by an index, and no connection is held while the caller works with one; so an
-// account that is saved meanwhile may be passed over or come twice.
+// Attention yields an error last, with a zero Account. It reads pages of rows through an
+// index, and holds no connection while the caller works with an Account. So an account
+// that is saved at the same time may be missing or come twice.
 func (s *Store) Attention(ctx context.Context, until time.Time) iter.Seq2[Account, error] {
 	return func(yield func(Account, error) bool) {
 		d, err := s.dialect()

@@ -7,11 +7,11 @@ import (
 	"errors"
 )
 
-// Create makes the table unless it is there. To a table of an older version of this
-// package it adds the columns and the index that it lacks, and it fills the columns
-// of rows that such a version has written. It may be called at any time, and by
-// several programs at once; workers of both versions may share the table meanwhile,
-// but what an older one saves does not reach the columns of a row that is there.
+// Create creates the table if it does not exist. If the table was created by an older
+// version of this package, Create adds the missing columns and the index, and fills the
+// columns in the existing rows. It may be called at any time, and by several programs
+// concurrently. Workers of both versions may share the table; but if an older version
+// saves an existing row, it does not update the new columns.
 func (s *Store) Create(ctx context.Context) error {
 	d, err := s.dialect()
 	if err != nil {

@@ -2,8 +2,8 @@
 
 package sqlstore
 
-// Dialect is the kind of a database. The zero value is none: a Store with it
-// fails.
+// Dialect is a kind of database. The zero value is not a Dialect: the methods of a Store
+// with it return an error.
 type Dialect int
 
 const (
@@ -157,8 +157,8 @@ FROM icloud_store WHERE due_at >= ? AND due_at <= ? AND (due_at > ? OR account >
 // pageSize is the LIMIT of those statements.
 const pageSize = 1000
 
-// Schema returns the statements that make the table and its index if they are not
-// there, for programs that leave that to a tool of their own. [Store.Create] executes
-// the same; only Create adds the columns that a table of an older version lacks. It
-// is "" for a Dialect that is none.
+// Schema returns the statements that create the table and its index if they do not exist,
+// for programs that manage their schema with another tool. [Store.Create] executes the
+// same statements. Only Create adds columns that the table of an older version lacks.
+// Schema is "" if d is not one of the three Dialects.
 func (d Dialect) Schema() string { return dialects[d].schema }

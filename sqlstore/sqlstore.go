@@ -1,6 +1,5 @@
-// Package sqlstore keeps what Clients of package icloud learn of their accounts
-// in a SQL database, so that a fleet of workers shares one memory in the
-// database that it already has.
+// Package sqlstore keeps what Clients of package icloud learn about their accounts in a
+// SQL database, so that all workers of a service share it.
 //
 //	store := sqlstore.New(db, sqlstore.PostgreSQL)
 //	if err := store.Create(ctx); err != nil {
@@ -8,66 +7,69 @@
 //	}
 //	client, err := icloud.New(cred, &icloud.Options{Store: store})
 //
-// It needs database/sql alone; the driver is the program's choice. It is tested
-// with pgx and lib/pq on PostgreSQL, with go-sql-driver/mysql on MariaDB, and
+// The package imports database/sql and no driver; the program chooses the driver. It is
+// tested with pgx and lib/pq on PostgreSQL, with go-sql-driver/mysql on MariaDB, and
 // with modernc.org/sqlite.
 //
 // # What is promised
 //
-// There is one table, icloud_store, with one row per account and endpoint.
-// A Save is one statement that inserts the row or replaces it, whole or not at
-// all, and the last one wins. That suffices: the Client loads and merges before
-// it saves, so that one worker's old refusal cannot undo another's Reconnect,
-// and an update that is lost between two workers costs one repeated question.
+// There is one table, icloud_store, with one row for each account and endpoint. Save is
+// one statement, which inserts or replaces the row completely or not at all. Of several
+// Saves the last one wins. This is enough, because a Client loads the row and merges it
+// before it saves: an old refusal of one worker cannot undo the Reconnect of another, and
+// an update that is lost between two workers costs one repeated probe.
 //
-// No statement depends on another, so the isolation level does not matter; the
-// rare one that loses a deadlock or, under SERIALIZABLE, a conflict is repeated.
-// Nothing is left in a session either: a pool in transaction mode, such as
-// PgBouncer's, will do if the driver keeps nothing there either: pgx with
-// default_query_exec_mode=exec, lib/pq with binary_parameters=yes.
+// No statement depends on another, so the isolation level does not matter. A statement
+// that fails because of a deadlock or, under SERIALIZABLE, a conflict is repeated. The
+// package leaves nothing in a session, so it works with a pool in transaction mode, such
+// as PgBouncer's, if the driver leaves nothing there: use pgx with
+// default_query_exec_mode=exec, or lib/pq with binary_parameters=yes.
 //
-// All methods return when the context ends, as far as the driver does. SQLite
-// needs no pragma and no limit of the pool: a Store writes one row at a time, and
-// while another program holds the lock it tries again until the context ends. Some
-// drivers do not return while SQLite itself waits, so let a busy_timeout, if
-// there is one, be shorter than what your contexts allow.
+// All methods return when the context ends, if the driver does. SQLite needs no pragma
+// and no limit for the pool: a Store writes one row at a time, and repeats a statement
+// until the context ends while another program holds the lock. Some drivers do not
+// return while SQLite itself waits. So choose a busy_timeout, if any, that is shorter
+// than the timeouts of your contexts.
 //
 // # Setting up
 //
-// [Store.Create] makes the table unless it is there, and adds what the table of an
-// older version lacks. Any number of workers may call it at once and each time they
-// start. Those who keep a schema by a tool of their own give it [Dialect.Schema] in
-// its place. The name of the table is not qualified: in PostgreSQL it is looked for
-// along the search_path.
+// [Store.Create] creates the table if it does not exist, and adds what the table of an
+// older version lacks. All workers may call it whenever they start, also concurrently.
+// If you manage your schema with another tool, give it [Dialect.Schema] instead. The
+// name of the table has no schema: PostgreSQL looks for it along the search_path.
 //
 // Load and Attention need the privilege to SELECT, Save to SELECT, INSERT and UPDATE,
-// Forget to SELECT and DELETE. Create needs no more than Save if the table is there
-// and whole, else the right to create or to alter tables.
+// Forget to SELECT and DELETE. If the table exists and is complete, Create needs the
+// same privileges as Save; otherwise it must be allowed to create or alter tables.
 //
 // # All accounts at once
 //
-// Beside the data, a row has what a service asks about all of its accounts without
-// a Client for each: when it has to do with the account (due_at: since when its
-// password has been refused for good, else when it is estimated to end), whether
-// the refusal is confirmed, the reason, and when the password last worked
-// (last_accepted). Each Save writes them; they are NULL where there is nothing to say,
-// or the data is not a Client's. [Store.Attention] reads them by an index. A password
-// that is in doubt has a reason and is not confirmed: tell nobody of it.
+// Besides the data of a Client, a row has columns that a service can query for all
+// accounts without a Client:
 //
-// # Pruning
+//   - due_at: since when the password has been refused for good, or else when it is
+//     estimated to end;
+//   - confirmed: whether the refusal is final;
+//   - reason: why the password is refused;
+//   - last_accepted: when the password last worked.
 //
-// What is saved is personal data (see [icloud.Store]), and nothing here deletes
-// it. An account that is polled has its row saved again hourly while it works, daily
-// while it is signed out; so a row whose updated_at, in UTC by the
-// database's clock, is long past belongs to an account that nobody asks
-// about any more:
+// Each Save writes these columns. They are NULL if there is nothing to say or if the data
+// was not saved by a Client. [Store.Attention] reads them through an index. A Doubted
+// password has a reason and is not confirmed; do not notify its owner.
+//
+// # Deleting old rows
+//
+// The rows are personal data (see [icloud.Store]), and only Forget deletes them. The row
+// of an account that is polled is saved hourly while its password works, and daily while
+// it is signed out. updated_at is the time of the last Save in UTC, by the database's
+// clock. So a row with an old updated_at belongs to an account that is no longer polled:
 //
 //	DELETE FROM icloud_store WHERE updated_at < now() - interval '400 days'         -- PostgreSQL
 //	DELETE FROM icloud_store WHERE updated_at < UTC_TIMESTAMP() - INTERVAL 400 DAY  -- MySQL, MariaDB
 //	DELETE FROM icloud_store WHERE updated_at < datetime('now', '-400 days')        -- SQLite
 //
-// A row deleted too early costs the next Client four requests, and what was known
-// of the password: a verdict on it is then less certain.
+// If a row is deleted too early, the next Client needs four requests to find the address
+// book, and knows nothing about the password: its verdict is less certain.
 package sqlstore
 
 import (
@@ -87,8 +89,10 @@ import (
 // once.
 const maxTries = 100
 
-// Store is an [icloud.Store] in a SQL database. Make it with New. It is safe for
-// concurrent use.
+// Store is an [icloud.Store] in a SQL database. Make it with [New]; the methods of the
+// zero Store return an error. A Store is safe for concurrent use. A key that does not have
+// the form of [icloud.AccountKey] is an error. Other errors wrap those of the driver or of
+// the context, and do not repeat their text.
 type Store struct {
 	db *sql.DB
 	d  Dialect
@@ -99,9 +103,8 @@ type Store struct {
 
 var _ icloud.Store = (*Store)(nil)
 
-// New returns a Store in db, which remains the caller's to configure and close.
-// It does no I/O: a db that is nil or a Dialect that is none shows as an error
-// of every method.
+// New returns a Store in db. The caller configures and closes db. New does no I/O. If db
+// is nil or d is not one of the three Dialects, every method returns an error.
 func New(db *sql.DB, d Dialect) *Store {
 	return &Store{db: db, d: d, writing: make(chan struct{}, 1)}
 }
@@ -145,10 +148,9 @@ func (s *Store) Save(ctx context.Context, key string, data []byte) error {
 	return s.write(ctx, "save", d.save, key, data, c.due, c.confirmed, c.reason, c.lastAccepted)
 }
 
-// Forget deletes what is kept under key (see [icloud.AccountKey]), so that nothing is
-// left of a customer. It is no error if there is nothing. Drop the account's Clients
-// first: one that still works saves again what it knows. It needs the privilege to
-// DELETE.
+// Forget deletes the row of key (see [icloud.AccountKey]), for example when a customer
+// leaves. It returns nil if there is none. Drop the account's Clients first, because a
+// Client that is still in use saves its data again. Forget needs the privilege to DELETE.
 func (s *Store) Forget(ctx context.Context, key string) error {
 	d, err := s.dialect()
 	if err != nil {
