@@ -17,9 +17,9 @@ import (
 )
 
 // An Account is one account of a [Server]: an Apple ID, its app-specific
-// passwords, and one address book. [Server.Account] makes it.
+// passwords, and one address book. Make it with [Server.Account].
 //
-// Its methods may be called at any time and concurrently.
+// Its methods are safe for concurrent use.
 type Account struct {
 	srv       *Server
 	appleID   string
@@ -37,12 +37,11 @@ type Account struct {
 	throttle  throttle
 }
 
-// Account returns the account with that Apple ID, whose letter case does not
-// matter. The first time it is made, with an empty address book and no
-// password; its number and its partition host follow from the Apple ID. The
-// Server's own methods are those of its first account, which has an Apple ID
-// of its own making. Account panics if appleID is empty or contains a colon,
-// which Basic authentication cannot carry (RFC 7617, section 2).
+// Account returns the account with this Apple ID, in upper or lower case. If there is none,
+// it makes one with an empty address book and no password. The account's number and
+// partition host are computed from the Apple ID. The Server's own methods are about its
+// first account, whose Apple ID the Server has chosen. Account panics if appleID is empty or
+// contains a colon, which Basic authentication cannot send (RFC 7617, section 2).
 func (s *Server) Account(appleID string) *Account {
 	if appleID == "" || strings.ContainsAny(appleID, ":\r\n") {
 		panic(fmt.Sprintf("icloudtest: Account: %q cannot be an Apple ID", appleID))
@@ -95,22 +94,20 @@ func firstAppleID() string {
 // AppleID returns the account's Apple ID.
 func (a *Account) AppleID() string { return a.appleID }
 
-// HomeURL returns the URL of the account's home, as discovery finds it under
-// iCloud's names: on the account's partition host, which a test that points
-// those names at the Server must know.
+// HomeURL returns the URL of the account's home-set, on the account's partition host. A test
+// that directs iCloud's host names to the Server needs to know that host.
 func (a *Account) HomeURL() string {
 	return "https://" + a.partitionHost("contacts.icloud.com") + a.homePath()
 }
 
-// Requests returns how many requests have named the account as their user,
-// whether they were accepted or not.
+// Requests returns how many requests had the account's Apple ID as their user name, whether
+// they were accepted or not.
 func (a *Account) Requests() int { return int(a.requests.Load()) }
 
-// Put adds a card to the address book, or replaces the card of that id. The
-// id is the last segment of the card's URL, as written there, with the
-// ending ".vcf" if it has one. The text is kept as it is, well-formed or
-// not; iCloud's cards have CRLF at the ends of lines. Put panics if the id
-// cannot be a segment of a URL.
+// Put adds a card to the address book, or replaces the card with this id. The id is the last
+// segment of the card's URL as written there, including an ending ".vcf". The text need not
+// be well-formed, and is served unchanged; iCloud's cards have CRLF at the ends of lines. Put
+// panics if id cannot be a segment of a URL.
 func (a *Account) Put(id, vcard string) {
 	if !segment(id) {
 		panic(fmt.Sprintf("icloudtest: Put: %q cannot be the last segment of a URL", id))
@@ -120,16 +117,15 @@ func (a *Account) Put(id, vcard string) {
 	a.book.put(id, vcard)
 }
 
-// Delete removes the card of that id from the address book. If there is
-// none it does nothing.
+// Delete removes the card with this id from the address book, if there is one.
 func (a *Account) Delete(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.book.delete(id)
 }
 
-// Card returns the text of the card of that id, as it was put there by
-// [Account.Put] or by a program, and whether there is one.
+// Card returns the text of the card with this id, as [Account.Put] or a program has put it.
+// ok is false if there is none.
 func (a *Account) Card(id string) (vcard string, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,8 +135,8 @@ func (a *Account) Card(id string) (vcard string, ok bool) {
 	return "", false
 }
 
-// Cards returns the id and the text of each card, in the order in which they
-// were first put. What changes while they are read is not among them.
+// Cards returns the id and the text of each card, in the order in which the cards were first
+// put. Changes during the iteration do not affect it.
 func (a *Account) Cards() iter.Seq2[string, string] {
 	return func(yield func(id, vcard string) bool) {
 		a.mu.Lock()
@@ -154,8 +150,8 @@ func (a *Account) Cards() iter.Seq2[string, string] {
 	}
 }
 
-// ForgetTokens makes every sync token issued so far invalid, as servers do
-// after some time or when a book is restored.
+// ForgetTokens makes all sync tokens of the account invalid that were issued so far, as
+// servers do after some time or when they restore a backup.
 func (a *Account) ForgetTokens() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,4 +1,4 @@
-// Faults: what can be told to go wrong, and for how long.
+// Faults are answers that a healthy server does not give, for some requests or some time.
 
 package icloudtest
 
@@ -11,25 +11,23 @@ import (
 	"time"
 )
 
-// A Fault is an answer that is not the healthy one. It has the form of
-// [Server.Intercept], and is used as one:
+// A Fault answers a request in another way than a healthy server. It is a value for
+// [Server.Intercept]:
 //
 //	srv.Intercept = icloudtest.Times(2, icloudtest.MissingDSID)
 //
-// It returns whether it has answered; where it does not apply it returns
-// false and leaves the request alone. A function of one's own decides which
-// requests meet a Fault, or what happens besides:
+// A Fault returns true if it has answered the request. If it does not apply to the request,
+// it returns false and does nothing. A function of your own can choose the requests:
 //
 //	srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 //		return r.Host == "gateway.icloud.com" && icloudtest.Unauthorized(w, r)
 //	}
 //
-// The Faults of this package may be called concurrently, as Intercept is.
-// They work only within a Server.
+// The Faults of this package are safe for concurrent use. They work only within a Server.
 type Fault func(w http.ResponseWriter, r *http.Request) bool
 
-// Times is fault for n requests, and then no more. Requests to which it
-// does not apply do not count.
+// Times returns a Fault that applies fault to n requests and then to none. Requests to
+// which fault does not apply do not count. If n is 0 or negative, it applies to none.
 func Times(n int, fault Fault) Fault {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -48,7 +46,8 @@ func Times(n int, fault Fault) Fault {
 	}
 }
 
-// After is fault for all requests but the first n.
+// After returns a Fault that applies fault to all requests except the first n. If n is 0 or
+// negative, it applies to all.
 func After(n int, fault Fault) Fault {
 	var seen atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) bool {
@@ -56,7 +55,8 @@ func After(n int, fault Fault) Fault {
 	}
 }
 
-// For is fault until d after the call to For.
+// For returns a Fault that applies fault until d after the call of For. If d is 0 or
+// negative, it applies to no request.
 func For(d time.Duration, fault Fault) Fault {
 	end := time.Now().Add(d)
 	return func(w http.ResponseWriter, r *http.Request) bool {
@@ -64,8 +64,7 @@ func For(d time.Duration, fault Fault) Fault {
 	}
 }
 
-// Unauthorized answers with iCloud's own 401, whatever the password: a
-// stray one.
+// Unauthorized answers with iCloud's own 401, also if the password is right.
 func Unauthorized(w http.ResponseWriter, r *http.Request) bool {
 	s := serverOf(r)
 	s.noise(w.Header(), r)
@@ -73,11 +72,13 @@ func Unauthorized(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// Status answers with a status, the given headers (names and values in
-// turn) and no body. A bare 503 is iCloud's outage; a proxy that wants a
-// password of its own is
+// Status returns a Fault that answers with the status code, the given headers (a name, its
+// value, the next name and so on) and no body. For example, Status(503) is an outage of
+// iCloud, and this is a proxy that needs a password of its own:
 //
 //	icloudtest.Status(407, "Proxy-Authenticate", `Basic realm="proxy"`)
+//
+// Status panics if a header has no value.
 func Status(code int, header ...string) Fault {
 	if len(header)%2 != 0 {
 		panic("icloudtest: Status: a header without a value")
@@ -94,8 +95,8 @@ func Status(code int, header ...string) Fault {
 	}
 }
 
-// BadGateway answers 502 with a page of HTML, as Apple's front does when
-// what is behind it fails.
+// BadGateway answers 502 with an HTML page, as Apple's front end does when a server behind
+// it fails.
 func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
 	w.Header().Set("Server", "Apple")
 	page(w, http.StatusBadGateway, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"+
@@ -103,8 +104,8 @@ func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
 	return true
 }
 
-// CaptivePortal answers 200 with a page of HTML: not iCloud at all, but the
-// network of a hotel that wants to be paid first.
+// CaptivePortal answers 200 with an HTML page, as the network of a hotel does that wants to
+// be paid first.
 func CaptivePortal(w http.ResponseWriter, _ *http.Request) bool {
 	w.Header().Set("Server", "portal")
 	page(w, http.StatusOK, "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\n"+
@@ -127,9 +128,9 @@ func Stall(_ http.ResponseWriter, r *http.Request) bool {
 // Reset closes the connection without an answer.
 func Reset(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) }
 
-// Cut answers as the healthy Server does, and closes the connection after n
-// bytes of the body, which are counted compressed if they are. Answers that
-// are no longer come whole.
+// Cut returns a Fault that answers as the healthy Server does, but closes the connection
+// after n bytes of the body. If the body is compressed, n counts compressed bytes. An answer
+// of n bytes or fewer is complete. n must not be negative.
 func Cut(n int) Fault {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		c := &cutter{ResponseWriter: w, left: n}
@@ -162,9 +163,9 @@ func (c *cutter) Write(p []byte) (int, error) {
 
 func (c *cutter) Flush() { _ = http.NewResponseController(c.ResponseWriter).Flush() }
 
-// MissingDSID answers the first request of discovery with a principal that
-// lacks the account's number, as iCloud does now and then. It leads to a
-// 403, although the password is right. It does not apply to other requests.
+// MissingDSID answers the first request of discovery with a principal that lacks the
+// account's number, as iCloud does at times. A client that follows it gets a 403, although
+// the password is right. MissingDSID does not apply to other requests.
 func MissingDSID(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != "PROPFIND" || !discovery(r) {
 		return false
@@ -182,16 +183,17 @@ func serverOf(r *http.Request) *Server {
 	return s
 }
 
-// throttle is how long the account is held off.
+// throttle is how long the account is throttled.
 type throttle struct {
 	until  time.Time
 	asDate bool // the form of the next Retry-After
 }
 
-// Throttle holds the account off for d from now: every request that names it is
-// answered with 503, or with [Server.ThrottleStatus]. Its Retry-After is too short, as iCloud's is: it names half of
-// what is left, so that a client that obeys it exactly meets another. It
-// comes in seconds and as a date in turn. A d of zero ends it.
+// Throttle makes the Server ask the account to wait, for d from now. Every request of the
+// account is answered with 503 or [Server.ThrottleStatus], and with a Retry-After that is
+// too short, as iCloud's is. It is half of the remaining time, so a client that waits
+// exactly that long is throttled again. It is in seconds and a date in turn. If d is 0 or
+// negative, the throttling ends.
 func (a *Account) Throttle(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

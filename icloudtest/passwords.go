@@ -64,14 +64,14 @@ func newPassword() icloud.Password {
 	return icloud.UncheckedPassword(string(text))
 }
 
-// Issue returns a new app-specific password for the account, good for 365
-// days from now. Like an account of Apple's, it has at most 25 active:
-// Issue panics rather than making another.
+// Issue makes an app-specific password for the account, which expires in 365 days, and
+// returns it as a Credential with its Issued date. As at Apple, at most 25 passwords of an
+// account can be active: Issue panics at the 26th.
 func (a *Account) Issue() icloud.Credential { return a.IssueAt(time.Now()) }
 
-// IssueAt is Issue at another time than now: the password expires 365 days
-// after t, and may have done so already. It is for programs and tests
-// outside of a synctest bubble, which cannot wait for a year.
+// IssueAt is like Issue at the time t: the password expires 365 days after t, which may be
+// in the past. It is for programs and tests outside of a synctest bubble, which cannot wait
+// for a year.
 func (a *Account) IssueAt(t time.Time) icloud.Credential {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -84,14 +84,12 @@ func (a *Account) IssueAt(t time.Time) icloud.Credential {
 	return icloud.Credential{AppleID: a.appleID, Password: p, Issued: t}
 }
 
-// ExpireAt lets a password die of age at t, and so now if t has passed,
-// however old it is: a program that is at work with it meets the end of its
-// year without waiting for it. What the program makes of that depends on what
-// it knows: a client that has been told that the password is young must take
-// its end for a revocation, because iCloud does not say why it refuses. One
-// whose end is to be seen as an expiry is made by [Account.IssueAt] with a
-// time of nearly a year ago. If p is not one of a, or is revoked, ExpireAt
-// does nothing.
+// ExpireAt makes a password expire at t, whatever its age is, and at once if t is not in the
+// future. So a running program sees its password expire without waiting for a year. iCloud
+// does not say why it refuses a password; a client that knows that the password is young
+// takes this for a revocation. Make the password with [Account.IssueAt] and a time of nearly
+// a year ago if the client should see an expiry. If p is not a password of a, or is revoked,
+// ExpireAt does nothing.
 func (a *Account) ExpireAt(p icloud.Password, t time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,24 +98,24 @@ func (a *Account) ExpireAt(p icloud.Password, t time.Time) {
 	}
 }
 
-// Revoke removes one password, as its owner can. If it is not one of a, or
-// is revoked already, it does nothing.
+// Revoke removes one password, as its owner can do at Apple's site. If p is not a password
+// of a, or is revoked already, Revoke does nothing.
 func (a *Account) Revoke(p icloud.Password) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.passwords, letters(p.Reveal()))
 }
 
-// RevokeAll removes every password issued so far.
+// RevokeAll removes all passwords of the account that were issued so far.
 func (a *Account) RevokeAll() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.passwords)
 }
 
-// ChangeAccountPassword changes the password of the account itself, on
-// which Apple documents that it revokes every app-specific password. What
-// it is changed to does not matter: iCloud refuses it here in any case.
+// ChangeAccountPassword changes the account's own password, which revokes all app-specific
+// passwords (Apple documents this). It has no parameter, because the Server never accepts
+// the account's own password.
 func (a *Account) ChangeAccountPassword() { a.RevokeAll() }
 
 // accepts says whether text is a password of the account that would be

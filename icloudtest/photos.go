@@ -19,9 +19,9 @@ type photo struct {
 // oldPhotos follows the account's number in the URLs of older photos.
 const oldPhotos = "/wbs/"
 
-// PutPhoto adds a photo to the account and returns its URL, for a line
-// PHOTO;VALUE=uri: of a card. Behind the URL it is served, with the media
-// type, to requests with the account's credentials.
+// PutPhoto adds a photo to the account and returns its URL, for a line PHOTO;VALUE=uri: in a
+// card. The Server serves the photo with this media type to requests with a password of the
+// account.
 func (a *Account) PutPhoto(data []byte, mediaType string) (url string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

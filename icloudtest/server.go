@@ -1,6 +1,6 @@
-// Package icloudtest is a fake iCloud: the contacts of one account or many
-// behind CardDAV, in memory, for the tests of programs that use package icloud,
-// and for showing what happens when a password dies.
+// Package icloudtest is a fake iCloud for tests and demonstrations. It serves the contacts
+// of one or more accounts over CardDAV, from memory, and shows a program what happens
+// when a password dies.
 //
 //	srv := icloudtest.NewServer()
 //	defer srv.Close()
@@ -8,43 +8,40 @@
 //	cred := srv.Issue()
 //	client, err := icloud.New(cred, &icloud.Options{Transport: srv.Transport()})
 //
-// [Server.Transport] reaches the Server under iCloud's real host names, so
-// that nothing in the program under test need know that it is tested. The
-// Server imitates iCloud's faults along with its virtues: the one empty 401
-// for every reason, a partition host that differs from the one asked, XML
-// that declares its namespaces over and over. QUIRKS.md in the root of the
-// repository lists them, with sources.
+// [Server.Transport] reaches the Server under iCloud's real host names, so the program
+// under test need not know that it is tested. The Server also imitates iCloud's quirks:
+// the same empty 401 for every reason, an address book on another host, and XML that
+// declares its namespace on nested elements again. QUIRKS.md in the root of the repository
+// lists them with sources.
 //
 // # Time
 //
-// Passwords live for a year, by [time.Now]. In a bubble of testing/synctest
-// a year passes in a moment:
+// Passwords live for a year by [time.Now]. In a bubble of testing/synctest a year passes at
+// once:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		srv := icloudtest.NewServer() // inside of the bubble
-//		defer srv.Close()             // so that its goroutines end with it
+//		defer srv.Close()             // ends its goroutines, as the bubble requires
 //		...
 //		time.Sleep(366 * 24 * time.Hour)
 //
-// A bubble begins on 2000-01-01, at midnight UTC: dates from outside of it
-// lie in its future. The Server must be created and closed inside of the
-// bubble, or the bubble cannot tell that all is waiting. Outside of
-// bubbles, [Server.IssueAt] makes passwords that are old already, and
-// [Server.ExpireAt] ends one while a program uses it.
+// A bubble begins on 2000-01-01 at midnight UTC, so the real present is in its future.
+// Create and close the Server inside of the bubble; otherwise the time in the bubble does
+// not pass. Outside of a bubble, [Server.IssueAt] makes passwords that are already old, and
+// [Server.ExpireAt] lets a password expire while a program uses it.
 //
 // # Faults
 //
-// [Server.Intercept] sees every request before the Server does and may
-// answer it. The Faults of this package have its form, and can be limited
-// to some requests or some time:
+// [Server.Intercept] gets every request before the Server does, and may answer it. This
+// package has Faults to put there. They can be limited to some requests or to some time:
 //
 //	srv.Intercept = icloudtest.For(time.Hour, icloudtest.Status(503)) // an hour's outage
 //	srv.Intercept = icloudtest.Times(1, icloudtest.Unauthorized)      // one stray 401
 //
-// While a program is at work, [Server.SetIntercept] does the same.
+// [Server.SetIntercept] does the same while requests are under way.
 //
-// What iCloud does at some times and not at others, and what is known from
-// conflicting reports, are fields of the Server.
+// The fields of the Server are for behavior that iCloud shows only at times, or that
+// reports disagree about.
 package icloudtest
 
 import (
@@ -58,186 +55,181 @@ import (
 	"time"
 )
 
-// A Server is a fake iCloud. It has one account with an empty address book and
-// no password yet, which its own methods are about; [Server.Account] adds
-// others. Make it with [NewServer].
+// A Server is a fake iCloud. Make it with [NewServer]. It has one account at first, with
+// an empty address book and no password. The Server's own methods are about that account;
+// [Server.Account] adds others.
 //
-// Its methods may be called at any time and concurrently. Its fields may be
-// set while no request is under way; each one's zero value is iCloud as it
-// mostly is.
+// The methods are safe for concurrent use. The fields must not be changed while a request
+// is under way. Their zero values imitate iCloud as most sources describe it.
 //
-// A Server is an [http.Handler] too, for programs that cannot be given a
-// Transport: behind [net/http/httptest.NewServer] it answers to any host
-// name. Its home-set points back to the host that was asked, or to HomeHost.
+// A Server is an [http.Handler], for programs to which no Transport can be given: served by
+// [net/http/httptest.NewServer], it accepts any host name. Its home-set is then on the host
+// that was asked, or on HomeHost.
 type Server struct {
-	// Intercept, if not nil, sees each request first, and returns true if
-	// it has answered it. It may end the answer early by panicking with
-	// http.ErrAbortHandler. If it returns false it must have left the
-	// request's body and the ResponseWriter alone. It is called
-	// concurrently. While requests are under way use SetIntercept.
+	// Intercept, if not nil, gets each request first. It returns true if it has
+	// answered the request. If it returns false, it must not have used the
+	// ResponseWriter or the request's body. To end an answer early it may panic
+	// with http.ErrAbortHandler. It is called concurrently. Use SetIntercept to
+	// change it while requests are under way.
 	Intercept Fault
 
-	// What follows is what iCloud does at some times and not at others, what
-	// reports of it conflict about, and what nobody has seen. QUIRKS.md has the
-	// sources in full.
+	// The fields from here on are for behavior that iCloud shows only at times, that
+	// reports disagree about, or that nobody has seen. QUIRKS.md has all sources.
 
-	// Redirect is the status with which contacts.icloud.com sends requests
-	// on to the partition host: 301, 302, 307 or 308. Zero: it answers them
-	// itself. Three projects describe a redirect, three traces show none.
+	// Redirect is the status with which contacts.icloud.com redirects requests to
+	// the partition host: 301, 302, 307 or 308. Zero means no redirect. Three
+	// projects describe a redirect, and three traces show none.
 	Redirect int
 
-	// PartitionOnly makes the account's home, address book and cards known on
-	// its partition host alone (or on HomeHost); elsewhere they are unknown
-	// paths. Four projects find them on contacts.icloud.com too. It is for a
-	// client that is to be seen keeping to the host that it was sent to.
+	// PartitionOnly makes the account's home, address book and cards unknown on
+	// all hosts but its partition host (or HomeHost). Four projects find them on
+	// contacts.icloud.com too. The field shows whether a client uses the host that
+	// it was sent to.
 	PartitionOnly bool
 
-	// HomeHost is the host, with its port, of the home-set's URL where the
-	// Server is not reached under iCloud's names: a second name of the same
-	// machine, so that there are two hosts as at iCloud. Empty: the host that
-	// was asked.
+	// HomeHost is the host, with its port, of the home-set's URL for requests that
+	// do not use iCloud's host names. It is a second name of the same machine, so
+	// that there are two hosts as at iCloud. Empty means the host that was asked.
 	HomeHost string
 
-	// RefuseRootDepth makes it answer 400 to a PROPFIND with Depth 1 where
-	// discovery begins, as one document has it (apple-icloud-mcp). Several
-	// clients send it and work.
+	// RefuseRootDepth makes the Server answer 400 to a PROPFIND with Depth 1 at the
+	// paths where discovery begins, as one document says (apple-icloud-mcp). Several
+	// clients send Depth 1 there without trouble.
 	RefuseRootDepth bool
 
-	// OpenOptions makes it answer OPTIONS without a password, as one client
-	// needs (Nylas sync-engine). Zero: 401, as to everything.
+	// OpenOptions makes the Server answer OPTIONS without a password, as one client
+	// needs (Nylas sync-engine). If false, the answer is 401.
 	OpenOptions bool
 
-	// Challenges are the WWW-Authenticate lines of a 401. Nil: iCloud's
-	// two, which come in one line or two and in either order, alternating.
+	// Challenges are the WWW-Authenticate lines of a 401. Nil means iCloud's two
+	// challenges, in each of their captured layouts in turn: one line or two, and
+	// either order.
 	Challenges []string
 
-	// ForbidUnknownUser makes it answer 403 to the first request of
-	// discovery, instead of 401, if the user name is not an account's. Two
-	// projects report that of iCloud; most do not.
+	// ForbidUnknownUser makes the Server answer 403, instead of 401, to the first
+	// request of discovery if the user name is unknown. Two projects report 403
+	// from iCloud, and most report 401.
 	ForbidUnknownUser bool
 
-	// RequireUserAgent makes it answer 403 to requests without a
-	// User-Agent, whatever their password, as one client reports.
+	// RequireUserAgent makes the Server answer 403 to a request without
+	// User-Agent, whatever its password is. One client reports this.
 	RequireUserAgent bool
 
-	// RequireHyphens makes it refuse passwords that come without the hyphens
-	// that Apple shows. Zero: both are accepted, as BusyMac's "16 to 19
-	// characters" says. Most programs send them, one README says to strip them
-	// (tchiro88/MCP_CREATOR), and nobody has seen either refused.
+	// RequireHyphens makes the Server refuse a password without the hyphens that
+	// Apple shows. If false, both forms are accepted, as BusyMac's "16 to 19
+	// characters" says. Most programs send the hyphens, one README says to remove
+	// them (tchiro88/MCP_CREATOR), and nobody reports that either is refused.
 	RequireHyphens bool
 
-	// ThrottleStatus is the status of an answer that asks the account to wait:
-	// 403 (reported by lrhodin/imessage), 429 or 503. Zero: 503 (keeper.sh).
+	// ThrottleStatus is the status of an answer that asks the account to wait: 403
+	// (reported by lrhodin/imessage), 429 or 503. Zero means 503 (keeper.sh).
 	ThrottleStatus int
 
-	// Prefixes makes it write its XML with prefixes, all declared on the
-	// root, instead of a default namespace declared over and over. Both were
-	// captured (timfjord/carddav).
+	// Prefixes makes the Server write XML with prefixes that are declared on the
+	// root, instead of a default namespace that nested elements declare again. Both
+	// were captured (timfjord/carddav).
 	Prefixes bool
 
-	// EmptyStatus makes it leave the status of properties that do not exist
-	// empty, instead of 404 Not Found. The element is there. It was met once
-	// (org-caldav#305, calendars).
+	// EmptyStatus makes the status element of missing properties empty, instead of
+	// 404 Not Found. This was seen once (org-caldav#305, calendars).
 	EmptyStatus bool
 
-	// ContentType is what it declares a multistatus to be, right or wrong.
-	// Empty: text/xml or application/xml. That it cannot be trusted is
-	// python-caldav's experience.
+	// ContentType is the Content-Type of a multistatus, right or wrong. Empty means
+	// text/xml or application/xml. python-caldav reports that it cannot be trusted.
 	ContentType string
 
-	// CDATA makes it write cards as CDATA sections, in which XML parsers turn
-	// CRLF into LF. Captured on the calendar side, once.
+	// CDATA makes the Server write cards as CDATA sections, in which XML parsers
+	// turn CRLF into LF. This was captured once, from a calendar host.
 	CDATA bool
 
-	// Uncompressed makes it ignore Accept-Encoding. Zero: gzip for answers
-	// that are worth it. No report says which iCloud does.
+	// Uncompressed makes the Server ignore Accept-Encoding. If false, it compresses
+	// answers of more than 1400 bytes with gzip. No report says what iCloud does.
 	Uncompressed bool
 
-	// OmitOwnRow makes the answer to an addressbook-query without a filter
-	// lack the row of the address book itself, which iCloud sends, and over
-	// which some clients lose the whole list (go-webdav). It is for work with
-	// such clients all the same.
+	// OmitOwnRow makes the answer to an addressbook-query without a filter lack the
+	// row of the address book itself. iCloud sends that row, and some clients lose
+	// the whole list over it (go-webdav). Use OmitOwnRow to test with such clients.
 	OmitOwnRow bool
 
-	// QueryLimit is how many cards an addressbook-query lists at most; a row of
-	// 507 for the address book says that there are more (RFC 6352, section
-	// 8.6.1). Zero: any number. Old code of Nylas says 5,000 of iCloud; Apple's
-	// calendarserver stops at 1,000 with such a row.
+	// QueryLimit is how many cards an addressbook-query lists at most. If there are
+	// more, the address book gets a row of 507 (RFC 6352, section 8.6.1). Zero means
+	// no limit. Old code of Nylas says that iCloud lists 5,000; Apple's
+	// calendarserver lists 1,000 and sends such a row.
 	QueryLimit int
 
-	// QuietLimit makes an answer that QueryLimit has cut short look complete.
-	// Whether iCloud says that there are more is not known.
+	// QuietLimit makes an answer that QueryLimit has cut short look complete, without
+	// a row of 507. Which of them iCloud does is not known.
 	QuietLimit bool
 
-	// PageSize is how many changes a sync-collection answer holds at most;
-	// a row of 507 for the address book says that there are more (RFC 6578,
-	// section 3.6). Zero: any number. iCloud has not been seen to use
-	// pages.
+	// PageSize is how many changes an answer to a sync-collection has at most. If
+	// there are more, the address book gets a row of 507 (RFC 6578, section 3.6).
+	// Zero means no limit. Nobody has seen iCloud use pages.
 	PageSize int
 
-	// InlineData makes a sync-collection answer hold the cards themselves,
-	// if asked for address-data. iCloud gives ETags alone, and cards are to
-	// be fetched by addressbook-multiget.
+	// InlineData makes an answer to a sync-collection contain the cards, if the
+	// request asks for address-data. iCloud sends only ETags, and the client gets
+	// the cards by addressbook-multiget.
 	InlineData bool
 
-	// DenyInlineData makes a sync-collection answer have a propstat of 403 for
-	// address-data, if asked for it, as Apple's calendarserver does. Zero: the
-	// request is passed over. InlineData goes before it.
+	// DenyInlineData makes an answer to a sync-collection have a propstat of 403 for
+	// address-data, if the request asks for it, as Apple's calendarserver does. If
+	// false, the Server ignores that part of the request. InlineData has precedence.
 	DenyInlineData bool
 
-	// ExtraChanges makes a sync-collection answer report one more card,
-	// which did not change. carddavclient allows for it on iCloud.
+	// ExtraChanges makes an answer to a sync-collection report one more card, which
+	// did not change. carddavclient expects this from iCloud.
 	ExtraChanges bool
 
-	// OwnRowSlash makes the address book's own row in a sync-collection answer
-	// have its final slash. Zero: it lacks it. Calendars were captured with
-	// both.
+	// OwnRowSlash gives the address book's own row in an answer to a sync-collection
+	// its final slash. If false, the slash is missing. Both were captured from
+	// calendar hosts.
 	OwnRowSlash bool
 
-	// RefuseEmptyToken makes it refuse a sync-collection without a token,
-	// the first of each client, in the way of TokenRefusal. Tokens come
-	// from the address book's property sync-token all the same. One project
-	// reports it (OpenBubbles), two have it work.
+	// RefuseEmptyToken makes the Server refuse a sync-collection without a token,
+	// with the answer that TokenRefusal selects. The address book's property
+	// sync-token still has a token. One project reports such a refusal
+	// (OpenBubbles), and two report success.
 	RefuseEmptyToken bool
 
-	// TokenRefusal is the status that answers an unknown sync token: 400,
-	// 403, 409 or 410, with an empty body; or 207, which is no refusal: all
-	// cards are listed as to an empty token, and nothing says that cards may be
-	// gone. Zero: 403 with the error valid-sync-token (RFC 6578, section 3.2),
-	// as captured on the calendar side.
+	// TokenRefusal is the status of the answer to an unknown sync token: 400, 403,
+	// 409 or 410 with an empty body; or 207, which lists all cards as for an empty
+	// token and does not say that cards may have been deleted. Zero means 403 with
+	// the error valid-sync-token (RFC 6578, section 3.2), as captured from a
+	// calendar host.
 	TokenRefusal int
 
-	// OldForms makes ETags and getctag have the forms of before 2021:
-	// "C=4@U=cc79…", and FT=-@RU=…@S=4. Zero: an ETag is a time in milliseconds
-	// as a number of base 36, and getctag equals the sync token.
+	// OldForms makes ETags and getctag have the forms from before 2021, such as
+	// "C=4@U=cc79…" and FT=-@RU=…@S=4. If false, an ETag is a time in milliseconds in
+	// base 36, and getctag equals the sync token.
 	OldForms bool
 
-	// OmitETag makes the answer to a PUT lack the new ETag, so that a
-	// client has to ask for it (apple-icloud-mcp, calendars).
+	// OmitETag makes the answer to a PUT lack the new ETag, so that a client has to
+	// ask for it (apple-icloud-mcp, calendars).
 	OmitETag bool
 
-	// RefuseIfMatchAny makes a write with If-Match: * fail with 412 although
-	// the card exists, as one report has it.
+	// RefuseIfMatchAny makes a write with If-Match: * fail with 412 although the
+	// card exists, as one report says.
 	RefuseIfMatchAny bool
 
-	// RefuseDeleteDepth makes it answer 400 to a DELETE with a Depth, which
-	// one report has of calendars. RFC 4918, section 9.6.1, allows it for
-	// collections.
+	// RefuseDeleteDepth makes the Server answer 400 to a DELETE with a Depth header,
+	// as one report about calendars says. RFC 4918, section 9.6.1, allows the header
+	// for collections.
 	RefuseDeleteDepth bool
 
-	// MaxCard is how many bytes a card may have that a program puts, and
-	// MaxCards how many cards may be in the book; what is beyond is refused
-	// with 403. Zero: any. Apple documents 256 KB and 50,000 (support article
-	// 103188), and not what happens then.
+	// MaxCard is how many bytes a card may have, and MaxCards how many cards the
+	// address book may have. A PUT beyond a limit is refused with 403; the method
+	// Put has no limit. Zero means no limit. Apple documents 256 KB and 50,000
+	// (support article 103188), but not what happens beyond.
 	MaxCard, MaxCards int
 
-	// PhotosAsURLs makes a photo that a program puts inside of a card come
-	// back as a URL of the photo host, as one client reports. Zero: cards are
-	// kept byte for byte, as a live probe of KashCal's found.
+	// PhotosAsURLs makes the Server replace a photo in a card that a program puts by
+	// a URL on the photo host, as one client reports. If false, cards stay as they
+	// are, byte for byte, as KashCal found on a real account.
 	PhotosAsURLs bool
 
-	// OldPhotos makes the URLs of photos lie on a partition host, not the
-	// account's, as older ones do (carddav2fb#122). Zero: gateway.icloud.com.
+	// OldPhotos makes the URLs of photos lie on a partition host other than the
+	// account's, as those of older photos do (carddav2fb#122). If false, they lie on
+	// gateway.icloud.com.
 	OldPhotos bool
 
 	intercept atomic.Pointer[Fault] // nil: the field Intercept counts
@@ -253,13 +245,12 @@ type Server struct {
 	refusals int // 401s answered, and so the layout of the next
 }
 
-// NewServer starts a Server. Close it after use.
+// NewServer starts a Server, which the caller must Close after use.
 func NewServer() *Server {
 	s := &Server{
 		accounts: make(map[string]*Account),
 		numbers:  make(map[string]bool),
-		// The same noise in every run: what a test shows today it shows
-		// tomorrow.
+		// The same noise in every run, so that tests are repeatable.
 		rand: rand.New(rand.NewPCG(1, 2)),
 	}
 	s.first = s.Account(firstAppleID())
@@ -267,17 +258,17 @@ func NewServer() *Server {
 	return s
 }
 
-// Close ends the Server, every connection to it, and with them its
-// goroutines and those of its Transport. Calling it again does nothing.
+// Close ends the Server and all connections to it. Then its goroutines and those of its
+// Transport end too. Closing a Server again does nothing.
 func (s *Server) Close() { s.pipe.close() }
 
-// Requests returns how many requests have reached the Server, answered by
-// Intercept or not, for any account or none.
+// Requests returns how many requests the Server has received, for all accounts together.
+// It counts requests that name no account and those that Intercept has answered.
 func (s *Server) Requests() int { return int(s.requests.Load()) }
 
-// SetIntercept replaces [Server.Intercept], at any time: requests that come
-// from now on meet f, and those under way have met what was there before. Nil:
-// none. From the first call on the field is not looked at any more.
+// SetIntercept replaces [Server.Intercept]. It may be called while requests are under way,
+// and applies to requests that arrive later. Nil means no Intercept. After the first call
+// of SetIntercept the Server ignores the field.
 func (s *Server) SetIntercept(f Fault) { s.intercept.Store(&f) }
 
 // serverKey is the context key under which Faults find their Server.

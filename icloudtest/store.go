@@ -16,8 +16,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestStore tests whether store keeps every promise of [icloud.Store], and
-// returns an error that names each one broken, or nil. In a test:
+// TestStore tests whether store keeps all promises of [icloud.Store]. It returns an error
+// that names each broken promise, or nil. In a test:
 //
 //	if err := icloudtest.TestStore(myStore); err != nil {
 //		t.Fatal(err)
@@ -25,22 +25,22 @@ import (
 //
 // The promises are these:
 //
-//   - Load of a key never saved gives nil data and no error.
-//   - What was saved is loaded byte for byte: no bytes at all, bytes that are no
-//     text, a megabyte. Saving again replaces it.
-//   - A key is 64 lower-case hexadecimal digits, as those of a Client are,
-//     and what is under one key has nothing to do with another. Under any
-//     other text, say a path or the same digits in upper case, Save keeps
-//     data too, or returns an error. Either way it leaves the others alone.
-//   - The Store and its caller share no memory: each may modify what the other has.
-//   - With a cancelled context both return an error that is [context.Canceled],
-//     and Save saves nothing; or they do what they are asked and return no error, as
-//     a Store in memory may, which is done at once and never looks at its context.
-//   - Both may be called concurrently. Load gives what one Save wrote, whole,
-//     and saving under one key loses nothing under another.
+//   - Load returns nil data and no error for a key under which nothing was saved.
+//   - Load returns what was saved byte for byte, also empty data, binary data and a
+//     megabyte. Another Save replaces the data.
+//   - A key is 64 lower-case hexadecimal digits, and each key has its own data. With a key
+//     of another form, such as a path or upper-case digits, Save either saves the data or
+//     returns an error. It never changes the data of another key.
+//   - The Store and its caller share no memory: the caller may modify the data that it has
+//     saved or loaded.
+//   - With a cancelled context, Load and Save return an error that is [context.Canceled],
+//     and Save saves nothing. A Store that ignores its context, for example one in memory,
+//     may instead succeed.
+//   - Load and Save may be called concurrently. Load returns the complete data of one Save,
+//     and a Save under one key loses no data under another.
 //
-// TestStore works with keys of its own, chosen at random, and leaves them
-// behind with empty data: a Store in use can be tested.
+// TestStore uses keys that it chooses at random, and leaves them with empty data. So a Store
+// that is in use can be tested.
 func TestStore(store icloud.Store) error {
 	t := storeTest{Store: store}
 	// What is checked first is relied on by what follows.

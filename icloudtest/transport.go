@@ -16,11 +16,11 @@ import (
 	"sync"
 )
 
-// Transport returns the way to s under the host names of iCloud, with https
-// and without certificates: contacts.icloud.com, pNN-contacts.icloud.com for
-// numbers of two or three digits, gateway.icloud.com, and the same under
-// icloud.com.cn. A request to any other host fails before anything is sent. It
-// is always the same value.
+// Transport returns a RoundTripper that reaches s under iCloud's host names, with https and
+// without certificates. These are contacts.icloud.com, pNN-contacts.icloud.com with a number
+// of two or three digits, gateway.icloud.com, and the same names under icloud.com.cn. A
+// request to any other host fails before anything is sent. Transport always returns the same
+// value, which is safe for concurrent use.
 func (s *Server) Transport() http.RoundTripper { return s.pipe.transport }
 
 var errClosed = errors.New("icloudtest: Server is closed")
