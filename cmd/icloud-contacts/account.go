@@ -46,11 +46,11 @@ type account struct {
 func (a *account) flags(f *flag.FlagSet) {
 	f.StringVar(&a.endpoint, "endpoint", "", "`URL` of another CardDAV server")
 	f.StringVar(&a.passwordFile, "password-file", "", "`FILE` whose first line is the password, or - for\n\tthe standard input")
-	f.Var(&a.issued, "issued", "`DATE` when the password was made, as 2026-01-31")
-	f.Var(&a.lifetime, "lifetime", "`DAYS` that it lives, as 365d, or none; by default\n\ta year on iCloud, and without end elsewhere")
+	f.Var(&a.issued, "issued", "`DATE` when the password was made, for example\n\t2026-01-31")
+	f.Var(&a.lifetime, "lifetime", "lifetime of the password in `DAYS`, for example 365d, or\n\tnone; by default a year on iCloud, and none elsewhere")
 	a.dwell = span(15 * time.Minute)
-	f.Var(&a.dwell, "dwell", "`TIME` that a refusal must last to be final, 0 for\n\tnone; by default 15m")
-	f.StringVar(&a.state, "state", "", "folder `DIR` for what is remembered, or none; by\n\tdefault icloud-contacts in the user's state folder")
+	f.Var(&a.dwell, "dwell", "`TIME` that a refusal must last to be final; by\n\tdefault 15m; 0 makes the first refusal final")
+	f.StringVar(&a.state, "state", "", "folder `DIR` that keeps what is remembered, or none; by\n\tdefault icloud-contacts in the user's state folder")
 }
 
 // connect returns a Client for the account. It sends nothing. What it cannot do

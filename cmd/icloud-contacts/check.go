@@ -20,28 +20,29 @@ import (
 // so a refusal is a result on the standard output and not an error beside it.
 var checkCommand = &command{
 	name:    "check",
-	summary: "is the password accepted, and until when",
+	summary: "whether the password is accepted, and until when",
 	about: `
-Asks the server whether it accepts the password, and if not, says why as far as
-can be known, and what its owner should do. It knows more with -issued, and from
-earlier answers, which are remembered in the -state folder.
+Asks the server whether it accepts the password. If the password is refused, it
+says why, as far as can be known, and what the owner should do. It knows more
+with -issued, and from earlier answers, which the -state folder keeps.
 
-A password that has worked before is not given up at the first refusal, which
-may be the server's fault: it is final, with exit status 2, once refusals have
-lasted for -dwell. Until then, at most one probe a minute is sent. One that has
-never worked is refused for good at once.
+If a password has worked before, the first refusal is not final, because it may
+be the server's fault. It is final, with exit status 2, once refusals have
+lasted for -dwell. Until then, at most one probe a minute is sent. If a password
+has never worked, the first refusal is final.
 
-With -state none nothing is remembered: every refused password looks as if it
-had never worked, and the exit status is 1, because nobody can know.
+With -state none nothing is remembered, and every refused password looks as if
+it had never worked. So no refusal is final, and the exit status is 1.
 
-With -record the shape of the server's answers is kept for QUIRKS.md, which says
-what is known of iCloud: statuses, names of headers and elements, counts, forms
-of ETags and tokens; no name, number, address, card or token. It is shown before
-it is written. More is asked than otherwise, of which all only reads: the way to
-the address book, a listing, two syncs, one card and one photo.
+With -record the shape of the server's answers is written to a file, for
+QUIRKS.md in the sources, which says what is known of iCloud. The shape is
+statuses, names of headers and elements, counts, and the forms of ETags and
+tokens. It has no name, number, address, card or token, and it is shown before
+it is written. For it, more requests are sent, all of which only read: discovery
+of the address book, a listing, two syncs, one card and one photo.
 
-With -json there is an object also if there is neither yes nor no, with
-"accepted" null, and the reason on the standard error as always.`,
+With -json an object is printed even if the server said neither yes nor no. Then
+"accepted" is null, and the error is on the standard error as usual.`,
 	example: `
   icloud-contacts check
   icloud-contacts check -json -issued 2026-01-31
@@ -49,7 +50,7 @@ With -json there is an object also if there is neither yes nor no, with
   icloud-contacts check >/dev/null || echo "status $?"`,
 	setup: func(f *flag.FlagSet) action {
 		c := new(check)
-		f.BoolVar(&c.json, "json", false, "one JSON object")
+		f.BoolVar(&c.json, "json", false, "print one JSON object")
 		f.StringVar(&c.record, "record", "", "write the shape of the answers to `FILE`, to report it")
 		c.account.flags(f)
 		return c.run

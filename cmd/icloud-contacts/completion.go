@@ -18,8 +18,8 @@ var completionCommand = &command{
 	args:    "SHELL",
 	summary: "completion for bash, zsh or fish",
 	about: `
-Prints a script with which a SHELL completes commands, flags and files: bash,
-zsh or fish. Nothing is asked of the server.`,
+Prints a script that completes commands, flags and files in SHELL, which is
+bash, zsh or fish. No request is sent.`,
 	example: `
   icloud-contacts completion bash >~/.bash_completion.d/icloud-contacts
   source <(icloud-contacts completion zsh)
@@ -73,7 +73,7 @@ func completedCommands() (all []completed) {
 		all = append(all, done)
 	}
 	return append(all, completed{name: "help", summary: "flags of a command, with examples", words: names},
-		completed{name: "version", summary: "which version of this program it is"})
+		completed{name: "version", summary: "the version of this program"})
 }
 
 // newCompletedFlag finds out by the name of its value what a flag takes.

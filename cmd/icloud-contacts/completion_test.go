@@ -136,11 +136,11 @@ func TestCompletionZsh(t *testing.T) {
 	script := `compdef() { print -r -- "compdef $*" }; source "$1"; shift
 _describe() { print -rl -- ${(P)2} }; _arguments() { print -rl -- "$@" }
 words=(icloud-contacts "$@"); CURRENT=$#words; _icloud_contacts`
-	if got := shell(t, "zsh", "-f", "-c", script, "zsh", file, "ch"); !strings.Contains(got, "\ncheck:is the password accepted, and until when\n") {
+	if got := shell(t, "zsh", "-f", "-c", script, "zsh", file, "ch"); !strings.Contains(got, "\ncheck:whether the password is accepted, and until when\n") {
 		t.Errorf("commands: %q", got)
 	}
 	got := shell(t, "zsh", "-f", "-c", script, "zsh", file, "export", "-f")
-	for _, want := range []string{"compdef _icloud_contacts icloud-contacts\n", "\n-format[FORMAT\\:", ":value:(csv json vcf)\n", "\n-photos[put the photos", ":file:_files\n", ":folder:_files -/\n"} {
+	for _, want := range []string{"compdef _icloud_contacts icloud-contacts\n", "\n-format[FORMAT of the file\\:", ":value:(csv json vcf)\n", "\n-photos[fetch the photos", ":file:_files\n", ":folder:_files -/\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("flags: %q, want %q in it", got, want)
 		}

@@ -1,6 +1,6 @@
-// demo: a password's life, a false alarm and three ways for it to end, on a fake iCloud in this
-// process. Whatever it says about a password comes from package icloud; the rest
-// only says what was done.
+// demo shows the life of a password, a false alarm and three ends, on a fake iCloud in
+// this process. What it says about a password comes from package icloud; the rest says
+// what was done.
 
 package main
 
@@ -24,22 +24,23 @@ import (
 // needs nothing, and shows no output that was not computed there and then.
 var demoCommand = &command{
 	name:    "demo",
-	summary: "what a dead password looks like; no account needed",
+	summary: "what happens when a password dies; no account needed",
 	about: `
-Starts a fake iCloud inside of this process, lists its contacts, lets passwords
-expire, be refused by mistake, be revoked and be mistyped, and shows for each
-what a service would be told, and what its customer would be shown.
+Starts a fake iCloud inside of this process and lists its contacts. Then its
+passwords expire, are refused by mistake, are revoked and are mistyped. The demo
+shows for each of these what a service learns, and what it can show to its
+customer.
 
-With -web it serves a page of this machine on which to do that oneself: a pretended
-product with five customers, what it sees of them, the mails that they get, and
-the page on which they connect again. It ends when it is interrupted, with exit
-status 0.`,
+With -web you can try this yourself in a browser. The demo then serves a page of
+an invented product with six customers. It shows what the product knows about
+them, the mails that they get, and the page on which they connect again. The
+demo ends with exit status 0 when it is interrupted.`,
 	example: `
   icloud-contacts demo
   icloud-contacts demo -web`,
 	setup: func(f *flag.FlagSet) action {
-		web := f.Bool("web", false, "serve it, for a browser on this machine")
-		addr := f.String("addr", "", "with -web, loopback `ADDRESS` to listen on; by default\n\ton a port that is free")
+		web := f.Bool("web", false, "serve the demo as a web page on this machine")
+		addr := f.String("addr", "", "with -web, loopback `ADDRESS` to listen on; by default\n\twith a free port")
 		return func(ctx context.Context, p *program, args []string) error {
 			switch {
 			case *web:
@@ -71,9 +72,9 @@ func demo(ctx context.Context, p *program, _ []string) error {
 	defer srv.Close()
 	fill(srv, 0)
 	s := &stage{p: p, srv: srv, out: bufio.NewWriter(p.out), width: min(p.width(p.out, 80), 80)}
-	s.print("A fake iCloud runs in this process, with one account. It answers as iCloud does: " +
-		"whatever is wrong with a password, with the same empty 401. Below, \"log\" is the text of the error " +
-		"that a program gets, \"code\" what it can ask the error, \"customer\" what it can show to whom the password belongs.")
+	s.print("This demo runs a fake iCloud with one account. Like iCloud, it answers with the same empty 401 " +
+		"whatever is wrong with a password. Below, \"log\" is the text of the error that a program gets, " +
+		"\"code\" is what the program can find out from the error, and \"customer\" is what it can show to the password's owner.")
 	for _, act := range []func(context.Context) error{s.works, s.expires, s.stray, s.revoked, s.mistyped} {
 		if err := act(ctx); err != nil {
 			return errors.Join(err, s.out.Flush())
@@ -108,7 +109,7 @@ func (s *stage) works(ctx context.Context) error {
 // that it is refused is the Server's own doing.
 func (s *stage) expires(ctx context.Context) error {
 	s.title("A password made a year and a day ago")
-	s.print("A refusal is final once it has lasted for 15 minutes (Options.Dwell). This demo does not wait: here, for none.")
+	s.print("A refusal is final once it has lasted for 15 minutes (Options.Dwell). This demo does not wait for that.")
 	fmt.Fprintln(s.out)
 	cred := s.srv.IssueAt(time.Now().Add(-366 * day))
 	cred.LastAccepted = cred.Issued.Add(364 * day)
@@ -127,7 +128,7 @@ func (s *stage) expires(ctx context.Context) error {
 			return errors.New("the password came back to life")
 		}
 	}
-	s.say(fmt.Sprintf("Asked for the contacts 1000 times more, the client sends %d requests.", s.srv.Requests()-before))
+	s.say(fmt.Sprintf("The program asks for the contacts 1000 times more, and the client sends %d requests.", s.srv.Requests()-before))
 	return nil
 }
 
@@ -161,8 +162,8 @@ func (s *stage) stray(ctx context.Context) error {
 	if err := s.refused(err); err != nil {
 		return err
 	}
-	s.say("A minute later the client asks again, and it works. Nothing was decided, and nobody was told to " +
-		"reconnect. (This demo does not wait: another client asks.)")
+	s.say("A minute later the client sends a probe, and iCloud accepts the password. Nothing was decided, and " +
+		"nobody was told to reconnect. (This demo does not wait for the minute: another client asks.)")
 	cred.LastAccepted = client.Status().LastAccepted
 	if client, err = s.client(cred, 0); err != nil {
 		return err
@@ -187,7 +188,7 @@ func (s *stage) revoked(ctx context.Context) error {
 	if err := s.refused(err); err != nil {
 		return err
 	}
-	s.say("If that lasts for 15 minutes (this demo does not wait):")
+	s.say("After 15 minutes of refusals (this demo does not wait for them):")
 	// What the first client has learned is all that the second needs to come to the
 	// same verdict; a Store would carry it across restarts.
 	cred.LastAccepted = client.Status().LastAccepted
@@ -197,7 +198,7 @@ func (s *stage) revoked(ctx context.Context) error {
 	if err := s.refused(list1(ctx, client)); err != nil {
 		return err
 	}
-	s.say("The owner follows that, and the service reconnects:")
+	s.say("The owner makes a new password, and the service reconnects:")
 	if err := client.Reconnect(ctx, s.srv.Issue()); err != nil {
 		return err
 	}
@@ -208,7 +209,7 @@ func (s *stage) revoked(ctx context.Context) error {
 // mistyped: one letter is wrong, in front of its owner; and then the account's own
 // password is entered, which must not leave the house.
 func (s *stage) mistyped(ctx context.Context) error {
-	s.title("A new customer mistypes theirs")
+	s.title("A new customer mistypes the password")
 	cred := s.srv.Issue()
 	text := []byte(cred.Password.Reveal())
 	// Still of the right form, so that only iCloud can tell.
@@ -226,7 +227,7 @@ func (s *stage) mistyped(ctx context.Context) error {
 	if err := s.refused(client.Authenticate(ctx)); err != nil {
 		return err
 	}
-	s.say("And enters the account's own password, which is noticed before anything is sent:")
+	s.say("Then the customer enters the account's own password. The package notices this before anything is sent:")
 	_, err = icloud.ParsePassword("correct horse battery staple")
 	if err == nil {
 		return errors.New("it was taken for an app-specific password")

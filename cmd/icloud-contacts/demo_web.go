@@ -1,4 +1,4 @@
-// demo -web: a pretended product with five customers on a fake iCloud, to be clicked
+// demo -web: an invented product with six customers on a fake iCloud, to be clicked
 // through in a browser. It shows side by side what a service sees of an account
 // and what its customer sees. The page on which they connect is package connect's;
 // what a service has around it is in demo_product.go.

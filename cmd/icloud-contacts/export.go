@@ -32,31 +32,31 @@ var exportCommand = &command{
 	name:    "export",
 	summary: "the contacts in a file: vcf, json or csv",
 	about: `
-Writes all contacts to a file, or to the standard output. The file is complete
-or is not written: it takes its name once it is whole, and until then, or if
-something fails, what had that name stays as it is. You alone can read it. A
-process that is killed (SIGKILL) leaves its unfinished file beside it, with a
-name that begins with .icloud-contacts-; it can be deleted.
+Writes all contacts to a file, or to the standard output. If something fails, no
+file is written, and a file that had the name before does not change. Only you
+can read the file. If the process is killed (SIGKILL), it may leave an
+unfinished file in the same folder, whose name begins with .icloud-contacts-.
+You can delete that file.
 
-vcf holds the cards as the server sent them, and so everything. json holds what
-they say: names, addresses, dates, notes, web pages, relations, accounts and
-groups; docs/contact.schema.json in the sources describes it. csv has a line for
-each person, with the columns that Google Contacts and Outlook have in theirs,
-and groups as labels. Its text is as it is: a spreadsheet may take a name that
+vcf has the cards exactly as the server sent them. json has their contents:
+names, addresses, dates, notes, web pages, relations, accounts and groups;
+docs/contact.schema.json in the sources describes it. csv has a line for each
+person, with the columns of Google Contacts and Outlook, and has groups as
+labels. Texts in csv are not changed: a spreadsheet may take a name that
 begins with = for a formula.
 
-iCloud keeps photos outside of the cards. With -photos they are fetched, one by
-one, and put into vcf or json; where a photo cannot be had, the card keeps its
-address, and a line on the standard error says how many.`,
+iCloud keeps photos outside of the cards. With -photos each photo is fetched and
+put into vcf or json. If a photo cannot be fetched, the card keeps its URL. A
+line on the standard error says for how many cards that is so.`,
 	example: `
   icloud-contacts export -o contacts.vcf
   icloud-contacts export -photos -o with-photos.vcf
   icloud-contacts export -format csv | head`,
 	setup: func(f *flag.FlagSet) action {
 		e := new(export)
-		f.StringVar(&e.format, "format", "", "`FORMAT`: vcf, json or csv; by default as the\n\tfile's name ends, or vcf")
-		f.StringVar(&e.file, "o", "", "`FILE` to write; by default, or with -, it is the\n\tstandard output")
-		f.BoolVar(&e.photos, "photos", false, "put the photos into vcf or json")
+		f.StringVar(&e.format, "format", "", "`FORMAT` of the file: vcf, json or csv; by default the\n\tending of the file's name, or vcf")
+		f.StringVar(&e.file, "o", "", "`FILE` to write; - is the standard output, which is\n\tthe default")
+		f.BoolVar(&e.photos, "photos", false, "fetch the photos and put them into vcf or json")
 		e.account.flags(f)
 		return e.run
 	},

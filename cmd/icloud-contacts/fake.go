@@ -31,23 +31,24 @@ var fakeCommand = &command{
 	name:    "fake",
 	summary: "a fake iCloud on a port of this machine",
 	about: `
-Serves a fake iCloud, with a few contacts and one app-specific password, and
-prints the environment with which icloud-contacts connects to it. It ends when
-it is interrupted, with exit status 0, and goes on when its standard input ends,
-unless -exit-with-stdin is given; nothing is kept.
+Serves a fake iCloud with a few contacts and one app-specific password, and
+prints the environment variables with which icloud-contacts connects to it. It
+keeps nothing. It ends with exit status 0 when it is interrupted. With
+-exit-with-stdin it also ends when its standard input ends.
 
-Things happen to it when they are typed, or asked for on the control port, which
-speaks HTTP and JSON and describes itself at /openapi.json:
+Type these commands to change what it does. The control port does the same with
+HTTP and JSON, and describes itself at /openapi.json.
 
 ` + typedHelp() + `
-The first password is 364 days old, so that a program that knows its age takes
-its end for an expiry; of one that is to be seen revoked, type issue first.
+The first password is 364 days old. A program that knows its age will conclude
+that it has expired, also after revoke. To test a revocation, type issue first
+and use the new password.
 
-With -tls there are two hosts, as at iCloud: the account's home is on another
-name than the endpoint, and only there. -tls writes the certificate to trust to
-DIR/ca.pem; it is good for iCloud's own names too. icloud-contacts itself sends
-the password to one host alone, unless it is iCloud's: it works with -tls under
-iCloud's names only (docs/testing-your-integration.md).`,
+With -tls there are two hosts, as at iCloud: the account's home-set is only on
+the second one. -tls writes the certificate to trust to DIR/ca.pem, which is
+also valid for iCloud's host names. icloud-contacts itself sends a password to
+two hosts only if they are iCloud's, so it works with -tls only under iCloud's
+host names (docs/testing-your-integration.md in the sources).`,
 	example: `
   icloud-contacts fake
   icloud-contacts fake -contacts 10000 -addr 127.0.0.1:8843
@@ -55,22 +56,23 @@ iCloud's names only (docs/testing-your-integration.md).`,
   icloud-contacts fake >env & sleep 1; . ./env; icloud-contacts list`,
 	setup: func(f *flag.FlagSet) action {
 		k := new(fake)
-		f.StringVar(&k.addr, "addr", "127.0.0.1:0", "loopback `ADDRESS` to listen on; by default on a port\n\tthat is free")
-		f.StringVar(&k.controlAddr, "control", "", "loopback `ADDRESS` of the control port, as\n\t127.0.0.1:0; by default there is none")
-		f.IntVar(&k.contacts, "contacts", 0, "`N` invented people more, 50000 at most")
-		f.IntVar(&k.age, "age", 364, "how many `DAYS` old the first password is")
-		f.StringVar(&k.tls, "tls", "", "serve https, and write ca.pem into `DIR`")
+		f.StringVar(&k.addr, "addr", "127.0.0.1:0", "loopback `ADDRESS` to listen on; by default with a free\n\tport")
+		f.StringVar(&k.controlAddr, "control", "", "loopback `ADDRESS` of the control port, for example\n\t127.0.0.1:0; by default there is none")
+		f.IntVar(&k.contacts, "contacts", 0, "add `N` invented people, at most 50000")
+		f.IntVar(&k.age, "age", 364, "age of the first password in `DAYS`; by default 364")
+		f.StringVar(&k.tls, "tls", "", "serve https, and write ca.pem to `DIR`")
 		f.BoolVar(&k.json, "json", false, "print a line of JSON for the start and for each answer")
-		f.BoolVar(&k.exitWithStdin, "exit-with-stdin", false, "end when the standard input does, and so with the\n\tprogram that started it")
+		f.BoolVar(&k.exitWithStdin, "exit-with-stdin", false, "end when the standard input ends, and so together with\n\tthe program that started this one")
 		return k.run
 	},
 }
 
-// typedHelp is a table of what may be typed.
+// typedHelp is a table of the commands that may be typed. Two spaces are between its
+// columns, by which reflow knows them.
 func typedHelp() string {
 	var b strings.Builder
 	for _, t := range fakecontrol.Typed {
-		fmt.Fprintf(&b, "  %-20s%s\n", t[0], t[1])
+		fmt.Fprintf(&b, "  %-20s  %s\n", t[0], t[1])
 	}
 	return b.String()
 }

@@ -27,18 +27,17 @@ var listCommand = &command{
 	args:    "[TEXT...]",
 	summary: "the contacts in a table, in full, or as JSON",
 	about: `
-Lists the contacts by name: all of them, or those that contain each TEXT in the
-name, the organization, an e-mail address or a phone number, in upper or lower
-case. If the list is not complete, it says so and the exit status is not 0.
+Lists all contacts by name, or those that contain every TEXT in the name, the
+organization, an e-mail address or a phone number. Upper and lower case are the
+same. If no contact contains every TEXT, nothing is printed, and the exit status
+is 1. If the list is not complete, an error says so, and the exit status is not
+0.
 
-With -long each contact is shown in full: addresses, birthday, web pages,
-relations, accounts, groups and notes too.
+With -long each contact is shown with its addresses, birthday, web pages,
+relations, accounts, groups and notes.
 
-On a terminal of fewer than 60 columns the phone number is shown only where
-there is no e-mail address. The table's width is that of the terminal, or what
-COLUMNS says.
-
-If no contact contains the TEXT, nothing is printed and the exit status is 1.`,
+The table is as wide as the terminal, or as COLUMNS says. With fewer than 60
+columns a phone number is shown only if there is no e-mail address.`,
 	example: `
   icloud-contacts list
   icloud-contacts list ada example.com
@@ -47,8 +46,8 @@ If no contact contains the TEXT, nothing is printed and the exit status is 1.`,
   icloud-contacts list -endpoint http://127.0.0.1:5232/ -password-file secret`,
 	setup: func(f *flag.FlagSet) action {
 		l := new(list)
-		f.BoolVar(&l.json, "json", false, "one JSON object a line, in the server's order; with\n\t-long its members are those of export")
-		f.BoolVar(&l.long, "long", false, "each contact in full")
+		f.BoolVar(&l.json, "json", false, "print a JSON object for each contact, in the server's\n\torder; with -long it has the members of export")
+		f.BoolVar(&l.long, "long", false, "show each contact in full")
 		l.account.flags(f)
 		return l.run
 	},

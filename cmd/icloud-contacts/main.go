@@ -303,32 +303,34 @@ func (p *program) advise(err error) {
 const environment = `Environment:
   ICLOUD_APPLE_ID               the account's primary e-mail address
   ICLOUD_APP_PASSWORD           its app-specific password
-  ICLOUD_APP_PASSWORD_FILE      or a file whose first line is the password
+  ICLOUD_APP_PASSWORD_FILE      a file whose first line is the password
   ICLOUD_APP_PASSWORD_ISSUED    when the password was generated, as 2026-01-31
-  ICLOUD_APP_PASSWORD_LIFETIME  how long it lives, as 365d, or none
-  ICLOUD_ENDPOINT               another CardDAV server's URL
-  XDG_STATE_HOME                where the state folder is
-  COLUMNS                       how wide tables and texts are, if not as wide
-                                as the terminal
-  NO_COLOR                      if not empty, no colors
+  ICLOUD_APP_PASSWORD_LIFETIME  how long the password lives: 365d, or none
+  ICLOUD_ENDPOINT               the URL of another CardDAV server
+  XDG_STATE_HOME                the folder in which the state folder is
+  COLUMNS                       the width of tables and texts, instead of the
+                                terminal's width
+  NO_COLOR                      no colors if this is not empty
 
-What is missing is asked for on a terminal. A flag goes before its variable. A
-password is never an argument, because every user of a machine can see those.
+On a terminal, the program asks for the Apple ID and the password if they are
+not set. A flag has precedence over its variable. A password is never an
+argument, because every user of a machine can see the arguments of programs.
 
-The state folder keeps what is learned, so that a passing fault is told from a
-password that has never worked: dates, URLs with the account's number, a salted
-hash of the password, and for watch the names of contacts. It is personal data,
-and readable by its owner alone. By default it is icloud-contacts in
-XDG_STATE_HOME, else in ~/.local/state, on macOS in ~/Library/Application
-Support, on Windows in %LocalAppData%. -state names another, or none.
+The state folder keeps what the program learns, so that it can tell a passing
+fault from a password that has never worked: dates, URLs with the account's
+number, a salted hash of the password, and for watch the names of contacts.
+This is personal data, and only its owner can read it. By default the folder is
+icloud-contacts in XDG_STATE_HOME, else in ~/.local/state, on macOS in
+~/Library/Application Support, on Windows in %LocalAppData%. Use -state DIR for
+another folder, or -state none for no folder.
 
 Exit status:
-  0    done
+  0    success
   1    something failed, or no contact matches; nothing was decided about
        the password
   2    the password is dead: its owner must make a new one
   64   the command line or the environment is wrong; nothing was sent
-  130  interrupted; watch and fake are meant to end like this, with 0
+  130  interrupted; but watch and fake then end with 0
 
 "go run" turns every exit status but 0 into 1; an installed program does not.
 `
@@ -342,8 +344,8 @@ func (p *program) help() error {
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %s\t%s\n", c.name, c.summary)
 	}
-	fmt.Fprintf(w, "  help COMMAND\tits flags, with examples\n")
-	fmt.Fprintf(w, "  version\twhich version of this program it is\n")
+	fmt.Fprintf(w, "  help COMMAND\tthe flags of COMMAND, with examples\n")
+	fmt.Fprintf(w, "  version\tthe version of this program\n")
 	_ = w.Flush() // a strings.Builder does not fail
 	b.WriteString("\n" + environment)
 	_, err := io.WriteString(p.out, reflow(b.String(), p.width(p.out, 80)))

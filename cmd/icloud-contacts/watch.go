@@ -23,17 +23,17 @@ import (
 // changed.
 var watchCommand = &command{
 	name:    "watch",
-	summary: "what changes, a line each",
+	summary: "the changes, one line each",
 	about: `
 Prints a line for each contact that is added, changed or deleted, and for each
-change in what is known of the password. It goes on where it ended, across
-restarts; lines that were not written in full come again. For that the -state
-folder holds the names of the contacts, to name those that are deleted.
+change of the password's state. After a restart it continues where it ended, and
+prints lines again that were not written completely. For this the -state folder
+keeps the names of the contacts, so that watch can name those that are deleted.
 
-A fault of the server or of the network is reported on the standard error, when
-it begins and when it is over, and watch goes on. It ends when it is
-interrupted, with exit status 0, or, with exit status 2, when the password is
-dead for good. Until then, at most one probe a minute is sent about it. After
+If the server or the network fails, watch continues. It reports on the standard
+error when the fault begins and when it is over. watch ends with exit status 0
+when it is interrupted, and with exit status 2 when the password is dead. While
+the password is doubted, it sends at most one probe a minute. After other
 failures it waits longer than -interval, up to an hour.`,
 	example: `
   icloud-contacts watch

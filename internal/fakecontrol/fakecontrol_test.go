@@ -567,7 +567,7 @@ func TestType(t *testing.T) {
 	}
 	// Each line of the help is understood.
 	for _, typed := range fakecontrol.Typed {
-		line := strings.NewReplacer("NAME VALUE", "prefixes true", "NAME [K=V...]", "reset", "NAME", "Ada Lovelace", "FILE", file, "N", "1", "TIME", "1s", "AGE", "1d", "[ID]", "", "ID VERB...", "ada@example.com issue").Replace(typed[0])
+		line := strings.NewReplacer("NAME VALUE", "prefixes true", "NAME [K=V...]", "reset", "NAME", "Ada Lovelace", "FILE", file, "N", "1", "TIME", "1s", "AGE", "1d", "[ID]", "", "ID COMMAND...", "ada@example.com issue").Replace(typed[0])
 		line = strings.NewReplacer("[", "", "]", "").Replace(line)
 		if a, ok := p.fake.Type(line); !ok || a.Status != 200 {
 			t.Errorf("%q: %d %s", line, a.Status, a.Body)

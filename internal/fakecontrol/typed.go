@@ -16,30 +16,30 @@ import (
 	"time"
 )
 
-// Typed is what may be typed, for a help text: a verb, and what it does.
+// Typed has the commands that may be typed, for a help text: each with what it does.
 var Typed = [][2]string{
-	{"add NAME", "a contact is added"},
-	{"remove NAME", "a contact is removed"},
-	{"load FILE", "the cards of a .vcf file are added"},
-	{"generate N", "so many invented contacts are added"},
-	{"empty", "the address book is emptied"},
-	{"cards", "all cards, as they were put"},
-	{"expire [TIME]", "the password in use dies of age, now or after TIME, as 30s"},
-	{"revoke [all]", "the owner removes the password in use, or all"},
-	{"change", "the account's own password is changed, which revokes all"},
-	{"issue [AGE]", "another password, new or so old, as 364d or 2026-01-31"},
-	{"account [ID]", "another account, and a password for it"},
-	{"accounts", "all accounts and their passwords"},
-	{"for ID VERB...", "the verb for the account with that Apple ID"},
-	{"throttle TIME", "the account must wait; the server says until when"},
-	{"outage TIME", "the server is out of order (503), and says no time"},
-	{"401 TIME", "stray refusals: good passwords are refused too"},
-	{"fault NAME [K=V...]", "any fault, as: fault reset times=2 path=*/card/"},
-	{"heal", "all faults end"},
-	{"forget", "the sync tokens are no longer honored"},
-	{"set NAME VALUE", "a setting, as: set redirect 301; set alone shows all"},
-	{"requests", "how many there were, with which answers"},
-	{"reset", "everything as at the start, with a new password"},
+	{"add NAME", "add a contact"},
+	{"remove NAME", "remove a contact"},
+	{"load FILE", "add the cards of a .vcf file"},
+	{"generate N", "add N invented contacts"},
+	{"empty", "empty the address book"},
+	{"cards", "show all cards, as they were put"},
+	{"expire [TIME]", "let the password in use expire, now or after TIME (30s)"},
+	{"revoke [all]", "remove the password in use, or all, as their owner"},
+	{"change", "change the account's own password, which revokes all"},
+	{"issue [AGE]", "make a password, of AGE if given (364d or 2026-01-31)"},
+	{"account [ID]", "make another account, and a password for it"},
+	{"accounts", "show all accounts and their passwords"},
+	{"for ID COMMAND...", "run a command for the account with this Apple ID"},
+	{"throttle TIME", "make the account wait, and tell it how long"},
+	{"outage TIME", "answer 503, without saying how long"},
+	{"401 TIME", "refuse good passwords too (stray refusals)"},
+	{"fault NAME [K=V...]", "cause any fault (reset times=2 path=*/card/)"},
+	{"heal", "end all faults"},
+	{"forget", "make all sync tokens invalid"},
+	{"set NAME VALUE", "change a setting (redirect 301); without NAME, show all"},
+	{"requests", "show how many requests there were, and their answers"},
+	{"reset", "return to the state at the start, with a new password"},
 }
 
 // An Answer is what came of a line: the status and the body of the control port.
