@@ -90,7 +90,7 @@ func TestLinkRunsOut(t *testing.T) {
 		s.get(t, link).wants(t, http.StatusOK)
 		time.Sleep(time.Millisecond)
 		for _, a := range []answer{s.get(t, link), s.post(t, link, "apple_id", "a@b.example", "password", "abcd-efgh-ijkl-mnop")} {
-			a.wants(t, http.StatusGone, "This link has run out")
+			a.wants(t, http.StatusGone, "This link has expired")
 			if a.hasForm() {
 				t.Error("it has a form")
 			}
