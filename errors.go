@@ -206,7 +206,7 @@ func (e *AuthError) Unwrap() error { return e.Err }
 // refusal is not Confirmed, it begins by saying that nothing need be done yet.
 func (e *AuthError) Remedy() string {
 	if !e.Confirmed {
-		return "The password is refused at the moment, which may pass by itself: nothing need be done yet. If it goes on: " + e.remedy()
+		return "The password is refused at the moment. This may pass by itself, and nothing need be done yet. If it continues: " + e.remedy()
 	}
 	return e.remedy()
 }
@@ -234,8 +234,8 @@ func (e *AuthError) remedy() string {
 		return "iCloud has never accepted this Apple ID with this password. The usual causes are: " +
 			"the Apple Account's own password was entered instead of an app-specific password; " +
 			"an alias was entered instead of the account's primary e-mail address; " +
-			"one of the two was mistyped; or the password has been removed since, " +
-			"as a change of the account's own password does to all of them. " +
+			"one of the two was mistyped; or the password was removed, " +
+			"for example by a change of the account's own password, which removes all app-specific passwords. " +
 			"If in doubt, make a new one. " + steps + reconnect
 	}
 	return "iCloud does not accept the app-specific password. Changing the Apple Account's own password " +

@@ -264,7 +264,7 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 		say(auth.Remedy())
 		if g, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
 			say(strings.ToUpper(g.why[:1]) + g.why[1:] + " of earlier answers. This may be " + guesses +
-				"; with a state folder, what has worked is not given up at the first refusal.")
+				". With a state folder, the first refusal of a password that has worked is not final.")
 		}
 	case auth != nil:
 		// Only an answer makes it final, and none is asked for before the next try.
@@ -277,8 +277,8 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 			final = next
 		}
 		say("Next probe from " + clock(next) + "; final from " + clock(final) + ".")
-		say("Nothing is decided yet, and nobody should be asked for a new password: " +
-			"it may be a passing fault. Check again then.")
+		say("Nothing is decided yet, because this may be a passing fault. " +
+			"Ask nobody for a new password yet; check again at that time.")
 	}
 	_, err := p.out.Write([]byte(b.String()))
 	return err
