@@ -1,4 +1,4 @@
-// Command service is a small service: see service.go.
+// Command service runs the example service on a port of this machine; see service.go.
 package main
 
 import (
@@ -11,8 +11,11 @@ import (
 )
 
 func main() {
-	secret := []byte(rand.Text() + rand.Text())                                                                                                                                 // keep yours with your other secrets
-	s, err := newService("http://127.0.0.1:8080/icloud/", secret, icloud.DirStore("icloud-store"), icloud.Options{}, func(*http.Request) (string, error) { return "you", nil }) // yours says who is signed in
+	// Keep the secret with your other secrets: another one makes all links invalid.
+	secret := []byte(rand.Text() + rand.Text())
+	// Return the customer who is signed in instead of "you".
+	session := func(*http.Request) (string, error) { return "you", nil }
+	s, err := newService("http://127.0.0.1:8080/icloud/", secret, icloud.DirStore("icloud-store"), icloud.Options{}, session)
 	if err != nil {
 		log.Fatal(err)
 	}

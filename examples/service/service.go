@@ -1,6 +1,6 @@
-// A small service that follows the contacts of its customers: the page on which they
-// connect, the worker that syncs, the notices by mail, the status page, and what is to
-// be done when somebody leaves. Copy what you need; the maps stand for your tables.
+// A small service that follows the contacts of its customers. It has the page on which they
+// connect, the worker that syncs, the notices by mail, the status page, and the deletion of
+// a customer. Copy what you need, and replace the maps by tables of your database.
 
 package main
 
@@ -21,20 +21,20 @@ import (
 // customer is a row of your table of customers.
 type customer struct {
 	id            string
-	cred          icloud.Credential // seal the password as your other secrets
-	version       int               // of cred
+	cred          icloud.Credential // encrypt the password like your other secrets
+	version       int               // of cred; 0 before the first
 	token         string            // of the last sync
-	book          map[string]string // vCards by ID; with token in one transaction
-	synced, due   time.Time         // of the last sync that ended well, of the next one
-	warned, ended int               // the versions of which it was told that they may end, and that they did
+	book          map[string]string // vCards by ID; stored with token in one transaction
+	synced, due   time.Time         // when the last sync succeeded, and when the next one is due
+	warned, ended int               // the versions of cred for which the mails about a near end and a dead password were sent
 	worker        *worker
 }
 
-// worker is what the process that syncs has of a customer, beside the row.
+// worker is what the process that syncs keeps in memory for a customer.
 type worker struct {
 	mu     sync.Mutex // held during a sync
 	client *icloud.Client
-	used   icloud.Credential // that client has
+	used   icloud.Credential // the one that client has
 }
 
 // store is sqlstore.Store or icloud.DirStore.
@@ -54,7 +54,8 @@ type service struct {
 	customers map[string]*customer // the table
 }
 
-// newService returns a service whose page is at url. session says who is signed in.
+// newService returns a service whose page is at url. session returns the id of the customer
+// who is signed in.
 func newService(url string, secret []byte, kept store, options icloud.Options, session func(*http.Request) (string, error)) (s *service, err error) {
 	s = &service{store: kept, options: options, every: time.Hour, customers: make(map[string]*customer)}
 	s.options.Store, s.options.Fleet = kept, new(icloud.Fleet)
@@ -91,8 +92,8 @@ func (s *service) row(id string, change func(*customer)) (customer, error) {
 
 func read(*customer) {}
 
-// account and save are what the page needs. The page knows nothing of the workers, and
-// may be served by other processes.
+// account and save are for the page. The page does not use the workers, and may be served by
+// another process.
 func (s *service) account(_ context.Context, id string) (connect.Account, error) {
 	c, err := s.row(id, read)
 	return connect.Account{AppleID: c.cred.AppleID, Generation: fmt.Sprint(c.version)}, err
@@ -103,7 +104,7 @@ func (s *service) save(_ context.Context, id string, cred icloud.Credential) err
 	return err
 }
 
-// work syncs whoever is due, until ctx ends.
+// work syncs the customers who are due, until ctx ends.
 func (s *service) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		for _, id := range s.due() {
@@ -128,11 +129,11 @@ func (s *service) due() (ids []string) {
 	return ids
 }
 
-// sync brings one customer's contacts up to date, and says when to come again.
+// sync updates the contacts of one customer, and sets the time of the next sync.
 func (s *service) sync(ctx context.Context, id string) {
 	c, err := s.row(id, read)
 	if err != nil {
-		return // forgotten meanwhile, as below
+		return // the customer has left meanwhile
 	}
 	w := c.worker
 	w.mu.Lock()
@@ -140,30 +141,32 @@ func (s *service) sync(ctx context.Context, id string) {
 	if c, err = s.row(id, read); err != nil {
 		return
 	}
-	// Spread, so that the Fleet has heard of others when it matters.
+	// The random part spreads the syncs, so that the Fleet always has recent answers to other
+	// accounts.
 	next := time.Now().Add(s.every*9/10 + rand.N(s.every/5))
 	if err = s.current(ctx, w, c); err == nil {
 		err = s.follow(ctx, w.client, c)
 	}
 	if w.client != nil {
 		status := w.client.Status()
-		// OnStatus may have told it to a process that was killed at that moment.
+		// The process may have been killed before it sent the mail for an OnStatus.
 		s.tell(ctx, id, w.used, status)
 		switch {
 		case !status.Replaced.IsZero() || errors.Is(err, icloud.ErrResync):
-			next = time.Now() // a new password is in the row by now; or a run from ""
+			next = time.Now() // read the row again; after ErrResync, sync from ""
 		case !status.NextTry.IsZero():
 			next = status.NextTry
 		}
 	}
 	_, _ = s.row(id, func(row *customer) {
-		if row.version == c.version { // else a password was entered meanwhile, and is due
+		if row.version == c.version { // otherwise save has set due, for the new password
 			row.due = next
 		}
 	})
 }
 
-// current makes the worker's Client, or gives it the password that was entered since.
+// current makes the worker's Client, or gives it the password that the customer has entered
+// since.
 func (s *service) current(ctx context.Context, w *worker, c customer) (err error) {
 	switch {
 	case w.client == nil:
@@ -179,9 +182,9 @@ func (s *service) current(ctx context.Context, w *worker, c customer) (err error
 	return err
 }
 
-// follow is the loop of docs/connecting-customers.md.
+// follow syncs as docs/connecting-customers.md describes.
 func (s *service) follow(ctx context.Context, client *icloud.Client, c customer) error {
-	var changes []icloud.Change // in short batches if there are many: see the recipe there
+	var changes []icloud.Change // that guide shows how to store many changes in batches
 	next, err := client.Sync(ctx, c.token, func(change icloud.Change) error {
 		changes = append(changes, change)
 		return nil
@@ -213,13 +216,13 @@ func (s *service) follow(ctx context.Context, client *icloud.Client, c customer)
 	return err
 }
 
-// tell sends the notices that a customer should have, each once for a password.
+// tell sends the mails about the status of a customer's password, each once for a password.
 func (s *service) tell(ctx context.Context, id string, used icloud.Credential, status icloud.Status) {
 	var text string
 	_, _ = s.row(id, func(c *customer) {
 		ae, _ := errors.AsType[*icloud.AuthError](status.Err)
 		switch {
-		case !c.cred.Password.Equal(used.Password): // they have entered another one
+		case !c.cred.Password.Equal(used.Password): // the customer has entered another one
 		case status.State == icloud.Expiring && c.warned < c.version:
 			c.warned = c.version
 			text = "Your connection to iCloud may stop working around " + status.Expires.Format("2 January") + "."
@@ -238,8 +241,8 @@ func (s *service) tell(ctx context.Context, id string, used icloud.Credential, s
 	}
 }
 
-// status is the page for support: what the Store says, without a Client. With sqlstore,
-// Store.Attention finds those who need something among all customers.
+// status is a page for support staff. It shows what the Store has, without a Client. With
+// sqlstore, Store.Attention lists the customers who have to do something.
 func (s *service) status(w http.ResponseWriter, r *http.Request) {
 	c, err := s.row(r.PathValue("id"), read)
 	key, keyErr := icloud.AccountKey(s.options.Endpoint, c.cred.AppleID)
@@ -255,13 +258,13 @@ func (s *service) status(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// forget deletes all that is known of a customer.
+// forget deletes everything about a customer.
 func (s *service) forget(ctx context.Context, id string) error {
 	c, err := s.row(id, func(*customer) { delete(s.customers, id) })
 	if err != nil || c.version == 0 {
 		return err
 	}
-	// A Client that is at work would save again what it knows.
+	// A Client that is still in use would save its data again.
 	c.worker.mu.Lock()
 	defer c.worker.mu.Unlock()
 	key, err := icloud.AccountKey(s.options.Endpoint, c.cred.AppleID)
