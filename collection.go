@@ -24,14 +24,14 @@ type tokenError struct{ error }
 // Unwrap returns the answer itself.
 func (e *tokenError) Unwrap() error { return e.error }
 
-// collection asks for what has changed since a token of the server's, or with "" for
-// everything. It asks with the cards, since RFC 6578 does not forbid it and several
-// servers send them; iCloud is content not to.
+// collection asks for the changes since a token of the server, or with "" for all cards.
+// It also asks for the contents of the cards. RFC 6578 does not forbid that, several servers
+// send them, and iCloud ignores it.
 //
-// A refusal is asked about once more, without the cards. It may have been a passing
-// fault, and some servers refuse the whole report because cards are asked for. Others
-// fail on it because of one card. So the two refusals count as one word on the token
-// only if they are the same; of two that differ, the second is asked about once more.
+// After a refusal, collection sends the report again without asking for the contents. The
+// refusal may have been a passing fault. Some servers refuse the report because it asks for
+// contents, and others because of one card. Two equal refusals mean that the token or the
+// report is refused. If the two differ, the second request is sent once more.
 func (s *syncRun) collection(token string) (*http.Response, error) {
 	resp, err := s.ask(token, !s.namesOnly)
 	if err == nil || !doubtful(err) {
@@ -60,15 +60,15 @@ func (s *syncRun) ask(token string, cards bool) (*http.Response, error) {
 	return s.client.multistatus(s.ctx, "REPORT", s.book, "0", dav.SyncCollection(token, cards))
 }
 
-// askNames has the reports of this book ask for names alone from now on.
+// askNames makes the reports of this book ask only for names from now on.
 func (s *syncRun) askNames() {
 	if !s.namesOnly {
 		s.namesOnly, s.asked = true, s.now
 	}
 }
 
-// doubtful says whether a refusal of a report may be about something else than the
-// report as such, or the token as such, which a condition in its body would name.
+// doubtful says whether a refusal of a report may have another reason than the report or
+// the token. It is not doubtful if its body names a precondition about these.
 func doubtful(err error) bool {
 	if _, ok := errors.AsType[*conditionError](err); ok {
 		return false
@@ -88,11 +88,11 @@ func refuses(err error) bool {
 func (s *syncRun) tokenRefused(token string, err error) error {
 	ce, named := errors.AsType[*conditionError](err)
 	switch {
-	// It is beyond doubt about the token, so the book need not be looked for.
+	// The body names the token, so there is no need to look for the book again.
 	case named && ce.condition == dav.ValidSyncToken, unsupported(err):
 		return ErrResync
-	// It is the token's fault, or the book's that has moved. withBook finds out by
-	// the status in it, and what is left is ErrResync.
+	// Either the token is refused or the book has moved. withBook finds out which, by the
+	// status in this error. If the book has not moved, the error becomes ErrResync.
 	case refuses(err), isStatus(err, http.StatusNotFound):
 		return &tokenError{err}
 	case isStatus(err, http.StatusInternalServerError) && s.answersWithout():
@@ -101,9 +101,9 @@ func (s *syncRun) tokenRefused(token string, err error) error {
 	return err
 }
 
-// answersWithout says whether a server that fails on a token does not fail without
-// one. Xandikos answers 500 to a token that it does not know, and without this request
-// no Sync of such a token would ever end. In an outage it costs one request more.
+// answersWithout says whether a server that fails with a token succeeds without one.
+// Xandikos answers 500 to a token that it does not know. Without this request every Sync
+// with such a token would fail. In an outage it costs one more request.
 func (s *syncRun) answersWithout() bool {
 	resp, err := s.ask("", false)
 	if err == nil {

@@ -1,5 +1,5 @@
-// The way to the address book: principal, home-set, book (RFC 6764, RFC 5397,
-// RFC 6352 section 7.1.1), and what a moved or forgotten one means.
+// Discovery of the address book: principal, home-set, book (RFC 6764, RFC 5397, RFC 6352
+// section 7.1.1), and what happens if a book has moved or is not known any more.
 //
 // The first request also shows whether the password is accepted. So a first listing
 // costs four requests, and one of a remembered book a single one: the listing itself
@@ -38,8 +38,8 @@ var (
 	errNoBook   = errors.New("icloud: the account has no address book")
 )
 
-// signIn asks who is signed in. A 401 is checked, and if the check is accepted, it
-// was the sign-in.
+// signIn asks for the principal. If the answer is a 401 and the probe that follows it is
+// accepted, the probe was the sign-in.
 func (s *session) signIn(ctx context.Context, by authstate.Caller) (*principal, error) {
 	for {
 		cs, found, err := s.authorize(ctx, by)
@@ -53,9 +53,9 @@ func (s *session) signIn(ctx context.Context, by authstate.Caller) (*principal, 
 		switch {
 		case errors.Is(err, errReplaced):
 			continue
-		// iCloud's root answers. What stands in for it may know better where to
-		// ask. A probe is not sent there: only an answer at the root is a word on
-		// the password.
+		// On iCloud the root answers. A server that imitates iCloud may answer elsewhere.
+		// No probe is sent there: only an answer at the root is evidence about the
+		// password.
 		case s.gate.ICloud() && noDAV(err):
 			return s.findPrincipal(ctx, s.wellKnownURL())
 		}
@@ -66,7 +66,7 @@ func (s *session) signIn(ctx context.Context, by authstate.Caller) (*principal, 
 // findBook returns the address book. It is fresh if it was found just now, and
 // not remembered.
 func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) {
-	// A Client that is signed out says so before anything else.
+	// A Client that is signed out returns its AuthError before any other error.
 	if _, _, err := s.authorize(ctx, authstate.Unattended); err != nil {
 		return book{}, false, err
 	}
@@ -80,8 +80,8 @@ func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) 
 	return b, true, err
 }
 
-// rediscover finds the address book again, unless another call has found
-// another than old meanwhile.
+// rediscover finds the address book again, unless another call has found one that is
+// not old meanwhile.
 func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	if err := s.finding.take(ctx); err != nil {
 		return book{}, err
@@ -90,7 +90,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	s.lock()
 	b := s.book
 	s.mu.Unlock()
-	// Calls that met the same 404 together look once, not each.
+	// Concurrent calls that got the same 404 share one discovery.
 	if b.url != nil && b.url != old && !b.suspect {
 		return b, nil
 	}
@@ -119,9 +119,9 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 		return book{}, err
 	}
 	principal := checked.Copy()
-	// iCloud at times forgets the account's number, answers 403 to whoever
-	// follows, and means nothing by it.
-	// Asked again at the root, then at the well-known URL, and no more.
+	// At times iCloud sends a principal without the account's number, and answers 403 to
+	// a client that follows it. This says nothing about the password. So ask again at
+	// the root, then once at the well-known URL.
 	for _, u := range []*url.URL{s.probeURL(), s.wellKnownURL()} {
 		if principal.Path != "/principal/" {
 			break
@@ -141,8 +141,8 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	if err != nil {
 		return book{}, err
 	}
-	// A home that fails ends the search: to pass over it could settle on
-	// another book than the account's first.
+	// A home-set that fails ends the search. Without it, the first book found might not
+	// be the account's first book.
 	for _, home := range homes {
 		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.String() })
 		if u != nil || err != nil {
@@ -152,8 +152,8 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	return book{}, errNoBook
 }
 
-// start asks where discovery starts: at the endpoint as given, and on iCloud, if
-// that knows nothing, where probes go.
+// start sends the first request of discovery to the endpoint as given. On iCloud, if
+// there is no CardDAV at that URL, it sends it to the URL of probes.
 func (s *session) start(ctx context.Context) (*principal, error) {
 	if s.endpoint.Path != s.probeURL().Path {
 		found, err := s.findPrincipal(ctx, s.endpoint)
@@ -164,7 +164,7 @@ func (s *session) start(ctx context.Context) (*principal, error) {
 	return s.signIn(ctx, authstate.Unattended)
 }
 
-// findPrincipal asks u who is signed in.
+// findPrincipal asks u for the principal.
 func (s *session) findPrincipal(ctx context.Context, u *url.URL) (*principal, error) {
 	req, err := davRequest(ctx, "PROPFIND", u, "0", s.principalBody(u))
 	if err != nil {
@@ -202,7 +202,8 @@ func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL
 			status = row.Status
 		}
 		for _, href := range row.HomeSet {
-			// Untrusted: this is where a server could send the password anywhere.
+			// The URL is not trusted: a server could use it to get the password sent to
+			// another host.
 			home, err := s.gate.Resolve(resp.Request.URL, string(href))
 			if err != nil {
 				foreign = err // of no use, but another may be
@@ -270,7 +271,7 @@ func (s *session) findBookIn(ctx context.Context, home *url.URL, wanted func(*ur
 		}
 		return nil
 	})
-	// A refusal hidden in the 207 is not a home without books.
+	// A refusal inside of the 207 does not mean that the home-set has no books.
 	if err == nil && found == nil && status != 0 {
 		err = &ResponseError{Method: resp.Request.Method, StatusCode: status}
 	}
@@ -286,7 +287,7 @@ func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error 
 		return err
 	}
 	err = f(b.url)
-	// Found a moment ago, so looking again would find the same.
+	// The book was found just now, so another discovery would find the same.
 	if fresh || !gone(err) {
 		s.suspect(b, err)
 		return err
@@ -295,8 +296,8 @@ func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error 
 	switch {
 	case again != nil:
 		return again
-	// It is where it was: the answer is about something else, and what that
-	// means is f's caller's to say.
+	// The book has not moved, so the answer is about something else. The caller decides
+	// what it means.
 	case now.url.String() == b.url.String():
 		return err
 	}
@@ -312,8 +313,8 @@ func (s *session) setBook(b book) {
 	s.book = b
 }
 
-// recallBook takes the book from what the Store had, if none is known. Whoever can
-// write to the Store must not direct the password either. The caller holds s.mu.
+// recallBook takes the book from the Store, if none is known. It checks the URL, because
+// somebody else may be able to write to the Store. The caller holds s.mu.
 func (s *session) recallBook(address, homeAddress string) {
 	if s.book.url != nil || address == "" || homeAddress == "" {
 		return
@@ -325,7 +326,7 @@ func (s *session) recallBook(address, homeAddress string) {
 	}
 }
 
-// gone says whether an error may mean that a URL is no longer the resource's.
+// gone says whether an error may mean that a resource has moved.
 func gone(err error) bool {
 	re, ok := errors.AsType[*ResponseError](err)
 	if !ok || re.RetryAfter > 0 { // a 403 that asks to wait
@@ -338,9 +339,9 @@ func gone(err error) bool {
 	return false
 }
 
-// suspect remembers that the book may have moved, if it answered with a 401 that
-// was refuted: a partition host that an account has left does so for good. The
-// next call looks for it again.
+// suspect notes that the book may have moved, if it answered with a 401 that was refuted.
+// A partition host that an account has left answers so to every request. The next call
+// looks for the book again.
 func (s *session) suspect(b book, err error) {
 	re, ok := errors.AsType[*ResponseError](err)
 	if !ok || re.StatusCode != http.StatusUnauthorized {

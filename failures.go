@@ -10,7 +10,7 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// What can be wrong with a single card; each comes in a CardError.
+// The errors of single cards. Each is the Err of a CardError.
 var (
 	errCardTooLarge  = fmt.Errorf("icloud: it is larger than %d MiB", dav.MaxCard>>20)
 	errCardMissing   = errors.New("icloud: the server listed it, but did not send it")
@@ -23,7 +23,7 @@ var (
 // errMoreFailed is the error of a run that has lost more cards than it can name.
 var errMoreFailed = errors.New("icloud: more cards could not be got than are named here")
 
-// The bounds of failures: an answer may be nothing but refusals, by long names.
+// The bounds of failures, because an answer may consist of refusals with long names.
 const (
 	maxFailed     = 10_000
 	maxFailedID   = 1 << 10
@@ -40,7 +40,7 @@ type failures struct {
 	more  bool // than all has
 }
 
-// failure is one of them. Its error is nil once the card was got after all.
+// failure is one card. Its error is nil if the card was fetched later.
 type failure struct {
 	href string // as the server wrote it
 	err  *CardError
@@ -50,7 +50,7 @@ type failure struct {
 func (f *failures) add(h dav.Href, err error) {
 	id := h.Name()
 	if len(id) == 0 || len(id) > maxFailedID || len(h.Written) > 2*maxFailedID {
-		// It is named as far as that goes, and can be neither spared nor owed.
+		// The ID is cut, so the card cannot be owed and no sweep can keep it.
 		id = id[:min(len(id), maxFailedID)]
 		h, f.more = dav.Href{}, true
 	}
@@ -72,8 +72,8 @@ func (f *failures) add(h dav.Href, err error) {
 	f.left++
 }
 
-// drop forgets a failure, since the card has come, or is known to be gone. The key
-// is the decoded ID.
+// drop removes a failure, because the card was fetched or deleted. The key is the decoded
+// ID.
 func (f *failures) drop(key string) {
 	if i, ok := f.index[key]; ok {
 		f.all[i].err = nil
@@ -123,8 +123,8 @@ func (f *failures) with(err error) error {
 	return errors.Join(err, cardErrors(cards))
 }
 
-// butCards returns what an error says of the account and its book: nothing if only
-// cards could not be got.
+// butCards returns err, or nil if it is only about single cards and so says nothing about
+// the account and its book.
 func butCards(err error) error {
 	if _, ok := errors.AsType[*PartialError](err); ok {
 		return nil
@@ -132,10 +132,10 @@ func butCards(err error) error {
 	return err
 }
 
-// cardErrors are the CardErrors of a run that has lost more than cards.
+// cardErrors are the CardErrors of a run that also failed for another reason.
 type cardErrors []*CardError
 
-// Error counts them: a run may have lost thousands.
+// Error returns their number and not their texts, because there may be thousands.
 func (e cardErrors) Error() string { return (&PartialError{Cards: e}).Error() }
 
 // Unwrap lets errors.As find the first of them.

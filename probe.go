@@ -1,6 +1,6 @@
-// The probe: one PROPFIND that asks whether iCloud accepts the password, sent once
-// for all calls that want to know, and what becomes of the answer. It asks for the
-// current-user-principal (RFC 5397), with which discovery begins, too.
+// The probe, and what follows from its answer. A probe is one PROPFIND that shows whether
+// iCloud accepts the password. It is sent once for all calls that need to know. It asks
+// for the current-user-principal (RFC 5397), so it is also the first step of discovery.
 
 package icloud
 
@@ -16,19 +16,19 @@ import (
 )
 
 var (
-	// errReplaced says that the password of a request has been replaced since, or
-	// accepted: its refusal is no news, and the request may be sent again.
+	// errReplaced says that the password of a request has been replaced or accepted
+	// since. Then its refusal means nothing, and the request may be sent again.
 	errReplaced = errors.New("icloud: the password has been replaced meanwhile")
 
-	// errRefused is a probe's, for a 401 that counts.
+	// errRefused is the error of a probe that got a 401 that counts.
 	errRefused = errors.New("icloud: refused")
 )
 
-// check401 decides what a 401 means that a password met with a request that was
-// sent at that Seq: nil if it is refuted.
+// check401 decides what a 401 means that a request with this password got. The request
+// was sent at that Seq. The error is nil if the 401 is refuted.
 func (s *session) check401(ctx context.Context, cs *credentialState, sent authstate.Seq, by authstate.Caller) (*principal, error) {
-	// A new password may be accepted at this moment, and then this 401 was the
-	// old one's.
+	// A Reconnect may be replacing the password at this moment. Then this 401 was about
+	// the old password.
 	if err := s.waitReplaced(ctx); err != nil {
 		return nil, err
 	}
@@ -54,9 +54,10 @@ type probe struct {
 }
 
 // shareProbe asks iCloud whether it accepts a password, or shares the probe of
-// another call: one under way, or one that ended after sent, if that is not 0. It
-// returns nil or a principal for yes, an *AuthError for no, errReplaced if there is
-// no more reason to ask, and other errors for neither.
+// another call: one under way, or one that ended after sent, if that is not 0. The error
+// is nil if the password is accepted, an *AuthError if it is refused, errReplaced if the
+// password has been replaced or accepted meanwhile, and any other error if iCloud said
+// neither. The principal may be nil.
 func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent authstate.Seq, by authstate.Caller) (*principal, error) {
 	for {
 		s.lock()
@@ -64,8 +65,8 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 			s.mu.Unlock()
 			return nil, errReplaced
 		}
-		// A refusal is final for an owner who is present, and was perhaps not
-		// for the call that sent the probe.
+		// If the owner waits for the answer, the refusal is final. For the call that
+		// sent the probe it may not have been.
 		wantsFinal := by == authstate.Interactive && sent != 0 && !s.state.Worked(cs.entry, time.Now())
 		p, err := s.probeToShare(cs, sent, wantsFinal)
 		if err != nil {
@@ -96,8 +97,8 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 		switch {
 		case refused && tooLate:
 			continue
-		// The verdict is not saved, because the other call was given up. This one
-		// saves it, and must not be told of a cancellation that is not its own.
+		// The other call was cancelled before it saved the verdict. This call saves
+		// it, and must not return a cancellation that is not its own.
 		case refused && (errors.Is(p.err, context.Canceled) || errors.Is(p.err, context.DeadlineExceeded)):
 			return nil, errReplaced
 		}
@@ -105,8 +106,8 @@ func (s *session) shareProbe(ctx context.Context, cs *credentialState, sent auth
 	}
 }
 
-// outcome returns what a probe has found. That a password is accepted is of no use to
-// a call if it has been replaced meanwhile.
+// outcome returns what a probe has found, or errReplaced if the password was accepted
+// but has been replaced meanwhile.
 func (s *session) outcome(p *probe) (*principal, error) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -116,8 +117,8 @@ func (s *session) outcome(p *probe) (*principal, error) {
 	return p.found, p.err
 }
 
-// probeToShare returns the probe whose outcome is that of a call too, nil if the
-// call has to send one, or the verdict if it may not. The caller holds s.mu.
+// probeToShare returns a probe whose outcome the call can share, or nil if the call has
+// to send one, or the verdict if it may not send one. The caller holds s.mu.
 func (s *session) probeToShare(cs *credentialState, sent authstate.Seq, wantsFinal bool) (*probe, error) {
 	// Calls with different passwords never share an outcome.
 	if p := s.probe; p != nil && p.cs == cs {
@@ -128,8 +129,8 @@ func (s *session) probeToShare(cs *credentialState, sent authstate.Seq, wantsFin
 	if p := s.lastProbe; p != nil && sent != 0 && sent < p.ended && (!wantsFinal || p.judged == authstate.Interactive) {
 		return p, nil
 	}
-	// A request that slipped out between a refusal and this has nothing to add to
-	// it, and another call may have probed just now.
+	// A request that was sent while the refusal was being saved adds no evidence, and
+	// another call may just have sent a probe.
 	if action, v := s.state.Next(time.Now()); action == authstate.Hold && !wantsFinal {
 		return nil, s.errorOf(v)
 	}
@@ -152,8 +153,8 @@ func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
 		s.mu.Unlock()
 		close(p.done)
 	}()
-	// The probe has the context of the call that sends it. If that ends, the
-	// outcome is lost, but nobody else's call is.
+	// The probe has the context of the call that sends it. If that context ends, the
+	// outcome is lost, but the calls that wait for the probe do not fail.
 	var sent authstate.Seq
 	p.found, sent, p.err = s.askPrincipal(ctx, p.cs)
 	if errors.Is(p.err, errRefused) {
@@ -163,8 +164,8 @@ func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
 	if re, ok := errors.AsType[*ResponseError](p.err); ok && re.Withheld {
 		wasSent = false
 	}
-	// Neither yes nor no, because the context of this call has ended: others must
-	// not be told of a cancellation that is not theirs.
+	// The context of this call has ended without an outcome. Other calls must not
+	// return a cancellation that is not their own.
 	p.dropped = p.err != nil && !refused && ctx.Err() != nil
 	if p.err == nil || refused {
 		s.lock()
@@ -181,14 +182,14 @@ func (s *session) runProbe(ctx context.Context, p *probe, before time.Time) {
 // acceptance, or one that shows the endpoint to be an address book. errRefused is a
 // 401 that counts.
 //
-// A server whose DAV is elsewhere than at its root is asked at the well-known URL.
+// If a server has no CardDAV at its root, the probe goes to the well-known URL.
 func (s *session) askPrincipal(ctx context.Context, cs *credentialState) (*principal, authstate.Seq, error) {
 	found, sent, err := s.askPrincipalAt(ctx, cs, s.probeURL())
 	if err == nil || s.gate.ICloud() || !noDAV(err) {
 		return found, sent, err
 	}
 	found, sent, second := s.askPrincipalAt(ctx, cs, s.wellKnownURL())
-	// Of two URLs that know nothing, the caller has named the first.
+	// If neither URL has CardDAV, the error is that of the URL which the caller named.
 	if second != nil && noDAV(second) {
 		second = err
 	}
@@ -244,7 +245,7 @@ func (s *session) reject(ctx context.Context, cs *credentialState, sent authstat
 	authErr, ok := s.commit(cs, r, p)
 	switch {
 	case !ok:
-		// What was saved is refuted. Others must not read it for long.
+		// The saved verdict is refuted. Replace it soon, because other Clients read it.
 		_ = s.saveAtOnce(ctx)
 		return errReplaced
 	case err != nil:
@@ -253,7 +254,7 @@ func (s *session) reject(ctx context.Context, cs *credentialState, sent authstat
 	return authErr
 }
 
-// commit makes a verdict that was saved, or could not be, known to all calls.
+// commit makes a verdict known to all calls, after an attempt to save it.
 func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) (authErr *AuthError, ok bool) {
 	s.lock()
 	defer s.mu.Unlock()
@@ -268,8 +269,8 @@ func (s *session) commit(cs *credentialState, r *authstate.Rejection, p *probe) 
 	return s.errorOf(v), true
 }
 
-// saveRejection works out the verdict on a refusal that arrived at that Seq, and
-// saves it. The error says that it could not be saved.
+// saveRejection decides the verdict on a refusal that arrived at that Seq, and saves it.
+// The error says that it could not be saved.
 func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *probe, at authstate.Seq) (*authstate.Rejection, error) {
 	ctx, cancel := s.storeContext(ctx)
 	defer cancel()
@@ -280,8 +281,8 @@ func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *prob
 	now := time.Now()
 	s.lock()
 	if p != nil && s.state.IsSymptom(e, now, p.by) {
-		// Before the verdict: this refusal may be the one that makes an incident
-		// of many.
+		// This comes before the verdict, because with this refusal the Fleet may
+		// recognize an incident.
 		s.fleet.count(s.key, now, true)
 	}
 	s.mu.Unlock()
@@ -289,14 +290,14 @@ func (s *session) saveRejection(ctx context.Context, e *authstate.Entry, p *prob
 	return s.updateStore(ctx, turnErr, func() *authstate.Rejection {
 		by := authstate.Interactive
 		if p != nil {
-			// An owner may have joined the probe by now.
+			// A call whose owner waits for the answer may have joined the probe by now.
 			by, p.judged = p.by, p.by
 		}
 		return s.state.Reject(e, at, now, by, incident)
 	})
 }
 
-// principal is what an endpoint says of whoever is signed in.
+// principal is what an endpoint says about the account that is signed in.
 type principal struct {
 	base   *url.URL // what href is relative to
 	href   string   // as written
@@ -318,7 +319,8 @@ func (s *session) wellKnownURL() *url.URL {
 	return s.endpoint.ResolveReference(&url.URL{Path: "/.well-known/carddav"})
 }
 
-// principalBody asks a URL that may be an address book what it is, too.
+// principalBody returns the body of a request for the principal. If u may be an address
+// book, the request also asks for the resourcetype.
 func (s *session) principalBody(u *url.URL) []byte {
 	if u.Path == s.endpoint.Path && u.Path != "/" {
 		return dav.PropfindEndpoint()
@@ -353,8 +355,8 @@ func readPrincipal(resp *http.Response) (*principal, error) {
 	return nil, errNoPrincipal
 }
 
-// noDAV says whether an error shows that CardDAV is not spoken at a URL, rather than
-// that it failed there.
+// noDAV says whether an error shows that a URL has no CardDAV, and not that a request there
+// has failed.
 func noDAV(err error) bool {
 	if re, ok := errors.AsType[*ResponseError](err); ok {
 		return re.RetryAfter == 0 && (re.StatusCode < 500 && re.StatusCode != http.StatusUnauthorized &&

@@ -53,7 +53,7 @@ func (s *session) multistatus(ctx context.Context, method string, u *url.URL, de
 	if err != nil {
 		return nil, err
 	}
-	// A 200 is a portal's page or a proxy's; it is not an empty list.
+	// A 200 is the page of a captive portal or a proxy, and not an empty list.
 	if resp.StatusCode != http.StatusMultiStatus {
 		defer discard(resp)
 		return nil, refusal(resp)
@@ -80,7 +80,7 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 	}
 	resp, err := s.do(req, ordinary)
 	if err != nil {
-		// A GET that was lost can be repeated, and nothing is unknown.
+		// A lost GET can be repeated, and changes nothing.
 		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
 			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
 		}
@@ -94,14 +94,14 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 func cardAnswer(resp *http.Response, guarded bool) error {
 	method, status := resp.Request.Method, resp.StatusCode
 	switch {
-	// A page is a portal's, and a card that seems to be one would be kept.
+	// A page is that of a captive portal. The caller would store it as a card.
 	case status == http.StatusOK && !isPage(resp):
 		return nil
 	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
 		return nil
 	}
 	if status == http.StatusMultiStatus {
-		// What was not done may be said inside (RFC 4918, section 9.6.1).
+		// The 207 may contain a refusal (RFC 4918, section 9.6.1).
 		err := rows(resp, func(row *dav.Row) error {
 			if row.Status != 0 && row.Status/100 != 2 {
 				status = max(row.Status, 0)
@@ -133,8 +133,8 @@ func responseError(resp *http.Response) error {
 	return re
 }
 
-// pageError is a ResponseError for success that is a page for people. Its text says
-// so, for "200 OK" alone reads as if nothing were wrong.
+// pageError is a ResponseError for an answer with a status of success that is a web page.
+// Its text says so, because "200 OK" does not look like an error.
 type pageError struct{ *ResponseError }
 
 func (e *pageError) Error() string {
@@ -169,14 +169,13 @@ func rows(resp *http.Response, f func(*dav.Row) error) error {
 // eachRow calls f with each row that d, which reads the answer's body, has left.
 func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
 	for {
-		// What has arrived already is not handed out any more once the caller
-		// has given up.
+		// After the context has ended, rows that have already arrived are not passed on.
 		if err := resp.Request.Context().Err(); err != nil {
 			return transportError(resp.Request.Method, err)
 		}
 		row, err := d.Next()
-		// The decoder says EOF after the root element was closed, and never for
-		// an answer that merely ended.
+		// The decoder returns EOF only after the root element was closed, and another
+		// error for an answer that was cut.
 		if err == io.EOF {
 			return nil
 		}
@@ -197,8 +196,7 @@ func bodyError(req *http.Request, err error) error {
 	var syntax *dav.SyntaxError
 	var limit *dav.LimitError
 	switch {
-	// A connection that was cut, or a server that gave up: both look like
-	// this, and neither like the end of the list.
+	// The connection was cut, or the server gave up. This is not the end of the list.
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &hiddenError{text: "icloud: " + req.Method + ": the answer breaks off", err: err, network: true}
 	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
@@ -212,8 +210,8 @@ func bodyError(req *http.Request, err error) error {
 	return transportError(req.Method, err)
 }
 
-// isPage says whether an answer is a page for people, which nothing in CardDAV
-// is, whatever its status.
+// isPage says whether an answer is a web page. No answer of CardDAV is, whatever its
+// status.
 func isPage(resp *http.Response) bool {
 	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return (t == "text/html" || t == "application/xhtml+xml") && resp.StatusCode == http.StatusOK
@@ -256,7 +254,7 @@ func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
 	if header != "" && strings.Trim(header, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(header, 10, 64)
-		// More digits than an int64 holds are a long time, not an error.
+		// A number that does not fit into an int64 is a long time, not an error.
 		if err != nil || seconds > int64(authstate.MaxWait/time.Second) {
 			return authstate.MaxWait, true
 		}
@@ -310,15 +308,15 @@ const (
 	memberMore                       // the row says that the answer is not all (507)
 )
 
-// readMember reads whom a row is about. A refusal of the whole book that hides in a
-// 207 is an error.
+// readMember reads which card a row is about. A row that refuses the whole book is an
+// error.
 func readMember(g origin.Gate, resp *http.Response, row *dav.Row) (member, error) {
 	at, method := resp.Request.URL, resp.Request.Method
 	switch {
 	// RFC 6578, section 3.6, and RFC 6352, section 8.6.1.
 	case row.Status == http.StatusInsufficientStorage:
 		return member{state: memberMore}, nil
-	// It is about nothing, then, unless it is a refusal.
+	// A row without an href is about no card. It may be a refusal of the book.
 	case len(row.Href) == 0 && !row.HasData && row.Status >= 300:
 		return member{}, &ResponseError{Method: method, StatusCode: row.Status}
 	case len(row.Href) == 0 && !row.HasData:
@@ -344,7 +342,7 @@ func readMember(g origin.Gate, resp *http.Response, row *dav.Row) (member, error
 	case row.Status != 0 && row.Status/100 != 2:
 		// A status that cannot be read is given as 0.
 		m.state, m.status = memberRefused, &ResponseError{Method: method, StatusCode: max(row.Status, 0)}
-	// A card that is there is there, whatever else the row says.
+	// The card exists, whatever else the row says.
 	case row.HasData:
 		m.state = memberSent
 	// A collection within the book, as some servers have them.

@@ -1,6 +1,6 @@
-// The session of an account: what is known of its password, and the I/O that this
-// calls for. It asks authstate what may be sent, sends it, and tells authstate what
-// came back; it decides nothing about dates itself.
+// The session of an account: what is known about its password, and all requests. It asks
+// authstate what may be sent, sends it, and tells authstate the answer. authstate makes all
+// decisions that depend on dates.
 //
 // Before a request, authorize says whether it may be sent. After it, observe notes
 // an acceptance. A 401 that counts goes to check401, which has one probe sent for
@@ -26,7 +26,7 @@ import (
 	"github.com/go-icloud/icloud/internal/origin"
 )
 
-// session is one account's. It is safe for concurrent use.
+// session is the session of one account. It is safe for concurrent use.
 type session struct {
 	transport
 	endpoint     *url.URL
@@ -67,9 +67,8 @@ func (s *session) lock() {
 	}
 }
 
-// credentialState is a credential, whose dates are in what is known of its password.
-// Reconnect replaces it whole, so that a request knows which password it was sent
-// with.
+// credentialState is a credential; its dates are in entry. Reconnect makes a new one, so
+// that a request knows with which password it was sent.
 type credentialState struct {
 	appleID  string
 	password Password
@@ -100,12 +99,12 @@ const (
 	// acceptance.
 	ordinary requestKind = iota
 
-	// principalRequest asks who is signed in. The answer is an acceptance only if
-	// it names somebody, which its reader sees.
+	// principalRequest asks for the principal. The answer is an acceptance only if it
+	// names one, which readPrincipal checks.
 	principalRequest
 
-	// photoRequest goes to another service, whose 401 has been seen with
-	// passwords that were good. The answer is evidence of nothing.
+	// photoRequest goes to another service, which has answered 401 to good passwords.
+	// Its answer is no evidence about the password.
 	photoRequest
 )
 
@@ -140,7 +139,7 @@ func (s *session) exchange(req *http.Request, k requestKind) (*http.Response, *c
 		}
 		discard(resp)
 		refuted := &ResponseError{Method: req.Method, StatusCode: http.StatusUnauthorized}
-		// Not iCloud's word on the password: no probe, no change of state.
+		// This 401 is not iCloud's, so it says nothing about the password.
 		if k == photoRequest || !s.counts(resp) {
 			return nil, nil, 0, refuted
 		}
@@ -215,8 +214,8 @@ func (s *session) throttle(resp *http.Response) error {
 		return nil
 	}
 	err := &ResponseError{Method: resp.Request.Method, StatusCode: resp.StatusCode}
-	// Without a Retry-After nothing is withheld: the caller's own schedule is as
-	// good a guess as ours.
+	// Without a Retry-After nothing is withheld, because nobody knows how long to
+	// wait.
 	if asked >= 0 {
 		s.lock()
 		err.RetryAfter = s.state.Throttled(resp.StatusCode, asked, time.Now())
@@ -244,12 +243,12 @@ func (s *session) accepts(resp *http.Response) bool {
 	return false
 }
 
-// realm is the one of iCloud's challenges, for contacts too.
+// realm is the realm of iCloud's challenges, on contacts hosts and calendar hosts.
 const realm = "MMCalDav"
 
-// counts says whether a 401 is iCloud's own word on the password: its realm, with
-// any scheme and in any order; elsewhere any challenge to Basic. A proxy's or a
-// portal's 401 is neither.
+// counts says whether a 401 is evidence about the password. On iCloud, one of its
+// challenges must have iCloud's realm, with any scheme and in any order. On other servers,
+// one must have the scheme Basic. The 401 of a proxy or a captive portal does not count.
 func (s *session) counts(resp *http.Response) bool {
 	if s.gate.ICloud() {
 		return hasRealm(resp)
@@ -277,8 +276,8 @@ func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
 		return
 	}
 	if cleared {
-		// A 401 that arrives late is checked anew: the outcome that it would
-		// share is refuted.
+		// A 401 that arrives later needs a new probe, because this acceptance refutes
+		// the outcome of the last one.
 		s.lastProbe = nil
 	}
 	s.fleet.count(s.key, t, false)
@@ -287,8 +286,8 @@ func (s *session) accepted(cs *credentialState, sent authstate.Seq) {
 	}
 }
 
-// errorOf returns the AuthError of a verdict. Of the current password's verdict
-// there is one, which all calls get. The caller holds s.mu.
+// errorOf returns the AuthError of a verdict. All calls get the same AuthError for the
+// verdict on the current password. The caller holds s.mu.
 func (s *session) errorOf(v *authstate.Verdict) *AuthError {
 	if v == s.verdict {
 		return s.authError
@@ -330,13 +329,13 @@ func (s *session) nextStep(read bool) (step, *credentialState, *AuthError) {
 	return stepSend, cs, nil
 }
 
-// refusedStep is nextStep for a password with a verdict. The caller holds s.mu.
+// refusedStep is the nextStep if the password has a verdict. The caller holds s.mu.
 func (s *session) refusedStep(action authstate.Action, v *authstate.Verdict, read bool) step {
 	switch {
 	case s.probe != nil && s.probe.cs == s.current:
 		return stepJoin
-	// A new password may be accepted at this moment. Whoever is signed out need
-	// not wait for that.
+	// A Reconnect is under way. A call of a Client that is signed out does not wait for
+	// it.
 	case s.replaced != nil && v.Confirmed:
 		return stepReturn
 	case s.replaced != nil:
@@ -351,13 +350,13 @@ func (s *session) refusedStep(action authstate.Action, v *authstate.Verdict, rea
 	return stepReturn
 }
 
-// probeStep is refusedStep where it is time for a probe.
+// probeStep is the refusedStep if it is time for a probe.
 func (s *session) probeStep(v *authstate.Verdict, read bool) step {
 	switch withheld := s.withheld(); {
 	case withheld && v.Confirmed:
 		return stepReturn
-	// Another Client may have probed in the meantime: one probe a minute, or a
-	// day, is for all that share the Store.
+	// Another Client may have sent a probe in the meantime. All Clients that share a
+	// Store send one probe a minute or a day together.
 	case !withheld && !read:
 		return stepRead
 	}
@@ -376,15 +375,16 @@ func (s *session) pending(cs *credentialState) bool {
 	return s.probe != nil && s.probe.cs == cs && s.probe.refused
 }
 
-// authorize decides whether a request may be sent, and with which credential. While
-// the password is in doubt, a probe goes out in its stead, once a minute, and must
-// be accepted; authorize then returns what it found. Once it is refused for good,
-// that happens once a day.
+// authorize decides whether a request may be sent, and with which credential. While the
+// password is doubted, it sends a probe first, once a minute, and the request may be sent
+// only if the probe is accepted. If the refusal is final, it sends a probe once a day. It
+// returns the principal that a probe has found.
 func (s *session) authorize(ctx context.Context, by authstate.Caller) (*credentialState, *principal, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	// Before anything is sent: the Store may know that the password is refused.
+	// The Store may have a refusal of the password, so it is read before anything is
+	// sent.
 	if err := s.loadOnce(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -412,7 +412,7 @@ func (s *session) authorize(ctx context.Context, by authstate.Caller) (*credenti
 				return nil, nil, errors.Join(authErr, err)
 			}
 		case stepJoin, stepProbe:
-			// Any probe that ended before now is old news; hence the 0.
+			// With 0, probes that have ended are not shared.
 			found, err := s.shareProbe(ctx, cs, 0, by)
 			if !errors.Is(err, errReplaced) {
 				return cs, found, err
@@ -447,8 +447,8 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 		return err
 	}
 	defer s.reconnecting.give() // also if a Transport panics
-	// The password may have been tried elsewhere. A Store that fails keeps nobody
-	// from connecting again.
+	// Another Client may have tried the password. If the Store fails, the Reconnect goes
+	// on.
 	s.peekStore(ctx)
 	ended := make(chan struct{})
 	s.lock()
@@ -477,9 +477,9 @@ func (s *session) reconnect(ctx context.Context, cred Credential) error {
 	}
 	s.lock()
 	defer s.mu.Unlock()
-	// From here on requests are sent with the new password. Those under way keep
-	// the old credentialState, so that a refusal of the one is not taken for a
-	// refusal of the other.
+	// From here on requests are sent with the new password. Requests under way keep the
+	// old credentialState, so that a refusal of the old password is not taken for a
+	// refusal of the new one.
 	now := time.Now()
 	s.state.Replace(cs.entry, now)
 	s.current, s.lastProbe = cs, nil
@@ -529,8 +529,8 @@ func (s *session) begin() *call {
 	return &call{session: s, began: time.Now()}
 }
 
-// beginSync begins a Sync. The application may hold the very connection that its
-// Store needs, from now on.
+// beginSync begins a Sync. From now on the application may hold the connection that its
+// Store needs.
 func (s *session) beginSync() *call {
 	s.lock()
 	defer s.mu.Unlock()
@@ -540,8 +540,8 @@ func (s *session) beginSync() *call {
 	return c
 }
 
-// apply is called before Sync's first call of apply: what is due is saved, since
-// nothing is from then on until the call has ended.
+// apply is called before Sync calls its apply. The first time, it saves what is due, because
+// nothing is saved from then on until the call has ended.
 func (c *call) apply(ctx context.Context) {
 	if c.applied {
 		return
@@ -581,8 +581,7 @@ func (c *call) endOther(ctx context.Context, err error) error {
 	return err
 }
 
-// turn is a lock that is waited for no longer than a context lasts. The zero turn is
-// free.
+// turn is a lock. Waiting for it ends when a context ends. The zero turn is free.
 type turn struct {
 	mu    sync.Mutex
 	taken bool
