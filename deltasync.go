@@ -1,6 +1,6 @@
-// A run of Sync that follows the server's token: what has changed since, by the server's
-// own account. That is read whole before anything is handed out, because a server may
-// have forgotten the token without saying so.
+// A run of Sync that follows the server's token: the server says what has changed. The run
+// reads the whole answer before it hands out anything, because a server may have forgotten
+// the token without an error.
 
 package icloud
 
@@ -20,7 +20,7 @@ func (s *syncRun) follow() error {
 		d, err = s.delta(s.token.Server)
 	}
 	switch {
-	// No change after this token can be read, so it is of no more use.
+	// No change after this token can be read, so the token is useless.
 	case brokenXML(err):
 		return ErrResync
 	case err != nil:
@@ -47,7 +47,7 @@ func (s *syncRun) follow() error {
 	return nil
 }
 
-// delta is what has changed, as the server's pages say it.
+// delta has the changes, as the server's pages report them.
 type delta struct {
 	changes []deltaChange
 	index   map[uint64]int // into changes, by the hash of the decoded path
@@ -62,8 +62,8 @@ type delta struct {
 	next    string
 }
 
-// deltaChange is what the pages say of one card: the last one, and if that names it as
-// gone and as there, that it is there.
+// deltaChange is what the pages report about one card. The last page counts; if it reports
+// the card both as deleted and as existing, the card exists.
 type deltaChange struct {
 	href    string
 	page    int
@@ -72,8 +72,8 @@ type deltaChange struct {
 	contact *Contact // of memberSent
 }
 
-// maxHeld is how many bytes of cards are kept until they are handed out. Those beyond
-// it are fetched.
+// maxHeld is how many bytes of cards are kept until they are handed out. Cards beyond this
+// limit are fetched later.
 const maxHeld = 8 << 20
 
 // delta reads all pages of changes since a token.
@@ -84,7 +84,7 @@ func (s *syncRun) delta(token string) (*delta, error) {
 		switch {
 		case err != nil || !more:
 			return d, err
-		// More is promised, but not by this token.
+		// There are more pages, but the token does not lead to them.
 		case d.next == token:
 			return nil, errEndless
 		}
@@ -112,22 +112,21 @@ func (s *syncRun) deltaPage(d *delta, token string) (more bool, err error) {
 		return s.note(d, m, row)
 	})
 	if err != nil {
-		// A refusal that hides in a 207 may be the token's, too.
+		// A refusal inside of a 207 may be about the token too.
 		return false, s.tokenRefused(token, err)
 	}
 	d.bare = d.bare || d.gone == gone
 	if d.refused {
 		s.askNames()
 	}
-	// A 207 without a token, after one that had some: whatever that is, it cannot
-	// be followed.
+	// A 207 without a token cannot be followed.
 	if d.next = string(s.decoder.SyncToken()); d.next == "" {
 		return false, ErrResync
 	}
 	return more, nil
 }
 
-// note takes in what a row says.
+// note notes what a row reports.
 func (s *syncRun) note(d *delta, m member, row *dav.Row) error {
 	c := deltaChange{href: string(m.Written), page: d.page, state: m.state, status: m.status}
 	switch {
@@ -153,10 +152,10 @@ func (s *syncRun) note(d *delta, m member, row *dav.Row) error {
 	was := &d.changes[i]
 	if was.page == d.page {
 		switch {
-		// It is there, by another row, or it is named twice.
+		// Another row reports that the card exists, or this one repeats it.
 		case c.state == memberGone, was.contact != nil && c.contact != nil && sameCard(was.contact, c.contact):
 			return nil
-		// Two rows that differ: a multiget says what it is.
+		// Two rows differ. A multiget finds out what the card is.
 		case was.state == memberSent, was.state == memberNamed:
 			c.state, c.contact = memberNamed, nil
 		}
@@ -168,7 +167,7 @@ func (s *syncRun) note(d *delta, m member, row *dav.Row) error {
 	return nil
 }
 
-// sameCard says whether two rows have brought the same.
+// sameCard says whether two rows have the same card.
 func sameCard(a, b *Contact) bool {
 	return a.ETag == b.ETag && bytes.Equal(a.VCard, b.VCard)
 }
@@ -230,10 +229,10 @@ func (s *syncRun) countCards(d *delta) {
 // this number is it worth finding out whether they are newer than the delta.
 const maxNewer = 16
 
-// forgotten says whether the server has forgotten the token and not said so. DAViCal
-// then answers as if it had been asked for everything: it names every card, and no
-// deletion. A delta that may have such an answer in it, because a page has no deletion
-// and all pages together name half of the book at least, is compared with a listing.
+// forgotten says whether the server has forgotten the token without an error. DAViCal then
+// reports every card and no deletion, as for an empty token. This may be such an answer if
+// a page has no deletion and all pages together name at least half of the book. Then
+// forgotten compares the delta with a listing.
 func (s *syncRun) forgotten(d *delta) (bool, error) {
 	if !d.bare || d.there == 0 || s.cards == 0 || s.cards > 0 && 2*d.there < s.cards {
 		return false, nil
@@ -245,8 +244,8 @@ func (s *syncRun) forgotten(d *delta) (bool, error) {
 	s.cards = book.cards
 	all, err := s.namesAll(d, book)
 	if all && s.complete {
-		// All cards of a small book may have changed indeed. Then none that the
-		// caller has is missing, and hardly any is as it was.
+		// In a small book all cards may really have changed. Then no card of the caller
+		// is missing, and nearly all have another ETag.
 		all = book.missing > 0 || book.same == len(s.have) && book.same > 1
 	}
 	return all, err
@@ -258,8 +257,8 @@ func (s *syncRun) namesAll(d *delta, book *survey) (bool, error) {
 		return false, nil
 	}
 	if len(book.newer) > 0 {
-		// The listing is younger than the delta. What has come in between is on
-		// the next page.
+		// The listing is newer than the delta. Cards that were added in between come
+		// with the next page.
 		if _, err := s.deltaPage(d, d.next); err != nil {
 			return false, err
 		}
@@ -275,7 +274,7 @@ func (s *syncRun) namesAll(d *delta, book *survey) (bool, error) {
 	return true, nil
 }
 
-// survey is a listing of the book beside a delta.
+// survey compares a listing of the book with a delta.
 type survey struct {
 	cards   int
 	same    int      // cards that the delta names, and that the caller has as they are

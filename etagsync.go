@@ -1,5 +1,5 @@
-// A run of Sync that compares the ETags of the whole book with those that the caller
-// has: where a server has no sync-collection, and where a first run starts over.
+// A run of Sync that compares the ETags of the whole book with those of the caller. It is
+// for servers without sync-collection, and for a first run that starts over.
 
 package icloud
 
@@ -11,9 +11,8 @@ import (
 	"github.com/go-icloud/icloud/internal/synctoken"
 )
 
-// compareAgain is the run that follows one that compared ETags. Once a day it asks
-// whether there is a sync-collection by now: that lists the same ETags, and brings a
-// token that is a fraction of the size.
+// compareAgain is the run after one that compared ETags. Once a day it tries
+// sync-collection again, which lists the same ETags and returns a much smaller token.
 func (s *syncRun) compareAgain() error {
 	if s.asked.IsZero() {
 		if err := s.compare(s.collectionRows); err == nil || !s.noCollection(err) {
@@ -23,7 +22,7 @@ func (s *syncRun) compareAgain() error {
 	return s.compareETags()
 }
 
-// noCollection says whether an error of collectionRows shows that there is still no
+// noCollection says whether an error of collectionRows shows that the server still has no
 // sync-collection.
 func (s *syncRun) noCollection(err error) bool {
 	return s.applied == nil && (unsupported(err) || refuses(err) || isSpent(err) || brokenXML(err) || errors.Is(err, errNoToken))
@@ -72,8 +71,8 @@ func (s *syncRun) collectionPage(token string, f func(member, *dav.Row) error) (
 		return "", false, err
 	}
 	defer resp.Body.Close()
-	// A card that one page names and calls gone was deleted and created again, in
-	// whatever order the rows are.
+	// If a page reports a card both as deleted and as existing, in any order, the card was
+	// deleted and created again.
 	var gone []dav.Href
 	named := make(map[uint64]struct{})
 	err = s.rows(resp, func(m member, row *dav.Row) error {
@@ -116,11 +115,11 @@ func (s *syncRun) compare(list rowsOf) error {
 			return nil
 		}
 		if m.state == memberRefused {
-			// A card that the server refuses to name is not a card deleted.
+			// A card that the server refuses to describe is not deleted.
 			s.failed.add(m.Href, m.status)
 			return nil
 		}
-		// Without an ETag there is no telling, so it is fetched.
+		// Without an ETag nobody knows whether the card has changed, so it is fetched.
 		s.listed[string(m.DecodedName())] = synctoken.Hash(row.ETag)
 		return s.leave(&left, m.Href)
 	})
@@ -143,7 +142,8 @@ func (s *syncRun) compare(list rowsOf) error {
 	return nil
 }
 
-// unlist takes back that a listing has named a card: a later page says that it is gone.
+// unlist removes a card from those that the listing has named, because a later page
+// reports it as deleted.
 func (s *syncRun) unlist(h dav.Href) error {
 	key := string(h.DecodedName())
 	if _, had := s.have[key]; had {
@@ -159,8 +159,8 @@ func (s *syncRun) doneComparing(server string) {
 		s.done = s.followToken(server)
 		return
 	}
-	// What is owed is not asked for again because its ETag is news, and is reported
-	// once it is deleted.
+	// An owed card keeps the ETag of the listing, so that it is not also asked for as a
+	// changed card, and so that its deletion is reported.
 	for _, card := range s.failed.cards() {
 		key := s.know(card.ID)
 		s.have[key] = s.listed[key]

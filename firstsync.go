@@ -1,6 +1,6 @@
-// The first run of Sync, from "": all cards, by sync-collection, page by page. A run
-// that cannot go on that way starts over in another, and what it has handed out by
-// then is compared with the last listing.
+// The first run of Sync, from "": it gets all cards by sync-collection, page by page. If
+// that fails, it lists the book in another way, and compares the cards that it has
+// handed out with the last listing.
 
 package icloud
 
@@ -29,17 +29,17 @@ func (s *syncRun) firstRun() error {
 	switch {
 	case err == nil:
 		return nil
-	// This is never ErrResync: the caller would come back with the same "". A 207
-	// without a token is no sync-collection, and names that cannot be read here
-	// may be written better in another report.
+	// This is never ErrResync, because the caller would start from the same "" again. A
+	// 207 without a token is not an answer to sync-collection. If names in it cannot be
+	// read, another report may write them correctly.
 	case unsupported(err), refuses(err), isSpent(err), brokenXML(err), errors.Is(err, errNoToken):
 		return s.compareETags()
 	}
 	return err
 }
 
-// isSpent says whether an error is about a token. Those of a first run come from its
-// own pages.
+// isSpent says whether an error is about a token. In a first run the tokens are those of
+// its own pages.
 func isSpent(err error) bool {
 	_, refused := errors.AsType[*tokenError](err)
 	return refused || err == ErrResync
@@ -61,13 +61,13 @@ func (s *syncRun) pages() error {
 			return errNoToken
 		case !more:
 			return s.endListing(next)
-		// More is promised, but not by this token.
+		// There are more pages, but the token does not lead to them.
 		case next == token:
 			return errEndless
 		}
 		token = next
-		// A card may have changed since the page before, and must not be passed
-		// over as known.
+		// A card may have changed since the previous page, so it must not be skipped as
+		// known.
 		clear(s.seen)
 	}
 	return errEndless
@@ -108,7 +108,7 @@ func (s *syncRun) page(resp *http.Response) (next string, more bool, err error) 
 		case m.state == memberSent && (len(row.Data) > 0 || row.TooLarge):
 			return s.card(m.Href, row)
 		}
-		// It is named alone, as iCloud does it, and fetched below.
+		// The row has no card, as on iCloud. The card is fetched below.
 		refused = refused || row.DataStatus != 0
 		return s.leave(&left, m.Href)
 	})
@@ -122,14 +122,16 @@ func (s *syncRun) page(resp *http.Response) (next string, more bool, err error) 
 	if err := s.fetch(s.book, left.list, getBatch, s.gone); err != nil {
 		return "", false, err
 	}
-	// Some servers name a card that was created anew as gone and as there.
+	// Some servers report a card that was deleted and created again both as deleted and
+	// as existing.
 	for path := range same {
 		delete(gone, path)
 	}
 	return next, more, s.bury(gone, &left)
 }
 
-// bury reports as deleted what a page has named as gone, and not as there.
+// bury reports the cards as deleted that a page has reported as deleted, and not also as
+// existing.
 func (s *syncRun) bury(gone map[string]string, left *hrefs) error {
 	for _, path := range slices.Sorted(maps.Keys(gone)) {
 		h := dav.ParseHref([]byte(gone[path]))
@@ -143,14 +145,14 @@ func (s *syncRun) bury(gone map[string]string, left *hrefs) error {
 	return nil
 }
 
-// named says whether an answer has named a card that was handed out, or that it left to
-// be fetched.
+// named says whether an answer has named a card that was handed out or is still to be
+// fetched.
 func (s *syncRun) named(left *hrefs, h dav.Href) bool {
 	_, seen := s.seen[s.idHash(h)]
 	return seen || left.has(s.hash(h))
 }
 
-// tooMany bounds a count of names.
+// tooMany returns an error if a count of names is over its bound.
 func (s *syncRun) tooMany(n int) error {
 	if n > maxHrefs {
 		return errTooManyNames
@@ -167,9 +169,9 @@ func (s *syncRun) endListing(server string) error {
 	return nil
 }
 
-// smallBook is up to how many cards a token holds the ETags of all of them beside the
-// server's token. All cards of a small book may well change from one run to the next,
-// and then nothing else can tell that from a token that the server has forgotten.
+// smallBook is the number of cards up to which a token holds all ETags in addition to the
+// server's token. All cards of a small book may change from one run to the next. Only the
+// ETags can tell this from a token that the server has forgotten.
 const smallBook = 20
 
 // followToken returns the token of a run after which the caller has the whole book,

@@ -1,5 +1,5 @@
-// What a run of Sync owes to the caller from earlier runs: cards that could not be got,
-// and certainty about those that a failed run has handed out.
+// What a run of Sync owes to the caller from earlier runs: the cards that they could not
+// get, and the deletions of cards that a failed run has handed out.
 
 package icloud
 
@@ -18,10 +18,10 @@ func (s *syncRun) fetchOwed(d *delta) error {
 	return s.fetchOwedBut(func(h dav.Href) bool { return s.inDelta(d, h) })
 }
 
-// fetchOwedBut asks for the owed cards, but for those that the run asks for anyway, or
-// that are gone. It costs one multiget and at most maxOwedSingle GETs, so that cards that
-// can never be got cost no more than that. Which are asked for by GET goes in rotation:
-// those that were not this time come first in the token.
+// fetchOwedBut asks for the owed cards, except for those that the run asks for anyway and
+// those that are deleted. It sends one multiget and at most maxOwedSingle GETs, so that
+// cards which can never be fetched cost no more than that. The cards take turns: those that
+// no GET asked for in this run come first in the token.
 func (s *syncRun) fetchOwedBut(named func(dav.Href) bool) error {
 	var owed []string
 	for _, short := range s.token.Owed {
@@ -54,14 +54,14 @@ func (s *syncRun) fetchOwedBut(named func(dav.Href) bool) error {
 	return s.confirmGone(tried)
 }
 
-// aboutReport says whether an error is about a report and what it asks for, and not
-// about the connection or the server.
+// aboutReport says whether an error is about a report or its cards, and not about the
+// connection or the server.
 func aboutReport(err error) bool { return spoiled(err) || unsupported(err) || refuses(err) }
 
-// verifyHanded asks for the cards that failed runs have handed out, and that a delta
-// does not name. Most servers name them again. One that does not may say by that that
-// such a card came after the token and is gone again; then nothing but this tells the
-// caller, who has it.
+// verifyHanded asks for the cards that failed runs have handed out and that the delta does
+// not name. Most servers name them again. If a server does not, the card may have been
+// added and deleted since the token. The caller has that card, and only this request finds
+// out that it was deleted.
 func (s *syncRun) verifyHanded(d *delta) error {
 	var left hrefs
 	for _, short := range s.token.Handed {
@@ -79,8 +79,8 @@ func (s *syncRun) verifyHanded(d *delta) error {
 	if err := s.fetch(s.book, left.list, getBatch, s.gone); err != nil {
 		return err
 	}
-	// There may be more than a run asks for one by one. They are not owed, since they
-	// may well be gone. The next run goes on.
+	// There may be more cards than one run asks for by GET. They are not owed, because they
+	// may be deleted. The next run asks for the rest.
 	for _, written := range left.list {
 		h := dav.ParseHref([]byte(written))
 		if key := string(h.DecodedName()); s.failed.why(key) == errCardMissing {
@@ -91,9 +91,9 @@ func (s *syncRun) verifyHanded(d *delta) error {
 	return s.confirmGone(left.list)
 }
 
-// confirmGone decides about cards for which a GET was answered by 404, and which a
-// multiget has passed over, as some servers do with cards that are gone. They are gone
-// if it does so again: then the book is still where it was.
+// confirmGone decides about cards that a multiget left out and for which a GET got 404. Some
+// servers leave out deleted cards. The cards are deleted if a second multiget leaves them
+// out too, which also shows that the book has not moved.
 func (s *syncRun) confirmGone(asked []string) error {
 	var missing []string
 	for _, written := range asked {
