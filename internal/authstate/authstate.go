@@ -1,7 +1,7 @@
 // Package authstate decides about an account's password: what may be sent next,
 // what a refusal means, what is due to be saved, and what is news to the
-// application. It sends nothing, saves nothing and reads no clock. Time is an
-// argument, and every answer follows from the events that a [State] was told of.
+// application. It sends nothing, saves nothing and reads no clock. The time is an argument,
+// and every answer follows from the events that a [State] was told about.
 //
 // A password goes through these phases:
 //
@@ -12,10 +12,10 @@
 //	    v                    v  |                                   v   |
 //	    +----------------> Doubted <---------------------------------+--+
 //	                         |
-//	                         | refused for longer than the dwell; or at once, where
-//	                         | the reason is certain or the owner is present
+//	                         | refused for the dwell; or at once, if the reason is
+//	                         | certain, or if the owner waits and it never worked
 //	                         v
-//	                      SignedOut --- accepted by the probe of the day, or
+//	                      SignedOut --- the daily probe is accepted, or
 //	                                    replaced by Reconnect ---> Active
 package authstate
 
@@ -25,21 +25,20 @@ const (
 	// doubtHold is how often a doubted password is probed at most.
 	doubtHold = time.Minute
 
-	// latchHold is how often a password is probed at most that is refused for
-	// good: a wrong verdict repairs itself within a day, and a right one costs no
-	// more than a request a day.
+	// latchHold is how often at most a password is probed whose refusal is final. So a
+	// wrong verdict is corrected within a day, and a right one costs at most a request
+	// a day.
 	latchHold = 24 * time.Hour
 
 	// holdBack is how long an incident at Apple holds back a verdict at most.
 	holdBack = 24 * time.Hour
 
-	// saveEvery is how often an acceptance alone is saved at most. Less than an
-	// hour of acceptances can be lost with the process, which costs nothing but
-	// the precision of a date.
+	// saveEvery is how often at most an acceptance is saved that decides nothing. If the
+	// process ends, the saved date of the last acceptance is at most an hour too old.
 	saveEvery = time.Hour
 
-	// readEvery is how often a Client that has nothing to save reads the Store at
-	// most, to see what others have learned.
+	// readEvery is how often at most a Client that has nothing to save reads the Store, to
+	// learn what other Clients have saved.
 	readEvery = time.Minute
 
 	// saveAgain is how long a save is not tried again after the Store has not
@@ -55,7 +54,7 @@ type Rules struct {
 	Elsewhere bool // not iCloud
 }
 
-// A Caller is whoever waits for an answer.
+// A Caller says who waits for the answer.
 type Caller int
 
 const (
@@ -91,8 +90,7 @@ const (
 	DueNow         // a save that every call waits for
 )
 
-// A Seq numbers the events of one process, so that their order does not depend on
-// clocks.
+// A Seq numbers the events of one process. So their order does not depend on clocks.
 type Seq uint64
 
 // State is what is known of an account's passwords, of which one is current. It is
@@ -130,7 +128,8 @@ func New(rules Rules, hash Hash, claims Claims) *State {
 	}
 }
 
-// believed returns the rules without what is not believed in at the moment.
+// believed returns the rules, without the Lifetime if other passwords have shown it to be
+// wrong.
 func (s *State) believed() Rules {
 	r := s.rules
 	if s.noEnd {
@@ -177,9 +176,9 @@ func (s *State) Probing(e *Entry, now time.Time) (before time.Time) {
 	return before
 }
 
-// Unprobed notes that a probe has ended without a word on the password. If it was
-// not even sent, nothing has happened. If it was cancelled, the next one is
-// delayed by a minute, not by a day: callers without patience may be many.
+// Unprobed notes that a probe has ended without an outcome. If it was not sent, nothing has
+// happened. If it was cancelled, the next probe may be sent after a minute instead of a day,
+// but not at once, because many calls may be cancelled early.
 func (s *State) Unprobed(e *Entry, before time.Time, sent bool, now time.Time) {
 	e.probed = before
 	if sent && e.Verdict != nil && e.Verdict.Confirmed {
@@ -200,8 +199,8 @@ func (s *State) Accepted(e *Entry, sent Seq, now time.Time) (counts, cleared boo
 	cleared = e.accept(stamp(now))
 	s.dirty = true
 	s.urgent = s.urgent || cleared
-	// An account that is answered is not being throttled any more. A wait that
-	// was asked for stands.
+	// The account is no longer throttled, so the next wait starts from the shortest one.
+	// A wait that is under way does not end.
 	s.throttle.times = 0
 	return true, cleared
 }
@@ -217,9 +216,9 @@ func (s *State) Refused(e *Entry, sent Seq) (at Seq, ok bool) {
 	return e.rejectedAt, true
 }
 
-// IsSymptom says whether a refusal of e at now may be the sign of an incident at
-// Apple. A refusal that was to be expected is none, nor is one that has lasted for
-// longer than an incident holds verdicts back.
+// IsSymptom says whether a refusal of e at now may be a sign of an incident at Apple. A
+// refusal that was to be expected is not a sign. A refusal that has lasted for longer than an
+// incident holds verdicts back is not one either.
 func (s *State) IsSymptom(e *Entry, now time.Time, by Caller) bool {
 	now = stamp(now)
 	if e.Verdict != nil && (e.Verdict.Confirmed || now.Sub(e.Refused) >= holdBack) {
@@ -230,10 +229,11 @@ func (s *State) IsSymptom(e *Entry, now time.Time, by Caller) bool {
 	trial.refuse(s.believed(), now, Unattended, true)
 	v := trial.Verdict
 	switch {
-	// An end that was due, and a revocation that the caller foretold.
+	// The password was due to expire, or the caller knew of its revocation.
 	case v.Reason == Expired && v.Certainty == Likely, v.Certainty == Certain:
 		return false
-	// People mistype passwords, and several may within minutes.
+	// The owner may have mistyped the password, and several owners may do so within
+	// minutes.
 	case by == Interactive && v.Reason == Rejected:
 		return false
 	}
@@ -241,7 +241,7 @@ func (s *State) IsSymptom(e *Entry, now time.Time, by Caller) bool {
 }
 
 // MaySendPending says whether a request may be sent although a refusal waits to be
-// committed. As in doubt, one a minute may.
+// committed. As while doubted, one request a minute may be sent.
 func (s *State) MaySendPending(now time.Time) bool {
 	return over(s.current.pendingSent, stamp(now), doubtHold)
 }
@@ -249,7 +249,7 @@ func (s *State) MaySendPending(now time.Time) bool {
 // SentPending notes that one was sent.
 func (s *State) SentPending(now time.Time) { s.current.pendingSent = stamp(now) }
 
-// A Rejection is what a refusal makes of an entry. Nothing shows it before Commit.
+// A Rejection is an entry with a refusal added. The State shows nothing of it before Commit.
 type Rejection struct {
 	entry  *Entry
 	before *Verdict // of entry, when the Rejection was worked out
@@ -258,9 +258,9 @@ type Rejection struct {
 	tell   bool
 }
 
-// Reject works out what follows from a refusal of e, which arrived at that Seq. by
-// is whoever hears of it; incident holds back what is not certain. Nothing has
-// changed until the Rejection is committed.
+// Reject decides what follows from a refusal of e, which arrived at that Seq. by says who
+// waits for the answer; in an incident only a certain verdict becomes final. The State
+// changes when the Rejection is committed.
 func (s *State) Reject(e *Entry, at Seq, now time.Time, by Caller, incident bool) *Rejection {
 	r := &Rejection{entry: e, before: e.Verdict, after: *e, at: at}
 	r.after.refuse(s.believed(), stamp(now), by, incident)
@@ -280,15 +280,15 @@ func (s *State) Commit(r *Rejection) *Verdict {
 		s.dirty, s.urgent = true, true
 		return nil
 	case e.Verdict != r.before:
-		// Another refusal of the same password was committed meanwhile. There is
-		// one verdict, and it is told once.
+		// Another refusal of the same password was committed meanwhile. There is one
+		// verdict, which is reported once.
 		told := e.told()
 		e.mergeVerdict(r.after)
 		s.tell = s.tell || r.tell && !told
 		s.dirty, s.urgent = true, true
 		return e.Verdict
 	}
-	// What else may have changed meanwhile is the caller's claims.
+	// Only the caller's claims may also have changed meanwhile.
 	r.after.claims, r.after.acceptedAt, r.after.rejectedAt, r.after.pendingSent = e.claims, e.acceptedAt, e.rejectedAt, e.pendingSent
 	*e = r.after
 	s.record = s.record.with(e, e)
@@ -297,9 +297,9 @@ func (s *State) Commit(r *Rejection) *Verdict {
 	return e.Verdict
 }
 
-// Drop notes that a Rejection which was saved will not be committed, because another
-// password is the current one by now. It was not told, so whoever still has the old
-// password and finds the verdict in the Store is to tell it.
+// Drop notes that a saved Rejection will not be committed, because another password is the
+// current one now. The verdict was not reported. A Client that still has the old password
+// and finds the verdict in the Store has to report it.
 func (s *State) Drop(r *Rejection) {
 	if r.tell {
 		s.dropped = r
@@ -329,7 +329,7 @@ func (s *State) Replace(e *Entry, now time.Time) {
 	s.record = s.record.with(e, e)
 	s.record.trim(e)
 	s.throttle.times = 0
-	// Other workers are signed out until they read it.
+	// Other workers are signed out until they read the acceptance.
 	s.dirty, s.urgent = true, true
 }
 
@@ -346,8 +346,8 @@ func (s *State) FoundBook() { s.dirty, s.urgent = true, true }
 // Loaded says whether the Store's record has been merged.
 func (s *State) Loaded() bool { return s.loaded }
 
-// Merge adds what the Store has, and so what other Clients have learned. A silent
-// merge changes the Phase without news for the application, as does the first.
+// Merge adds what the Store has from other Clients. If the merge is silent or the first
+// one, a change of the Phase is not reported to the application.
 func (s *State) Merge(r *Record, now time.Time, silent bool) {
 	now = stamp(now)
 	first := !s.loaded
@@ -372,8 +372,8 @@ func (s *State) Merge(r *Record, now time.Time, silent bool) {
 			mine.ToldFor = time.Time{}
 		}
 		if mine == e && doubted && e.Verdict == nil {
-			// Another Client doubts what was accepted here. If it did not hear
-			// of that, a second stray 401 over there would confirm the first.
+			// Another Client doubts a password that was accepted here. Without this
+			// acceptance, its next stray 401 would confirm the first one.
 			s.dirty, s.urgent = true, true
 		}
 	}
@@ -382,8 +382,9 @@ func (s *State) Merge(r *Record, now time.Time, silent bool) {
 	switch {
 	case first:
 		s.savedAt = e.LastAccepted
-		// A Phase that an earlier Client has reported is no news. One that time
-		// alone has brought since, as Expiring, is.
+		// An earlier Client has reported the saved Phase, so it is not reported again.
+		// A Phase that began later because time has passed, such as Expiring, is
+		// reported.
 		s.notified = s.phase(e.latest())
 	case silent && s.notified == before:
 		s.notified = s.phase(now)
@@ -414,8 +415,8 @@ func (s *State) MayRead(now time.Time) bool { return over(s.readAt, stamp(now), 
 func (s *State) Unsaved() bool { return s.dirty && s.urgent }
 
 // Save returns what is to be saved: the State with r, if it is not nil, and the URLs
-// of the address book and its home, "" if they are not known. What changes from here
-// on is not in it.
+// of the address book and its home-set, "" if they are not known. Later changes are not in
+// it.
 func (s *State) Save(r *Rejection, book, home string, now time.Time) ([]byte, error) {
 	s.current.salted()
 	record := s.record
@@ -444,8 +445,8 @@ func (s *State) Save(r *Rejection, book, home string, now time.Time) ([]byte, er
 	return data, err
 }
 
-// conclude sets what others may read without knowing the Options. Of a password
-// that is not at hand, another Client has concluded it.
+// conclude sets the Conclusions for readers that do not know the Options. It changes nothing
+// for a password that this Client does not have; another Client has set them.
 func (s *State) conclude(e *Entry, now time.Time) {
 	e.Told = e.told()
 	if e.hash == nil {
@@ -483,9 +484,9 @@ func (s *State) Notify(now time.Time) bool {
 	// The next Client must not report it again.
 	s.urgent = s.urgent || news && s.dirty
 	if phase == SignedOut {
-		// That it was told is saved with the verdict, before it is. To tell it
-		// twice is worse than to miss it in a crash between the two. It may be
-		// another verdict than the one before, which was refuted meanwhile.
+		// The saved verdict says that it was reported, before it is. If the process
+		// crashes in between, the report is missed; two reports would be worse. It may
+		// be another verdict than the previous one, which was refuted meanwhile.
 		news, s.tell = s.tell, false
 	}
 	return news

@@ -26,12 +26,12 @@ const (
 const (
 	day = 24 * time.Hour
 
-	// issueSlack is how far a recorded date of issue may be off: dates are
-	// noted a day late, and in other time zones.
+	// issueSlack is how wrong a recorded date of issue may be, because people record it a
+	// day late or in another time zone.
 	issueSlack = 2 * day
 
-	// standInSlack takes its place where the first acceptance stands in for
-	// an unknown issue, since passwords are generated before they are used.
+	// standInSlack is the same if the first acceptance takes the place of an unknown date
+	// of issue. It is longer, because a password is generated before it is used.
 	standInSlack = 30 * day
 
 	// endSlack is how close to the end of its lifetime a password must have
@@ -53,8 +53,8 @@ type evidence struct {
 // 1980, is the latest.
 var afterZero = time.Date(1981, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// known returns t, or zero if t cannot be a date of an app-specific password:
-// it lies in the future of now, or is another system's idea of zero.
+// known returns t, or zero if t cannot be a date of an app-specific password, because it is
+// in the future of now or is the zero of another system.
 func known(t, now time.Time) time.Time {
 	if t.After(now) || t.Before(afterZero) {
 		return time.Time{}
@@ -65,9 +65,9 @@ func known(t, now time.Time) time.Time {
 // worked says whether the password is known to have been accepted.
 func (e evidence) worked() bool { return !e.last.IsZero() }
 
-// end returns the estimated end of the password's life, and how much earlier
-// the true end may be; zero if there is no saying. The first acceptance stands
-// in for an unknown issue: people generate a password when they connect.
+// end returns the estimated end of the password's life, and how much earlier the true end
+// may be. Both are zero if the end is unknown. The first acceptance takes the place of an
+// unknown date of issue, because people generate a password when they connect.
 func (e evidence) end() (end time.Time, slack time.Duration) {
 	switch {
 	case e.lifetime <= 0:
@@ -80,8 +80,8 @@ func (e evidence) end() (end time.Time, slack time.Duration) {
 	return time.Time{}, 0
 }
 
-// outlived says whether the password was accepted well past its end, so that
-// the end was no end.
+// outlived says whether the password was accepted so long after its estimated end that the
+// estimate was wrong.
 func (e evidence) outlived() bool {
 	end, _ := e.end()
 	return !end.IsZero() && !e.last.Before(end.Add(endSlack))
@@ -95,8 +95,8 @@ func (e evidence) since() time.Time {
 	return e.issued
 }
 
-// diagnose names the reason for which the evidence speaks, and how well. It
-// expects dates that have been through known, refused excepted.
+// diagnose returns the reason that the evidence supports, and how well it does. It expects
+// dates that known has returned, except for refused.
 func diagnose(e evidence) (Certainty, Reason) {
 	end, slack := e.end()
 
@@ -123,8 +123,7 @@ func diagnose(e evidence) (Certainty, Reason) {
 	case !e.refused.After(end.Add(-slack)):
 		return most, Revoked
 	case e.last.Before(end.Add(-endSlack)):
-		// It was not in use when its time came, so it may have been revoked
-		// before.
+		// It was not in use around its end, so it may have been revoked before.
 		return Possible, Expired
 	}
 	return most, Expired

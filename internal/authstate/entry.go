@@ -97,8 +97,8 @@ func (e *Entry) sameAs(o *Entry) bool {
 	return o.is(e.hash) || e.is(o.hash)
 }
 
-// claim adds what the caller says of the password. A date that the caller does not
-// know takes nothing away.
+// claim adds what the caller knows about the password. A zero date does not replace a known
+// one.
 func (e *Entry) claim(c Claims, now time.Time) {
 	if e.claims != nil {
 		if c.Issued.IsZero() {
@@ -115,8 +115,8 @@ func (e *Entry) claim(c Claims, now time.Time) {
 	e.keepClaims(now)
 }
 
-// keepClaims makes the caller's dates part of what is saved, for a caller who
-// knows them only once. A date of the future may be known later.
+// keepClaims adds the caller's dates to what is saved, because a caller may know them only
+// once. A date in the future may become valid later.
 func (e *Entry) keepClaims(now time.Time) {
 	if e.claims == nil {
 		return
@@ -148,15 +148,15 @@ func (e *Entry) evidence(lifetime time.Duration, now time.Time) evidence {
 		refused:  e.Refused,
 		lifetime: lifetime,
 	}
-	// What the caller says now wins over what was said before a restart.
+	// The caller's present dates have precedence over those from before a restart.
 	if ev.issued.IsZero() {
 		ev.issued = known(e.Issued, now)
 	}
 	if changed := known(e.AccountChanged, now); changed.After(ev.changed) {
 		ev.changed = changed
 	}
-	// Acceptances that were observed did happen. If the clock has been set back
-	// since then, they happened by now.
+	// Observed acceptances have happened. If their date is in the future, the clock has
+	// been set back, and they count as of now.
 	ev.first, ev.last = notAfter(e.FirstAccepted, now), notAfter(e.LastAccepted, now)
 	if said := known(claims.LastAccepted, now); !said.IsZero() {
 		if ev.first.IsZero() || said.Before(ev.first) {
@@ -183,10 +183,9 @@ func (e *Entry) accept(now time.Time) (cleared bool) {
 	if e.FirstAccepted.IsZero() || now.Before(e.FirstAccepted) {
 		e.FirstAccepted = now
 	}
-	// The order of events must survive clocks that stand still, are set back or
-	// belong to another machine, or merge would take the refusal for newer. So
-	// an acceptance is later than the refusal that it refutes, and never moves
-	// back.
+	// A clock may stand still, be set back, or be another machine's. merge must still see
+	// the acceptance as newer than the refusal. So an acceptance is dated later than the
+	// refusal that it refutes, and its date never moves back.
 	if e.Verdict != nil && !now.After(e.Asked) {
 		now = e.Asked.Add(1)
 	}
@@ -206,8 +205,7 @@ func (e *Entry) clear() { e.Refused, e.Asked, e.Verdict = time.Time{}, time.Time
 // as long as nothing new is decided. incident holds back what is not Certain.
 func (e *Entry) refuse(r Rules, now time.Time, by Caller, incident bool) {
 	e.Asked, e.probed = now, now
-	// Every acceptance that is known came before this, whatever clock has dated
-	// it; see accept.
+	// Every known acceptance came before this refusal, whatever its date is; see accept.
 	if e.LastAccepted.After(now) {
 		e.ahead = e.LastAccepted
 	}
@@ -223,10 +221,10 @@ func (e *Entry) refuse(r Rules, now time.Time, by Caller, incident bool) {
 	}
 	ev := e.evidence(r.Lifetime, now)
 	certainty, reason := diagnose(ev)
-	// The first row of the table alone needs neither a dwell nor quiet at Apple.
+	// Only a certain verdict needs neither a dwell nor the absence of an incident.
 	final := certainty == Certain
-	// An incident holds a verdict back for a day at most: many true deaths at
-	// once look the same.
+	// An incident holds a verdict back for a day at most, because many passwords that
+	// really died at once look the same.
 	if !final && !(incident && now.Sub(e.Refused) < holdBack) {
 		final = now.Sub(e.Refused) >= r.Dwell || by == Interactive && !ev.worked()
 	}
@@ -301,7 +299,7 @@ func (e *Entry) merge(o Entry) {
 	if o.ToldFor.After(e.ToldFor) && !e.told() {
 		e.ToldFor = o.ToldFor
 	}
-	// Under the salt of the Store, by which the others know it.
+	// The salt of the Store is used, because the other Clients know it.
 	e.Salt, e.Proof, e.later = o.Salt, o.Proof, o.later
 	e.Conclusions = o.Conclusions
 	o.LastAccepted = e.LastAccepted
@@ -334,11 +332,11 @@ func (e *Entry) mergeVerdict(o Entry) {
 		e.Asked = o.Asked
 	}
 	told := e.told() || o.told()
-	// What another Client has confirmed is not in doubt here.
+	// A verdict that another Client has confirmed is final here too.
 	if o.Verdict.Confirmed && !e.Verdict.Confirmed {
 		e.Verdict = o.Verdict
 	}
-	// Two verdicts on one refusal need to be told once.
+	// Two verdicts on one refusal are reported once.
 	if told {
 		e.ToldFor = e.Verdict.Refused
 	}
@@ -349,12 +347,12 @@ func (e *Entry) refute() {
 	if e.Verdict == nil || !e.LastAccepted.After(e.Refused) {
 		return
 	}
-	// Accepted after the last refusal: there is nothing left of it.
+	// The password was accepted after the last refusal, which is refuted.
 	if e.LastAccepted.After(e.Asked) {
 		e.clear()
 		return
 	}
-	// Accepted between two refusals: the first is refuted, and the second is a
-	// doubt that needs a verdict of its own.
+	// The password was accepted between two refusals. The first is refuted, and the second
+	// needs a verdict of its own.
 	e.Refused, e.Verdict = e.Asked, nil
 }

@@ -1,5 +1,4 @@
-// Whether passwords die of age at all: what each account has seen of it, counted over
-// many accounts.
+// Whether passwords expire at all, judged from what many accounts have observed.
 
 package authstate
 
@@ -22,8 +21,8 @@ func (s *State) crossing(e *Entry) Crossing {
 	switch {
 	case end.IsZero() || e.FirstAccepted.IsZero():
 		return NotCrossed
-	// Both acceptances must have been observed. A date of issue that is kept over
-	// renewals would make every new password look old.
+	// Both acceptances must have been observed. Otherwise a date of issue that a service
+	// never updates would make every new password look old.
 	case e.FirstAccepted.Before(end.Add(-endSlack)) && !e.LastAccepted.Before(end.Add(endSlack)):
 		return Outlived
 	case e.Verdict != nil && e.Verdict.Confirmed:
@@ -47,8 +46,7 @@ func (s *State) Crossings(note func(id uint64, c Crossing)) {
 	}
 }
 
-// NoEnd says whether the lifetime is not to be believed in, because of what other
-// accounts have seen.
+// NoEnd sets whether the passwords of other accounts have shown that the lifetime is wrong.
 func (s *State) NoEnd(noEnd bool) { s.noEnd = noEnd }
 
 // Lifetimes counts Crossings. Of more than some thousand passwords, those that were

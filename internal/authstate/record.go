@@ -32,8 +32,8 @@ const (
 	// maxEntries bounds how many passwords are remembered.
 	maxEntries = 4
 
-	// maxUntried bounds how many of them have never been accepted: whoever tries
-	// one wrong password after the other must not have the good one forgotten.
+	// maxUntried bounds how many of them have never been accepted. So the good password
+	// is not forgotten if somebody tries many wrong ones.
 	maxUntried = 2
 )
 
@@ -102,7 +102,8 @@ func (e *Entry) normalize() error {
 	}
 	v := e.Verdict
 	if v == nil || !v.Reason.known() || e.Refused.IsZero() {
-		// A reason that a later version has found is probed for again.
+		// A later version has found a reason that this one does not know, so the
+		// password is probed again.
 		e.Refused, e.Asked, e.Verdict = time.Time{}, time.Time{}, nil
 		return nil
 	}

@@ -1,4 +1,4 @@
-// What a State says of itself, and what a Record says to those who read a Store.
+// The Status of a State, and that of a Record for readers of a Store.
 
 package authstate
 
@@ -90,8 +90,8 @@ func (v *Verdict) phase() Phase {
 	return Doubted
 }
 
-// ends returns the estimated end of a password and from when on to warn of it. Both
-// are zero if there is none, or none any more, since the password has outlived it.
+// ends returns the estimated end of a password and the time from which to warn about it.
+// Both are zero if no end is known or if the password has outlived it.
 func (s *State) ends(e *Entry, now time.Time) (end, warn time.Time) {
 	ev := e.evidence(s.believed().Lifetime, now)
 	if end, _ = ev.end(); end.IsZero() || ev.outlived() {
@@ -100,9 +100,9 @@ func (s *State) ends(e *Entry, now time.Time) (end, warn time.Time) {
 	return end, end.Add(-s.rules.Warn)
 }
 
-// nextProbe returns when a password with a verdict is next probed, zero without
-// one. In an incident at Apple, a doubt that has lasted long is worth a probe less
-// often: the pause is as long as the doubt, an hour at most.
+// nextProbe returns when a password with a verdict is next probed, zero without a verdict.
+// In an incident at Apple, probes become less frequent: the pause is as long as the doubt
+// has lasted, at most an hour.
 func (e *Entry) nextProbe(incident bool) time.Time {
 	if e.Verdict == nil {
 		return time.Time{}

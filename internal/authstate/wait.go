@@ -6,8 +6,8 @@ package authstate
 import "time"
 
 const (
-	// Apple's own figure is known to be too short: obeying it exactly trips
-	// the throttle again. The least wait grows from minWait to maxFloor.
+	// Apple's Retry-After is too short: a client that waits exactly that long is throttled
+	// again. So the shortest wait grows from minWait to maxFloor.
 	minWait  = 2 * time.Second
 	maxFloor = 64 * time.Second
 
@@ -34,7 +34,7 @@ type throttle struct {
 func (s *State) Throttled(status int, wait time.Duration, now time.Time) time.Duration {
 	t := &s.throttle
 	if t.times == 0 || !now.Before(t.until) {
-		// Not for each of the answers to calls that ran side by side.
+		// The answers to concurrent calls count once.
 		t.times++
 	}
 	floor := maxFloor
