@@ -31,8 +31,8 @@ be the server's fault. It is final, with exit status 2, once refusals have
 lasted for -dwell. Until then, at most one probe a minute is sent. If a password
 has never worked, the first refusal is final.
 
-With -state none nothing is remembered, and every refused password looks as if
-it had never worked. So no refusal is final, and the exit status is 1.
+With -state none nothing is remembered, so a refused password looks as if it had
+never worked. Because that may be wrong, the exit status is 1.
 
 With -record the shape of the server's answers is written to a file, for
 QUIRKS.md in the sources, which says what is known of iCloud. The shape is
