@@ -81,8 +81,11 @@ func (f *Fleet) Incident() (since time.Time, ok bool) {
 
 // LifetimeEvidence returns how many passwords died around the estimated end of their
 // lives, and how many were accepted both 14 days before and 14 days after it.
-// [DefaultLifetime] says what follows from these numbers. f must not be nil.
+// [DefaultLifetime] says what follows from these numbers. If f is nil, both are 0.
 func (f *Fleet) LifetimeEvidence() (ended, outlived int) {
+	if f == nil {
+		return 0, 0
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.lifetimes.Counts()

@@ -472,3 +472,15 @@ func TestFleetOneAccount(t *testing.T) {
 		}
 	})
 }
+
+// A Client without a Fleet has a nil one, and so may a program.
+func TestNilFleet(t *testing.T) {
+	t.Parallel()
+	var fleet *icloud.Fleet
+	if since, ok := fleet.Incident(); ok || !since.IsZero() {
+		t.Errorf("got an incident since %v, want none", since)
+	}
+	if ended, outlived := fleet.LifetimeEvidence(); ended != 0 || outlived != 0 {
+		t.Errorf("got %d ended and %d outlived, want none", ended, outlived)
+	}
+}
