@@ -11,6 +11,7 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"math/bits"
 	"net/http"
 	"net/url"
 	"sync"
@@ -127,9 +128,7 @@ type listing struct {
 	ctx    context.Context
 	emit   func(dav.Href, *Contact) error
 
-	// seen maps the hash of each card's ID to that of its path and its ETag: all
-	// that is remembered of a card once it has been handed out.
-	seen map[uint64]uint64
+	seen seenCards
 	seed maphash.Seed
 	runs int // more than one: the book has moved, and all paths with it
 
@@ -142,7 +141,7 @@ type listing struct {
 
 func newListing(c *Client, ctx context.Context, emit func(dav.Href, *Contact) error) *listing {
 	return &listing{
-		client: c, ctx: ctx, emit: emit, seen: make(map[uint64]uint64), seed: maphash.MakeSeed(),
+		client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed(),
 		single: single{left: maxSingle}, decoder: newDecoder(nil),
 	}
 }
@@ -206,7 +205,7 @@ func (l *listing) query(u *url.URL) error {
 		return l.rest(u, restBatch)
 	case err != nil:
 		return err
-	case more, quietLimits[len(l.seen)]:
+	case more, quietLimits[l.seen.count]:
 		return l.rest(u, getBatch)
 	}
 	return l.fetch(u, left.list, getBatch, nil)
@@ -300,22 +299,19 @@ func (l *listing) hand(h dav.Href, contact *Contact) error {
 // is now. Two cards differ in their beginnings, where their names are, or in their
 // lengths; to read all of each would cost more than it is worth.
 func (l *listing) first(h dav.Href, etag, card []byte) bool {
-	var hash maphash.Hash
-	hash.SetSeed(l.seed)
-	_, _ = hash.Write(h.Path)
-	_, _ = hash.Write(etag)
-	_, _ = hash.Write(card[:min(len(card), 512)])
-	maphash.WriteComparable(&hash, len(card))
-	id, is := l.idHash(h), hash.Sum64()
-	was, seen := l.seen[id]
-	if !seen {
-		l.seen[id] = is
+	id, is := l.idHash(h), l.hash(h)
+	for _, part := range [...][]byte{etag, card[:min(len(card), 512)]} {
+		is = bits.RotateLeft64(is, 1) ^ maphash.Bytes(l.seed, part)
+	}
+	is += uint64(len(card))
+	was, added := l.seen.add(id, uint32(is))
+	if added {
 		return true
 	}
 	// The same again is a server's slip, and passed over. Another card under the
 	// same ID can be told from the first one neither by Sync nor by Put, and would
 	// overwrite it at the caller's.
-	if was != is && l.runs < 2 {
+	if was != uint32(is) && l.runs < 2 {
 		l.failed.add(h, errCardAmbiguous)
 	}
 	return false

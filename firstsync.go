@@ -68,7 +68,7 @@ func (s *syncRun) pages() error {
 		token = next
 		// A card may have changed since the previous page, so it must not be skipped as
 		// known.
-		clear(s.seen)
+		s.seen = seenCards{}
 	}
 	return errEndless
 }
@@ -148,8 +148,7 @@ func (s *syncRun) bury(gone map[string]string, left *hrefs) error {
 // named says whether an answer has named a card that was handed out or is still to be
 // fetched.
 func (s *syncRun) named(left *hrefs, h dav.Href) bool {
-	_, seen := s.seen[s.idHash(h)]
-	return seen || left.has(s.hash(h))
+	return s.seen.has(s.idHash(h)) || left.has(s.hash(h))
 }
 
 // tooMany returns an error if a count of names is over its bound.

@@ -52,7 +52,7 @@ type hrefs struct {
 
 // leave adds an href to be fetched, unless its card has been handed out.
 func (l *listing) leave(to *hrefs, h dav.Href) error {
-	if _, seen := l.seen[l.idHash(h)]; seen {
+	if l.seen.has(l.idHash(h)) {
 		return nil
 	}
 	path := l.hash(h)
@@ -259,7 +259,7 @@ func (l *listing) settle(w *wanted, m member, row *dav.Row) error {
 // a failure, too: the book may have moved a moment ago.
 func (l *listing) getSingle(book *url.URL, written string, why error) error {
 	h := dav.ParseHref([]byte(written))
-	if _, seen := l.seen[l.idHash(h)]; seen {
+	if l.seen.has(l.idHash(h)) {
 		return nil // its row came twice, the second time with less
 	}
 	if l.single.left == 0 {

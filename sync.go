@@ -158,7 +158,7 @@ func (s *syncRun) run(u *url.URL) error {
 	s.book = u
 	// A book that has moved may have answered 404 for any card.
 	s.failed = failures{}
-	clear(s.seen)
+	s.seen = seenCards{}
 	if s.since != "" && s.token.Book != s.bookName(u) {
 		// No request is needed to know that a token is another book's; sent there,
 		// it might even be honored.
@@ -250,7 +250,7 @@ func (s *syncRun) report(c Change) error {
 // startOver makes ready for another listing of the whole book in the same run. What
 // was handed out before, and is not in it, is gone.
 func (s *syncRun) startOver() {
-	clear(s.seen)
+	s.seen = seenCards{}
 	s.failed = failures{}
 	s.unlisted = make(map[string]struct{}, len(s.have))
 	for key := range s.have {
