@@ -18,12 +18,15 @@ import (
 type Href struct {
 	Written []byte // the path, as the server wrote it
 	Path    []byte // decoded; Written itself if that is the same
+	name    []byte // a part of Written
 }
 
 // ParseHref returns the Href of a path as a server wrote it. It keeps the slice. '?'
 // and '#' end no path here, because servers write them raw in names.
 func ParseHref(written []byte) Href {
-	return Href{written, decoded(written)}
+	name := bytes.TrimSuffix(written, []byte("/"))
+	name = name[bytes.LastIndexByte(name, '/')+1:]
+	return Href{written, decoded(written), name}
 }
 
 // decoded returns a path without its escapes; path itself if it has none.
@@ -40,10 +43,7 @@ func decoded(path []byte) []byte {
 
 // Name returns the ID of the member: the last segment of the href, as written. It is
 // a part of Written.
-func (h Href) Name() []byte {
-	written := bytes.TrimSuffix(h.Written, []byte("/"))
-	return written[bytes.LastIndexByte(written, '/')+1:]
-}
+func (h Href) Name() []byte { return h.name }
 
 // ID is Name as a string.
 func (h Href) ID() string { return string(h.Name()) }
