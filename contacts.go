@@ -326,38 +326,21 @@ func (l *listing) idHash(h dav.Href) uint64 {
 func (l *listing) contact(h dav.Href, row *dav.Row) *Contact {
 	id := h.Name()
 	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
-	f, names := l.reader.ReadWith(row.Data, l.scratch)
+	names := l.reader.Read(row.Data, l.scratch)
 	// In this form the compiler does not clear what is overwritten at once.
 	data := row.Data
 	card := make([]byte, len(data))
 	copy(card, data)
 	contact := &Contact{
-		ID:    names[:len(id)],
-		ETag:  names[len(id):],
-		UID:   f.UID,
-		Name:  f.Name,
-		Org:   f.Org,
-		Group: f.Group,
-		VCard: card,
+		ID:      names[:len(id)],
+		ETag:    names[len(id):],
+		UID:     l.reader.UID(),
+		Name:    l.reader.Name(),
+		Org:     l.reader.Org(),
+		Group:   l.reader.Group(),
+		Members: l.reader.Members(),
+		VCard:   card,
 	}
-	if n := len(f.Emails); n+len(f.Phones) > 0 {
-		// One array for both. Each ends at its capacity, so that appending to
-		// one cannot reach into the other.
-		all := make([]Labeled, 0, n+len(f.Phones))
-		for _, from := range [...][]vcf.Labeled{f.Emails, f.Phones} {
-			for _, l := range from {
-				all = append(all, Labeled(l))
-			}
-		}
-		if n > 0 {
-			contact.Emails = all[:n:n]
-		}
-		if len(all) > n {
-			contact.Phones = all[n:]
-		}
-	}
-	if len(f.Members) > 0 {
-		contact.Members = append([]string(nil), f.Members...)
-	}
+	contact.Emails, contact.Phones = vcf.Labels[Labeled](&l.reader)
 	return contact
 }

@@ -58,7 +58,7 @@ func benchmark(b *testing.B, f func(data []byte)) {
 
 func BenchmarkRead(b *testing.B) {
 	var r vcf.Reader
-	benchmark(b, func(data []byte) { r.Read(data) })
+	benchmark(b, func(data []byte) { r.Read(data, nil) })
 }
 
 func BenchmarkUnfold(b *testing.B) { benchmark(b, func(data []byte) { vcf.Unfold(data) }) }

@@ -20,11 +20,12 @@ func ExampleReader() {
 	}, "\r\n")
 
 	var r vcf.Reader
-	fields := r.Read([]byte(card))
-	fmt.Println(fields.Name)
-	fmt.Println(fields.Org)
-	fmt.Println(fields.Emails)
-	fmt.Println(fields.Phones)
+	r.Read([]byte(card), nil)
+	emails, phones := vcf.Labels[vcf.Labeled](&r)
+	fmt.Println(r.Name())
+	fmt.Println(r.Org())
+	fmt.Println(emails)
+	fmt.Println(phones)
 	// Output:
 	// Dr. Jane Doe
 	// Doe, Roe; Sons

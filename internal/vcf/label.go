@@ -140,6 +140,9 @@ func (r *Reader) label(group, aside []byte) {
 // note puts a group's name aside. It is lowered, because groups are the same
 // in any case.
 func (r *Reader) note(group []byte) piece {
+	if len(group) == 0 {
+		return piece{}
+	}
 	start := len(r.aside)
 	r.aside = appendLower(r.aside, group)
 	return piece{from: start, to: len(r.aside)}
@@ -219,12 +222,21 @@ type word uint8
 
 const noWord word = 0
 
-// wordOf returns which of words a label is, and noWord if it is none. The words are
-// few and differ in length, so that going through them is quicker than a map.
-func wordOf(label []byte) word {
+// wordsOfLength has the words by their length, which tells most of them apart.
+var wordsOfLength = func() (t [12][]word) {
 	for i, w := range words {
-		if string(label) == w {
-			return word(i + 1)
+		t[len(w)] = append(t[len(w)], word(i+1))
+	}
+	return t
+}()
+
+// wordOf returns which of words a label is, and noWord if it is none.
+func wordOf(label []byte) word {
+	if len(label) < len(wordsOfLength) {
+		for _, w := range wordsOfLength[len(label)] {
+			if string(label) == words[w-1] {
+				return w
+			}
 		}
 	}
 	return noWord

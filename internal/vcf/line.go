@@ -73,10 +73,7 @@ func is(b []byte, word string) bool {
 		return false
 	}
 	for i, c := range b {
-		if 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		if c != word[i] {
+		if w := word[i]; c != w && (c != w|0x20 || c < 'a' || c > 'z') {
 			return false
 		}
 	}
@@ -123,8 +120,11 @@ type scanner struct {
 // Lines end in CRLF or LF, and a CR elsewhere is text. In a card without any
 // LF, though, a CR can be nothing but a line end, and there are servers that
 // store such cards and hand them out again.
-func (s *scanner) reset(data []byte) {
-	*s = scanner{data: data, nl: '\n', spare: s.spare}
+func (s *scanner) reset(data []byte) { *s = newScanner(data, s.spare) }
+
+// newScanner returns a scanner that has been reset, with spare memory.
+func newScanner(data, spare []byte) scanner {
+	s := scanner{data: data, nl: '\n', spare: spare}
 	if bytes.IndexByte(data, '\n') < 0 {
 		s.nl = '\r'
 	}
@@ -132,6 +132,7 @@ func (s *scanner) reset(data []byte) {
 	if bytes.HasPrefix(data, []byte("\ufeff")) {
 		s.next = len("\ufeff")
 	}
+	return s
 }
 
 // scan goes to the following content line, and reports whether there is one.
@@ -141,7 +142,20 @@ func (s *scanner) scan() bool {
 	if s.next >= len(s.data) || (s.open == 0 && s.kind == kindEnd) {
 		return false
 	}
-	s.cut()
+	// This is lineEnd once more, for most lines are one physical line, and then
+	// a call is much of what they cost.
+	at, end, after := s.next, len(s.data), len(s.data)
+	if i := bytes.IndexByte(s.data[at:], s.nl); i >= 0 {
+		end, after = at+i, at+i+1
+	}
+	for end > at && s.data[end-1] == '\r' {
+		end--
+	}
+	s.from, s.headTo, s.to, s.next = at, end, after, after
+	s.folded, s.soft, s.joined = false, false, false
+	if after < len(s.data) && (isFold(s.data[after]) || end > at && s.data[end-1] == '=') {
+		s.cutFolds()
+	}
 	// The first physical line has the name, so that a folded line that does
 	// not matter is not unfolded.
 	s.dot, s.tail = splitName(s.head())
@@ -154,8 +168,15 @@ func (s *scanner) scan() bool {
 		return true
 	}
 	s.kind = classify(s.name())
+	if s.kind == kindBegin || s.kind == kindEnd {
+		s.nest()
+	}
+	return true
+}
+
+// nest takes in a BEGIN or an END.
+func (s *scanner) nest() {
 	switch {
-	case s.kind != kindBegin && s.kind != kindEnd:
 	case !s.ofCard(), s.kind == kindEnd && s.open == 0:
 		// BEGIN:VCALENDAR, or the END of nothing: a property like any other.
 		s.kind = other
@@ -170,23 +191,26 @@ func (s *scanner) scan() bool {
 			s.level = 0
 		}
 	}
-	return true
 }
 
 // ofCard reports whether a BEGIN or an END is that of a vCard.
 func (s *scanner) ofCard() bool {
-	_, value, ok := splitParams(s.text()[s.tail:])
+	tail := s.text()[s.tail:]
+	if string(tail) == ":VCARD" {
+		return true // this is how nearly everybody writes it
+	}
+	_, value, ok := splitParams(tail)
 	return ok && is(bytes.TrimSpace(value), "VCARD")
 }
 
-// cut finds the extent of the content line at next: a physical line and those
-// that continue it. It looks at their ends only, so that a photo is passed at
-// nearly the speed of bytes.IndexByte.
-func (s *scanner) cut() {
-	at := s.next
-	end, after := lineEnd(s.data, at, s.nl)
-	s.from, s.to, s.next = at, after, after
-	s.headTo, s.folded, s.soft, s.joined = end, false, false, false
+// isFold reports whether a physical line that begins with c continues the one before.
+func isFold(c byte) bool { return c == ' ' || c == '\t' }
+
+// cutFolds finds the extent of a content line of which scan has found the first
+// physical line: that and those that continue it. It looks at their ends only, so
+// that a photo is passed at nearly the speed of bytes.IndexByte.
+func (s *scanner) cutFolds() {
+	at, end, after := s.from, s.headTo, s.next
 	for asked := false; after < len(s.data); {
 		soft := false
 		if end > at && s.data[end-1] == '=' {
@@ -200,7 +224,7 @@ func (s *scanner) cut() {
 			}
 			soft = s.soft
 		}
-		if c := s.data[after]; !soft && c != ' ' && c != '\t' {
+		if !soft && !isFold(s.data[after]) {
 			break
 		}
 		s.folded, at = true, after

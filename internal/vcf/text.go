@@ -21,7 +21,10 @@ type encoding struct {
 func (e encoding) appendText(dst, value []byte) []byte {
 	// Those who write quoted-printable escape first and encode then. It is
 	// undone in the other order.
-	return appendUnescaped(dst, e.decode(value))
+	if e.quoted || e.charset != nil {
+		value = e.decode(value)
+	}
+	return appendUnescaped(dst, value)
 }
 
 // decode undoes the encoding of a text, whose escapes it leaves. Text that is

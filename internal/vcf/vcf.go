@@ -20,45 +20,25 @@ import (
 // "School"; "" if nothing.
 type Labeled struct{ Label, Value string }
 
-// Fields is what a listing wants of a card.
-type Fields struct {
-	// UID is the first that the card has, without the urn:uuid: of vCard 4.0.
-	UID string
-
-	// Name is FN. A card without it is named by N in the order in which it is
-	// spoken, or else by Org.
-	Name string
-
-	// Org is the organization without its departments.
-	Org string
-
-	// Emails and Phones are in the card's order, without empty ones and
-	// without space around them.
-	Emails, Phones []Labeled
-
-	// Group is set if the card is a list of others, whose UIDs are Members,
-	// without urn:uuid:.
-	Group   bool
-	Members []string
-}
-
-// A Reader reads cards. The zero value is ready; what memory it needs for one
+// A Reader reads what a listing wants of cards, one after the other. Its methods
+// return what the last card says. The zero value is ready; what memory it needs for one
 // card serves for the next.
 type Reader struct {
-	fields Fields
-	spare  []byte // the scanner's
+	spare []byte // the scanner's
 
 	// known are the parameters that have been read before, by their text.
 	known map[string]*knownParams
 
 	// text holds all strings of a card one after the other, so that a single
-	// conversion makes them all. aside holds what may be wanted or not:
-	// labels, the groups that they belong to, and a name made of N.
+	// conversion makes them all, which is all. aside holds what may be wanted or
+	// not: labels, the groups that they belong to, and a name made of N.
 	text, aside []byte
+	all         string
 
 	// What has been found so far. All but labels is in text.
 	uid     piece
 	fn, org choice
+	group   bool
 	entries []entry
 	labels  []label
 	members []piece
@@ -107,22 +87,17 @@ type entry struct {
 // not be remembered for ever.
 const roomy = 64 << 10
 
-// Read returns what card says. It never fails: of a damaged card it returns
-// what is legible, and of what is no card nothing. The Fields and their slices
-// are good until the next Read, their strings as long as anybody keeps them.
-func (r *Reader) Read(card []byte) *Fields {
-	f, _ := r.ReadWith(card, nil)
-	return f
-}
-
-// ReadWith is Read for a caller who keeps more text with what the card says. It
-// returns that as a string, which is part of the same allocation as the others.
-func (r *Reader) ReadWith(card, more []byte) (f *Fields, text string) {
+// Read reads a card. It never fails: of a damaged card it finds what is legible, and of
+// what is no card nothing. What its methods return then is good as long as anybody
+// keeps it.
+//
+// more is text that is to be kept with what the card says. It is returned as a string,
+// which is part of the same allocation as the others.
+func (r *Reader) Read(card, more []byte) (text string) {
 	r.reset()
 	r.text = append(r.text, more...)
 	// On the stack: it changes with each line, and there that costs least.
-	s := scanner{spare: r.spare}
-	s.reset(card)
+	s := newScanner(card, r.spare)
 	for s.scan() {
 		// N is needed only where there is no FN, which mostly comes after it.
 		if s.level != 1 || s.kind == other || s.kind == kindN {
@@ -138,23 +113,16 @@ func (r *Reader) ReadWith(card, more []byte) (f *Fields, text string) {
 		name = r.spoken(&s)
 	}
 	r.spare = s.spare
-	all := r.finish(name)
-	return &r.fields, all[:len(more)]
+	r.finish(name)
+	return r.all[:len(more)]
 }
 
 func (r *Reader) reset() {
 	if cap(r.text)+cap(r.aside)+cap(r.spare) > roomy || cap(r.entries)+cap(r.labels)+cap(r.members) > roomy/64 {
 		*r = Reader{}
 	}
-	f := &r.fields
-	// The slices are handed out again. A string that is left behind in a slice
-	// would keep the text of its whole card alive.
-	clear(f.Emails)
-	clear(f.Phones)
-	clear(f.Members)
-	*f = Fields{Emails: f.Emails[:0], Phones: f.Phones[:0], Members: f.Members[:0]}
 	r.text, r.aside = r.text[:0], r.aside[:0]
-	r.uid, r.fn, r.org = piece{}, choice{}, choice{}
+	r.uid, r.fn, r.org, r.group = piece{}, choice{}, choice{}, false
 	r.entries, r.labels, r.members = r.entries[:0], r.labels[:0], r.members[:0]
 }
 
@@ -214,7 +182,7 @@ func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 		// A card that says so anywhere is a group. Taken for a person it would
 		// be shown among them.
 		if is(bytes.TrimSpace(value), "GROUP") {
-			r.fields.Group = true
+			r.group = true
 		}
 
 	case kindMember:
@@ -239,15 +207,26 @@ func skipURN(text []byte, start int) int {
 // keep returns text[start:] as a piece of the Reader's text, which grows by
 // it. Space alone is no value.
 func (r *Reader) keep(start int, text []byte) piece {
-	if len(bytes.TrimSpace(text[start:])) == 0 {
+	if blank(text[start:]) {
 		return piece{}
 	}
 	r.text = text
 	return piece{from: start, to: len(text)}
 }
 
+// blank reports whether there is nothing in text but space.
+func blank(text []byte) bool {
+	return len(text) == 0 || !isGraphic(text[0]) && len(bytes.TrimSpace(text)) == 0
+}
+
+// isGraphic reports whether c is a character of ASCII that can be seen.
+func isGraphic(c byte) bool { return '!' <= c && c <= '~' }
+
 // trim finds where text[from:] begins and ends without surrounding space.
 func trim(text []byte, from int) (int, int) {
+	if n := len(text); from < n && isGraphic(text[from]) && isGraphic(text[n-1]) {
+		return from, n
+	}
 	inner := bytes.TrimLeftFunc(text[from:], unicode.IsSpace)
 	from = len(text) - len(inner)
 	return from, from + len(bytes.TrimRightFunc(inner, unicode.IsSpace))
@@ -311,29 +290,60 @@ func appendSpoken(dst, value []byte, e encoding) []byte {
 	return dst
 }
 
-// finish makes Fields of what property took in, and returns the string that has all
-// of it.
-func (r *Reader) finish(name piece) (all string) {
+// finish makes the string of all that property took in.
+func (r *Reader) finish(name piece) {
 	if name.empty() {
 		name = r.org.piece
 	}
+	r.fn.piece = name
 	r.applyLabels()
+	r.all = string(r.text)
+}
 
-	// One conversion for all strings: this is the only memory that an ordinary
-	// card costs once the Reader has read a few.
-	all = string(r.text)
-	f := &r.fields
-	f.UID, f.Name, f.Org = r.uid.in(all), name.in(all), r.org.in(all)
-	for _, e := range r.entries {
-		l := Labeled{e.label.in(all), e.value.in(all)}
-		if e.kind == kindEmail {
-			f.Emails = append(f.Emails, l)
-		} else {
-			f.Phones = append(f.Phones, l)
+// UID returns the first that the card has, without the urn:uuid: of vCard 4.0.
+func (r *Reader) UID() string { return r.uid.in(r.all) }
+
+// Name returns FN. A card without it is named by N in the order in which it is spoken,
+// or else by Org.
+func (r *Reader) Name() string { return r.fn.in(r.all) }
+
+// Org returns the organization without its departments.
+func (r *Reader) Org() string { return r.org.in(r.all) }
+
+// Group returns whether the card is a list of others, whose UIDs are Members.
+func (r *Reader) Group() bool { return r.group }
+
+// Members returns the UIDs of a group's cards, without urn:uuid:.
+func (r *Reader) Members() []string {
+	var members []string
+	for _, m := range r.members {
+		members = append(members, m.in(r.all))
+	}
+	return members
+}
+
+// Labels returns the addresses and the numbers of the card that r has read, each in the
+// card's order, without empty ones and without space around them. It is no method
+// because it makes them of its caller's own type, which saves a copy.
+func Labels[L ~struct{ Label, Value string }](r *Reader) (emails, phones []L) {
+	if len(r.entries) == 0 {
+		return nil, nil
+	}
+	// One array for both. Each ends at its capacity, so that appending to one
+	// cannot reach into the other.
+	all := make([]L, 0, len(r.entries))
+	for _, k := range [...]kind{kindEmail, kindTel} {
+		for i := range r.entries {
+			if e := &r.entries[i]; e.kind == k {
+				all = append(all, L(Labeled{e.label.in(r.all), e.value.in(r.all)}))
+			}
+		}
+		if k == kindEmail && len(all) > 0 {
+			emails = all[:len(all):len(all)]
 		}
 	}
-	for _, m := range r.members {
-		f.Members = append(f.Members, m.in(all))
+	if len(all) > len(emails) {
+		phones = all[len(emails):]
 	}
-	return all
+	return emails, phones
 }

@@ -20,7 +20,7 @@ func card(lines ...string) []byte {
 
 func read(data []byte) *vcf.Fields {
 	var r vcf.Reader
-	return r.Read(data)
+	return r.Fields(data)
 }
 
 func TestName(t *testing.T) {
@@ -289,9 +289,9 @@ func TestReaderIsReused(t *testing.T) {
 	var r vcf.Reader
 	big := card("X-ADDRESSBOOKSERVER-KIND:group", "MEMBER:"+strings.Repeat("m", 100<<10), "FN:Big", "ORG:O", "TEL:1", "EMAIL:e", "UID:u", "a.X-ABLabel:L")
 	for range 2 {
-		f := r.Read(big)
+		f := r.Fields(big)
 		name, org, phone, member := f.Name, f.Org, f.Phones[0].Value, f.Members[0]
-		if got, want := dump(r.Read(card("a.TEL:2"))), "UID \"\"\nName \"\"\nOrg \"\"\nPhone \"\" \"2\"\n"; got != want {
+		if got, want := dump(r.Fields(card("a.TEL:2"))), "UID \"\"\nName \"\"\nOrg \"\"\nPhone \"\" \"2\"\n"; got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
 		}
 		if name != "Big" || org != "O" || phone != "1" || member != strings.Repeat("m", 100<<10) {
@@ -300,7 +300,7 @@ func TestReaderIsReused(t *testing.T) {
 	}
 	// The card's bytes may be overwritten after Read.
 	data := card("FN:Jane", "TEL:1")
-	f := r.Read(data)
+	f := r.Fields(data)
 	clear(data)
 	if f.Name != "Jane" || f.Phones[0].Value != "1" {
 		t.Errorf("got %q %q after the bytes were overwritten", f.Name, f.Phones)
@@ -310,27 +310,27 @@ func TestReaderIsReused(t *testing.T) {
 func TestReadAllocates(t *testing.T) {
 	var r vcf.Reader
 	for name, data := range map[string][]byte{"plain": apple, "photo": applePhoto} {
-		if got := testing.AllocsPerRun(100, func() { r.Read(data) }); got > 1 {
+		if got := testing.AllocsPerRun(100, func() { r.Read(data, nil) }); got > 1 {
 			t.Errorf("%s: got %v allocations a card, want 1", name, got)
 		}
 	}
 }
 
 // What is read with a card is a string of its own, whatever the card says.
-func TestReadWith(t *testing.T) {
+func TestReadMore(t *testing.T) {
 	var r vcf.Reader
 	for _, data := range [][]byte{apple, card("N:Doe;Jane"), card("ORG:O", "a.TEL:1", "a.X-ABLabel:Boat"), nil} {
 		want := dump(read(data))
 		for _, more := range []string{"", "1.vcf\"etag\"", strings.Repeat("m", 100<<10)} {
 			given := []byte(more)
-			f, text := r.ReadWith(data, given)
+			text := r.Read(data, given)
 			clear(given)
-			if got := dump(f); got != want || text != more {
+			if got := dump(r.Found()); got != want || text != more {
 				t.Errorf("%.20q: got %.20q and\n%swant\n%s", more, text, got, want)
 			}
 		}
 	}
-	if got := testing.AllocsPerRun(100, func() { r.ReadWith(apple, []byte("1.vcf")) }); got > 1 {
+	if got := testing.AllocsPerRun(100, func() { r.Read(apple, []byte("1.vcf")) }); got > 1 {
 		t.Errorf("got %v allocations, want 1", got)
 	}
 }
@@ -392,7 +392,7 @@ func TestLinear(t *testing.T) {
 	use := func(data []byte) time.Duration {
 		var r vcf.Reader
 		start := time.Now()
-		r.Read(data)
+		r.Read(data, nil)
 		vcf.Unfold(data)
 		vcf.Find(data, "NONE")
 		vcf.Edit(data, []vcf.Property{
@@ -425,19 +425,19 @@ func TestMemory(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			r.Read(data)
+			r.Read(data, nil)
 			runtime.ReadMemStats(&after)
 			if n := after.TotalAlloc - before.TotalAlloc; n > 100*uint64(len(data)) {
 				t.Errorf("Read took %d bytes for %d", n, len(data))
 			}
 			// And next to nothing of it stays with the Reader after an ordinary card.
-			r.Read(apple)
+			r.Read(apple, nil)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
 			if n := int64(after.HeapAlloc) - int64(before.HeapAlloc); n > 512<<10 {
 				t.Errorf("%d bytes stay", n)
 			}
-			if got := testing.AllocsPerRun(10, func() { r.Read(apple) }); got > 1 {
+			if got := testing.AllocsPerRun(10, func() { r.Read(apple, nil) }); got > 1 {
 				t.Errorf("the next card took %v allocations", got)
 			}
 			runtime.KeepAlive(data)
