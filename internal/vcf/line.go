@@ -158,16 +158,18 @@ func (s *scanner) scan() bool {
 	}
 	// The first physical line has the name, so that a folded line that does
 	// not matter is not unfolded.
-	s.dot, s.tail = splitName(s.head())
+	line := s.data[at:end]
+	s.dot, s.tail = splitName(line)
 	if s.tail < 0 && s.folded {
 		// Nothing forbids a fold inside the name.
-		s.dot, s.tail = splitName(s.text())
+		line = s.text()
+		s.dot, s.tail = splitName(line)
 	}
 	s.kind, s.level = other, s.open
 	if s.tail < 0 {
 		return true
 	}
-	s.kind = classify(s.name())
+	s.kind = classify(line[s.dot+1 : s.tail])
 	if s.kind == kindBegin || s.kind == kindEnd {
 		s.nest()
 	}
