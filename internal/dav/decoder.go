@@ -216,6 +216,13 @@ type Decoder struct {
 
 	// found is what the current propstat has shown so far.
 	found finding
+
+	// shape is that of a row before. For the next one, start is where the current
+	// response begins in the document, from where the text of the current element
+	// does, and values are those that the response has shown so far.
+	shape       shape
+	start, from int64
+	values      []value
 }
 
 // NewDecoder returns a Decoder that reads from r. It reads no more than it needs for
@@ -237,6 +244,7 @@ func (d *Decoder) Reset(r io.Reader) {
 	d.roles[0] = document
 	d.err = nil
 	d.token = d.token[:0]
+	d.shape.values = d.shape.values[:0] // its names mean what this document says
 	// A Decoder may wait in a pool, and should not hold on to megabytes there
 	// because of one card.
 	if cap(d.card.buf) > maxIdle {
@@ -256,6 +264,7 @@ func (d *Decoder) clear() {
 	d.hrefs, d.next = d.hrefs[:0], 0
 	d.homes = d.homes[:0]
 	d.etag, d.principal = span{}, span{}
+	d.values = d.values[:0]
 }
 
 // SyncToken returns the sync-token of RFC 6578 that came with the rows; nil if none
@@ -296,6 +305,9 @@ func (d *Decoder) Next() (*Row, error) {
 // beyond that: a row is returned while the next one is still on its way.
 func (d *Decoder) read() error {
 	d.clear()
+	if ok, err := d.alike(); ok || err != nil {
+		return err
+	}
 	for {
 		depth := len(d.s.open)
 		tok, err := d.s.next(d.sink(d.roles[depth]))
@@ -320,12 +332,22 @@ func (d *Decoder) read() error {
 					return err
 				}
 			}
-			d.roles[depth+1] = d.begin(r)
+			r = d.begin(r)
+			d.roles[depth+1] = r
+			switch {
+			case r == response:
+				d.start = d.s.tagAt
+			case varies(r):
+				d.from = d.s.offset()
+			}
 		case endTag:
 			r := d.roles[depth]
 			d.finish(r)
 			switch r {
+			case responseHref, getETag, addressData:
+				d.note(r)
 			case response:
+				d.learn()
 				return d.phase(MaxRow, "bytes in one row")
 			case multistatus:
 				// The reader is still asked for its end: only there it

@@ -35,6 +35,9 @@ type scanner struct {
 	space space
 	local []byte
 
+	// tagAt is where the last tag begins in the document.
+	tagAt int64
+
 	// names holds the names of the open elements, each followed by the
 	// prefixes that it declares. Within <a:b xmlns:a="x"><c xmlns:d="y"> it is
 	// "a:b", "a", "c", "d" without anything between them. So an element is
@@ -48,11 +51,6 @@ type scanner struct {
 	// tag was <a/> and its end tag is still to be told, and doctype that the
 	// document has declarations of its own.
 	started, empty, doctype bool
-
-	// known are start tags that were read before: last is the index of the one that
-	// was read last, and oldest of the one to give up for another.
-	known        []knownTag
-	last, oldest int
 
 	// scratch is for attribute values that hold references.
 	scratch text
@@ -69,9 +67,6 @@ func (s *scanner) reset(r io.Reader) {
 		names:    s.names[:0],
 		open:     s.open[:0],
 		bindings: s.bindings[:0],
-		known:    s.known,
-		last:     s.last,
-		oldest:   s.oldest,
 		scratch:  text{buf: s.scratch.buf, max: MaxToken},
 	}
 }
@@ -115,6 +110,7 @@ func (s *scanner) next(out *text) (token, error) {
 		}
 		// Two of these are not tags, and the search goes on behind them. The
 		// text there continues what was before: out may get more of it.
+		s.tagAt = s.offset()
 		switch s.buf[s.pos+1] {
 		case '/':
 			return endTag, s.endTag()

@@ -51,9 +51,6 @@ type binding struct {
 // startTag consumes a start tag and opens its element. The depth of elements is
 // bounded here, and with it everything that is kept for each of them.
 func (s *scanner) startTag() error {
-	if k := s.recognize(); k != nil && s.openKnown(k) {
-		return nil
-	}
 	tag, err := s.tag()
 	if err != nil {
 		return err
@@ -85,7 +82,6 @@ func (s *scanner) startTag() error {
 	s.space, s.local = s.lookup(prefix), local
 	s.empty = empty
 	s.pos += len(tag)
-	s.learn(tag, prefix)
 	return nil
 }
 
