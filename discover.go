@@ -20,8 +20,9 @@ import (
 // book is the account's address book, as it was found. It is guarded by
 // session.mu; the URL is never modified.
 type book struct {
-	url, home *url.URL
-	suspect   bool // a 401 there was refuted: it may have moved
+	url     *url.URL
+	home    string // its URL as text, which is smaller: most Clients are idle
+	suspect bool   // a 401 there was refuted: it may have moved
 }
 
 // addresses returns the URLs as they are saved, "" if they are not known.
@@ -29,7 +30,7 @@ func (b book) addresses() (address, home string) {
 	if b.url == nil {
 		return "", ""
 	}
-	return b.url.String(), b.home.String()
+	return b.url.String(), b.home
 }
 
 var (
@@ -112,7 +113,7 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 		return book{}, err
 	}
 	if found.isBook {
-		return book{url: found.base, home: found.base.ResolveReference(&url.URL{Path: "."})}, nil
+		return book{url: found.base, home: found.base.ResolveReference(&url.URL{Path: "."}).String()}, nil
 	}
 	checked, err := s.gate.Resolve(found.base, found.href)
 	if err != nil {
@@ -146,7 +147,7 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	for _, home := range homes {
 		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.String() })
 		if u != nil || err != nil {
-			return book{url: u, home: home}, err
+			return book{url: u, home: home.String()}, err
 		}
 	}
 	return book{}, errNoBook
@@ -236,7 +237,11 @@ func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*u
 	if s.gate.ICloud() || b.url == nil || dav.DirPath(b.url.Path) == dav.DirPath(s.endpoint.Path) {
 		return nil, nil
 	}
-	u, err := s.findBookIn(ctx, b.home, wanted)
+	home, err := s.gate.Resolve(s.endpoint, b.home)
+	if err != nil {
+		return nil, err
+	}
+	u, err := s.findBookIn(ctx, home.Copy(), wanted)
 	if err != nil || u == nil || !wanted(u) {
 		return nil, err
 	}
@@ -322,7 +327,7 @@ func (s *session) recallBook(address, homeAddress string) {
 	u, err1 := s.gate.Resolve(s.endpoint, address)
 	home, err2 := s.gate.Resolve(s.endpoint, homeAddress)
 	if err1 == nil && err2 == nil {
-		s.book = book{url: u.Copy(), home: home.Copy()}
+		s.book = book{url: u.Copy(), home: home.String()}
 	}
 }
 
