@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"iter"
 	"math/bits"
 	"net/http"
@@ -132,37 +131,20 @@ type listing struct {
 	seed maphash.Seed
 	runs int // more than one: the book has moved, and all paths with it
 
-	failed  failures
-	single  single
-	decoder *dav.Decoder
-	reader  vcf.Reader
-	scratch []byte
+	failed failures
+	single single
+	*answerReader
 }
 
 func newListing(c *Client, ctx context.Context, emit func(dav.Href, *Contact) error) *listing {
 	return &listing{
 		client: c, ctx: ctx, emit: emit, seed: maphash.MakeSeed(),
-		single: single{left: maxSingle}, decoder: newDecoder(nil),
+		single: single{left: maxSingle}, answerReader: newAnswerReader(),
 	}
 }
 
-// decoders are kept for the next answer, since most answers are shorter than the
-// buffer that they are read with.
-var decoders = sync.Pool{New: func() any { return dav.NewDecoder(nil) }}
-
-func newDecoder(r io.Reader) *dav.Decoder {
-	d := decoders.Get().(*dav.Decoder)
-	d.Reset(r)
-	return d
-}
-
-func keepDecoder(d *dav.Decoder) {
-	d.Reset(nil) // it must not hold on to an answer's connection
-	decoders.Put(d)
-}
-
 // end gives back what a listing has borrowed. All that it handed out is copied.
-func (l *listing) end() { keepDecoder(l.decoder) }
+func (l *listing) end() { l.answerReader.keep() }
 
 // query lists the book at u by one report. Where that breaks off because the
 // server does not write XML, or has had enough, the rest is fetched by name.
@@ -322,11 +304,29 @@ func (l *listing) idHash(h dav.Href) uint64 {
 	return maphash.Bytes(l.seed, h.DecodedName())
 }
 
+// An answerReader is what it takes to read an answer and the cards in it. It is kept for
+// the next one: most are shorter than its buffers, and written like the one before.
+type answerReader struct {
+	decoder *dav.Decoder
+	cards   vcf.Reader
+	scratch []byte
+}
+
+var answerReaders = sync.Pool{New: func() any { return &answerReader{decoder: dav.NewDecoder(nil)} }}
+
+func newAnswerReader() *answerReader { return answerReaders.Get().(*answerReader) }
+
+// keep gives r back. It must not hold on to an answer's connection.
+func (r *answerReader) keep() {
+	r.decoder.Reset(nil)
+	answerReaders.Put(r)
+}
+
 // contact makes the Contact of a row: what it keeps is copied here, once.
-func (l *listing) contact(h dav.Href, row *dav.Row) *Contact {
+func (r *answerReader) contact(h dav.Href, row *dav.Row) *Contact {
 	id := h.Name()
-	l.scratch = append(append(l.scratch[:0], id...), row.ETag...)
-	names := l.reader.Read(row.Data, l.scratch)
+	r.scratch = append(append(r.scratch[:0], id...), row.ETag...)
+	names := r.cards.Read(row.Data, r.scratch)
 	// In this form the compiler does not clear what is overwritten at once.
 	data := row.Data
 	card := make([]byte, len(data))
@@ -334,13 +334,13 @@ func (l *listing) contact(h dav.Href, row *dav.Row) *Contact {
 	contact := &Contact{
 		ID:      names[:len(id)],
 		ETag:    names[len(id):],
-		UID:     l.reader.UID(),
-		Name:    l.reader.Name(),
-		Org:     l.reader.Org(),
-		Group:   l.reader.Group(),
-		Members: l.reader.Members(),
+		UID:     r.cards.UID(),
+		Name:    r.cards.Name(),
+		Org:     r.cards.Org(),
+		Group:   r.cards.Group(),
+		Members: r.cards.Members(),
 		VCard:   card,
 	}
-	contact.Emails, contact.Phones = vcf.Labels[Labeled](&l.reader)
+	contact.Emails, contact.Phones = vcf.Labels[Labeled](&r.cards)
 	return contact
 }

@@ -161,9 +161,10 @@ func refusal(resp *http.Response) error {
 
 // rows calls f with each row of a small multistatus.
 func rows(resp *http.Response, f func(*dav.Row) error) error {
-	d := newDecoder(resp.Body)
-	defer keepDecoder(d)
-	return eachRow(d, resp, f)
+	r := newAnswerReader()
+	defer r.keep()
+	r.decoder.Reset(resp.Body)
+	return eachRow(r.decoder, resp, f)
 }
 
 // eachRow calls f with each row that d, which reads the answer's body, has left.
@@ -252,7 +253,10 @@ type readCloser struct {
 // none that can be read.
 func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
-	if header != "" && strings.Trim(header, "0123456789") == "" {
+	if header == "" {
+		return 0, false // as nearly always, and http.ParseTime is slow to say so
+	}
+	if strings.Trim(header, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(header, 10, 64)
 		// A number that does not fit into an int64 is a long time, not an error.
 		if err != nil || seconds > int64(authstate.MaxWait/time.Second) {

@@ -75,9 +75,10 @@ func (s *session) get(ctx context.Context, u *url.URL, h dav.Href) (*Contact, er
 	if err != nil {
 		return nil, &CardError{ID: h.ID(), Err: err}
 	}
-	l := new(listing)
+	r := newAnswerReader()
+	defer r.keep()
 	row := &dav.Row{Data: data, ETag: []byte(strings.TrimSpace(resp.Header.Get("ETag")))}
-	return l.contact(h, row), nil
+	return r.contact(h, row), nil
 }
 
 // checkCard says whether the body of an answer is a card, and all of it. A portal can
