@@ -50,7 +50,7 @@ func measureAccounts(t accountsTask) (f figure, err error) {
 				return err
 			}
 			n, err := list(ctx)
-			if err == nil && n != t.Cards {
+			if err == nil && n >= 0 && n != t.Cards {
 				err = fmt.Errorf("%d contacts, not %d", n, t.Cards)
 			}
 			return err

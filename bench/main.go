@@ -177,7 +177,7 @@ func (c *comparison) crowd() error {
 	// waits for the network, and few enough that it is not the queues that count.
 	task := accountsTask{access: s.access, Accounts: c.accounts, Cards: b.Cards, AtOnce: 32}
 	of := make(map[string]figure)
-	for _, task.Client = range []string{ours, gowebdav} {
+	for _, task.Client = range clients {
 		if of[task.Client], err = run[figure]("accounts", task); err != nil {
 			return err
 		}
