@@ -281,6 +281,7 @@ func (l *listing) hand(h dav.Href, contact *Contact) error {
 // is now. Two cards differ in their beginnings, where their names are, or in their
 // lengths; to read all of each would cost more than it is worth.
 func (l *listing) first(h dav.Href, etag, card []byte) bool {
+	// Hashes of the parts are combined, because a maphash.Hash would copy the parts.
 	id, is := l.idHash(h), l.hash(h)
 	for _, part := range [...][]byte{etag, card[:min(len(card), 512)]} {
 		is = bits.RotateLeft64(is, 1) ^ maphash.Bytes(l.seed, part)
@@ -304,8 +305,9 @@ func (l *listing) idHash(h dav.Href) uint64 {
 	return maphash.Bytes(l.seed, h.DecodedName())
 }
 
-// An answerReader is what it takes to read an answer and the cards in it. It is kept for
-// the next one: most are shorter than its buffers, and written like the one before.
+// An answerReader reads an answer and makes Contacts of the cards in it. It is kept for
+// the next answer, because most answers are shorter than its buffers and are written like
+// the previous one.
 type answerReader struct {
 	decoder *dav.Decoder
 	cards   vcf.Reader

@@ -21,7 +21,7 @@ import (
 // session.mu; the URL is never modified.
 type book struct {
 	url     *url.URL
-	home    string // its URL as text, which is smaller: most Clients are idle
+	home    string // the URL as text, which takes less memory in an idle Client
 	suspect bool   // a 401 there was refuted: it may have moved
 }
 

@@ -254,7 +254,7 @@ type readCloser struct {
 func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
 	if header == "" {
-		return 0, false // as nearly always, and http.ParseTime is slow to say so
+		return 0, false // the usual case, and http.ParseTime takes long to reject it
 	}
 	if strings.Trim(header, "0123456789") == "" {
 		seconds, err := strconv.ParseInt(header, 10, 64)

@@ -1,22 +1,22 @@
-// What a run remembers of the cards that it has handed out: twelve bytes each, the only
-// thing in a listing that grows with the book.
+// What a run remembers of the cards that it has handed out. It takes 12 bytes a slot, and
+// is the only thing in a listing that grows with the book.
 
 package icloud
 
-// seenCards has the hash of each card's ID, and half a hash of what else is known of the
-// card. The zero value has none. It is a table of its own because in a large book a map
-// would take twice the memory, and several times as long to grow.
+// seenCards is a hash table. It maps the hash of each card's ID to 32 bits of another
+// hash, that of the card itself. The zero value is empty. In a large book a map would
+// take more memory, and would take long to grow.
 type seenCards struct {
-	// Both have a power of two of slots, of which at least an eighth is free: there
-	// the ID is 0.
+	// Both have the same number of slots, a power of two. At least one in eight is
+	// free. In a free slot the ID is 0.
 	ids   []uint64
 	cards []uint32
 	count int
 }
 
-// slot returns the slot of an ID, or the free one that it would take. Slots are tried one
-// after the other: the hashes are those of a keyed function, so that no server can make
-// them collide.
+// slot returns the slot of an ID, or the free slot that it would take. It tries one slot
+// after the other. That is fast because the hash function has a random key, so a server
+// cannot choose IDs that collide.
 func (s *seenCards) slot(id uint64) int {
 	last := len(s.ids) - 1
 	i := int(id) & last
@@ -32,8 +32,8 @@ func (s *seenCards) has(id uint64) bool {
 	return s.count > 0 && s.ids[s.slot(id)] == id
 }
 
-// add notes a card, unless there is one with that ID. It returns what is noted for the
-// ID then, and whether that is new.
+// add adds a card, unless there is one with that ID already. It returns the hash of the
+// card that the table has for the ID afterwards, and whether that was added.
 func (s *seenCards) add(id uint64, card uint32) (noted uint32, added bool) {
 	if s.count >= len(s.ids)/8*7 {
 		s.grow()

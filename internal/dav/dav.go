@@ -22,6 +22,11 @@
 // the buffers have grown to their answer's size, and no buffer grows beyond
 // its bound, whatever the server sends.
 //
+// A row that is written like a previous one, but for its name, ETag and card,
+// is compared with that row and not read tag by tag. For this a Decoder
+// remembers the text of one row without its values, which is never longer than
+// the input buffer.
+//
 // # What is let through, and why
 //
 // Servers put cards into XML as their owners' programs once wrote them. Most

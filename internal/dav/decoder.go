@@ -217,9 +217,9 @@ type Decoder struct {
 	// found is what the current propstat has shown so far.
 	found finding
 
-	// shape is that of a row before. For the next one, start is where the current
-	// response begins in the document, from where the text of the current element
-	// does, and values are those that the response has shown so far.
+	// shape is that of a previous row. The others are there to find the shape of the
+	// current one: start is where it begins in the document, from is where the text of
+	// the current element begins, and values are those that it has shown so far.
 	shape       shape
 	start, from int64
 	values      []value
@@ -244,7 +244,7 @@ func (d *Decoder) Reset(r io.Reader) {
 	d.roles[0] = document
 	d.err = nil
 	d.token = d.token[:0]
-	d.shape.values = d.shape.values[:0] // its names mean what this document says
+	d.shape.values = d.shape.values[:0] // another document may use other namespaces
 	// A Decoder may wait in a pool, and should not hold on to megabytes there
 	// because of one card.
 	if cap(d.card.buf) > maxIdle {

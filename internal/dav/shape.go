@@ -2,29 +2,29 @@ package dav
 
 import "bytes"
 
-// This file remembers the shape of a row. A server writes all rows of an answer alike,
-// but for the name, the ETag and the card in them. So most rows need not be read tag by
-// tag: they are compared with one that was.
+// This file remembers the shape of a row. The rows of an answer differ in the name, the
+// ETag and the card, and a server writes everything else in all of them alike. So a row
+// that looks like a previous one is not read tag by tag. It is enough to compare the two.
 
-// A shape is what a row consists of but for its values, and what that says. It says the
-// same wherever it is met again in a document: all rows stand in the same element, and
-// what is declared in a row ends with it.
+// A shape is the text of a row without its values, and what that text says. It says the
+// same in every row of a document: all rows stand in the same element, and a namespace
+// that is declared in a row is in force up to the end of that row.
 type shape struct {
-	// text is what stands before the first value, between every two, and after the
-	// last one. A shape without values is none.
+	// text is the text before the first value, then that between the values, then
+	// that after the last one. A shape without values matches nothing.
 	text   []byte
 	values []shapeValue
 
 	row Row // without its slices
 }
 
-// A shapeValue is a value in a shape.
+// A shapeValue is the place of a value in a shape.
 type shapeValue struct {
 	role role // of the element that holds it
-	end  int  // of the text before it, in shape.text
+	end  int  // where the text before it ends, in shape.text
 }
 
-// A value is the text in an element, by its place in the document.
+// A value is the text of an element. The positions count from the start of the document.
 type value struct {
 	role     role
 	from, to int64
@@ -33,21 +33,21 @@ type value struct {
 // maxValues is how many values a shape can have.
 const maxValues = 3
 
-// varies reports whether rows of one shape may differ in what an element of the role
-// holds. All else, such as a status, belongs to the shape.
+// varies reports whether rows of one shape may differ in the text of an element with
+// this role. Everything else, such as a status, is part of the shape.
 func varies(r role) bool { return r == responseHref || r == getETag || r == addressData }
 
-// note notes the value of the element that ends. One more than a shape can have is enough
-// to know that there is no shape.
+// note notes the value of the element that ends. It stops at one more than a shape can
+// have, because a row with more has no shape.
 func (d *Decoder) note(r role) {
 	if len(d.values) <= maxValues {
 		d.values = append(d.values, value{r, d.from, d.s.tagAt})
 	}
 }
 
-// learn takes over the shape of the row that has just been read. A row that has none, or
-// that is not in the window as a whole, leaves the shape that there is. If a value is more
-// than text, such as a CDATA section, rows with text in its place have the same shape.
+// learn remembers the shape of the row that was just read tag by tag. If the row has no
+// shape, or if its beginning is not in the window any more, the previous shape stays. A
+// value may hold a comment or a CDATA section: the shape is the same without it.
 func (d *Decoder) learn() {
 	if d.start < d.s.base || !d.regular() {
 		return
@@ -66,8 +66,8 @@ func (d *Decoder) learn() {
 	sh.row.Href, sh.row.ETag, sh.row.Data, sh.row.HomeSet = nil, nil, nil, nil
 }
 
-// regular reports whether the values that were noted are one href and, as far as the row
-// has them, one ETag and one card, and whether there are no others in the row.
+// regular reports whether the row that was just read has a shape: exactly one href, at
+// most one ETag and one card, and no other values.
 func (d *Decoder) regular() bool {
 	want := 1
 	if d.row.ETag != nil {
@@ -76,18 +76,19 @@ func (d *Decoder) regular() bool {
 	if len(d.row.Data) > 0 {
 		want++
 	}
-	// What is in the row was noted, so that as many are these.
+	// Everything that is in the row was noted. So if the numbers are equal, nothing
+	// else was.
 	return len(d.values) == want && len(d.hrefs) == 1 && d.row.Principal == nil && len(d.row.HomeSet) == 0
 }
 
-// alike reads the next row if that has the shape of one before. If it has not, or is not
-// in the window as a whole, nothing is consumed, and ok is false.
+// alike reads the next row if it has the shape that is remembered. If it has another one,
+// or if its end is not in the window yet, ok is false and nothing is consumed.
 func (d *Decoder) alike() (ok bool, err error) {
 	sh := &d.shape
 	if len(sh.values) == 0 {
 		return false, nil
 	}
-	// iCloud leaves a line empty between rows.
+	// iCloud leaves an empty line between rows.
 	at := d.s.pos
 	for at < d.s.end && d.s.buf[at] == '\n' {
 		at++
@@ -102,7 +103,7 @@ func (d *Decoder) alike() (ok bool, err error) {
 		}
 		at += len(before)
 		text = v.end
-		// An empty one might mean something else.
+		// What an empty value means depends on the status beside it.
 		n := bytes.IndexByte(window[at:], '<')
 		if n <= 0 {
 			return false, nil

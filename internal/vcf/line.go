@@ -142,8 +142,8 @@ func (s *scanner) scan() bool {
 	if s.next >= len(s.data) || (s.open == 0 && s.kind == kindEnd) {
 		return false
 	}
-	// This is lineEnd once more, for most lines are one physical line, and then
-	// a call is much of what they cost.
+	// This does what lineEnd does. Most content lines are one physical line, and a
+	// call would be a large part of what they cost.
 	at, end, after := s.next, len(s.data), len(s.data)
 	if i := bytes.IndexByte(s.data[at:], s.nl); i >= 0 {
 		end, after = at+i, at+i+1

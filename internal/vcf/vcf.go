@@ -87,12 +87,12 @@ type entry struct {
 // not be remembered for ever.
 const roomy = 64 << 10
 
-// Read reads a card. It never fails: of a damaged card it finds what is legible, and of
-// what is no card nothing. What its methods return then is good as long as anybody
-// keeps it.
+// Read reads a card. It never fails: in a damaged card it finds what is legible, and in
+// something that is not a card it finds nothing. The other methods return what it has
+// found, and the caller may keep that for as long as it likes.
 //
-// more is text that is to be kept with what the card says. It is returned as a string,
-// which is part of the same allocation as the others.
+// more is text that the caller wants to keep with it. It is returned as a string that is
+// part of the same allocation.
 func (r *Reader) Read(card, more []byte) (text string) {
 	r.reset()
 	r.text = append(r.text, more...)
@@ -323,8 +323,9 @@ func (r *Reader) Members() []string {
 }
 
 // Labels returns the addresses and the numbers of the card that r has read, each in the
-// card's order, without empty ones and without space around them. It is no method
-// because it makes them of its caller's own type, which saves a copy.
+// card's order, without empty ones and without space around them. They are of the
+// caller's own type, which saves the caller a copy. It is not a method because methods
+// have no type parameters.
 func Labels[L ~struct{ Label, Value string }](r *Reader) (emails, phones []L) {
 	if len(r.entries) == 0 {
 		return nil, nil
