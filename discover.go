@@ -20,9 +20,18 @@ import (
 // book is the account's address book, as it was found. It is guarded by
 // session.mu; the URL is never modified.
 type book struct {
-	url     *url.URL
-	home    string // the URL as text, which takes less memory in an idle Client
-	suspect bool   // a 401 there was refuted: it may have moved
+	url *url.URL
+
+	// home is its URL as text, which takes less memory in an idle Client than a
+	// url.URL. It is a pointer because fmt does not print what that points to.
+	home *string
+
+	suspect bool // a 401 there was refuted: it may have moved
+}
+
+func newBook(u, home *url.URL) book {
+	text := home.String()
+	return book{url: u, home: &text}
 }
 
 // addresses returns the URLs as they are saved, "" if they are not known.
@@ -30,7 +39,7 @@ func (b book) addresses() (address, home string) {
 	if b.url == nil {
 		return "", ""
 	}
-	return b.url.String(), b.home
+	return b.url.String(), *b.home
 }
 
 var (
@@ -113,7 +122,7 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 		return book{}, err
 	}
 	if found.isBook {
-		return book{url: found.base, home: found.base.ResolveReference(&url.URL{Path: "."}).String()}, nil
+		return newBook(found.base, found.base.ResolveReference(&url.URL{Path: "."})), nil
 	}
 	checked, err := s.gate.Resolve(found.base, found.href)
 	if err != nil {
@@ -147,7 +156,7 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	for _, home := range homes {
 		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.String() })
 		if u != nil || err != nil {
-			return book{url: u, home: home.String()}, err
+			return newBook(u, home), err
 		}
 	}
 	return book{}, errNoBook
@@ -237,7 +246,7 @@ func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*u
 	if s.gate.ICloud() || b.url == nil || dav.DirPath(b.url.Path) == dav.DirPath(s.endpoint.Path) {
 		return nil, nil
 	}
-	home, err := s.gate.Resolve(s.endpoint, b.home)
+	home, err := s.gate.Resolve(s.endpoint, *b.home)
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +336,7 @@ func (s *session) recallBook(address, homeAddress string) {
 	u, err1 := s.gate.Resolve(s.endpoint, address)
 	home, err2 := s.gate.Resolve(s.endpoint, homeAddress)
 	if err1 == nil && err2 == nil {
-		s.book = book{url: u.Copy(), home: home.String()}
+		s.book = newBook(u.Copy(), home.Copy())
 	}
 }
 
