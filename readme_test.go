@@ -39,7 +39,7 @@ var frames = []struct{ contains, imports, before, after string }{
 		"type account struct{}\nfunc (*account) Warned() bool { return false }\nfunc (*account) Warn(context.Context, time.Time) {}\n" +
 			"func (*account) ShowReconnect(context.Context, string) {}\n", ""},
 	{"secrets.Save", "context time github.com/go-icloud/icloud",
-		"var secrets interface{ Save(string, string) error }\n" +
+		"var secrets interface{ Save(string, string, time.Time) error }\n" +
 			"func f(ctx context.Context, client *icloud.Client, appleID string, password icloud.Password, issued time.Time) error {\n", "\nreturn err }"},
 	{"connect.New(", "context net/http github.com/go-icloud/icloud github.com/go-icloud/icloud/connect",
 		"var secret []byte\nvar service interface {\naccount(context.Context, string) (connect.Account, error)\n" +
@@ -184,7 +184,7 @@ func TestFigures(t *testing.T) {
 		name, kind string
 		gzip       bool
 	}{
-		{"gzip, photos as URLs (as iCloud does)", "URIs", true},
+		{"gzip, photos as URLs (as iCloud probably does)", "URIs", true},
 		{"gzip, no photos", "bare", true},
 		{"no photos", "bare", false},
 		{"a fifth with inline photos", "photos", false},
