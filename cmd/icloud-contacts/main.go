@@ -330,7 +330,7 @@ Exit status:
        the password
   2    the password is dead: its owner must make a new one
   64   the command line or the environment is wrong; nothing was sent
-  130  interrupted; but watch and fake then end with 0
+  130  interrupted; but watch, fake and demo -web then end with 0
 
 "go run" turns every exit status but 0 into 1; an installed program does not.
 `
