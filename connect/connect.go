@@ -96,11 +96,12 @@ type Config struct {
 	// account was not found.
 	Account func(ctx context.Context, id string) (Account, error)
 
-	// Save stores a credential that iCloud has just accepted. Encrypt the password like
-	// your other secrets, and change the Generation that Account returns in the same
-	// transaction. The context does not end when the customer closes the page. If Save
-	// returns an error, the page says that the password is right but could not be
-	// stored, and a link remains valid.
+	// Save stores a credential that iCloud has just accepted. Issued is the present time
+	// if the customer said that the password is new, else zero; store it too. Encrypt the
+	// password like your other secrets, and change the Generation that Account returns in
+	// the same transaction. The context does not end when the customer closes the page.
+	// If Save returns an error, the page says that the password is right but could not
+	// be stored, and a link remains valid.
 	Save func(ctx context.Context, id string, c icloud.Credential) error
 
 	// Identify returns the id of the account that is signed in with a request. If there
@@ -149,14 +150,15 @@ type Account struct {
 	AppleID string
 
 	// Generation is any text that changes whenever Save stores a credential, for example
-	// a counter or a time. A link contains its signature, so that a link stops working
-	// when Generation changes. If it never changes, a link works until its end.
+	// a counter or a time. A link stops working when Generation changes. If it never
+	// changes, a link works until its end.
 	Generation string
 
 	// Client is the Client of the account in this process, or nil if there is none. The
 	// page calls its Reconnect with the new password, and shows the reason from its
 	// Status. If it is nil, the page makes a Client with the options from
-	// Config.Options, and other Clients learn the outcome through the Store.
+	// Config.Options. The Store tells other Clients that there is another password, but
+	// not which: they need a Reconnect with the credential that Save has stored.
 	Client *icloud.Client
 }
 
