@@ -192,8 +192,8 @@ type throttle struct {
 // Throttle makes the Server ask the account to wait, for d from now. Every request of the
 // account is answered with 503 or [Server.ThrottleStatus], and with a Retry-After that is
 // too short, as iCloud's is. It is half of the remaining time, so a client that waits
-// exactly that long is throttled again. It is in seconds and a date in turn. If d is 0 or
-// negative, the throttling ends.
+// exactly that long is throttled again. It is a number of seconds and a date in turn. If
+// d is 0 or negative, the throttling ends.
 func (a *Account) Throttle(d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
