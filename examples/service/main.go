@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	// Keep the secret with your other secrets: another one makes all links invalid.
+	// Keep the secret with your other secrets: when it changes, all links become invalid.
 	secret := []byte(rand.Text() + rand.Text())
 	// Return the customer who is signed in instead of "you".
 	session := func(*http.Request) (string, error) { return "you", nil }

@@ -127,8 +127,8 @@ func (y *year) support(p *person) string {
 	return w.Body.String()
 }
 
-// TestYear: every customer is told what is so, nobody who is well is told anything, and
-// the contacts are those of the address books.
+// TestYear: every customer gets the right mails, a customer who has nothing to do gets
+// none, and the contacts are those of the address books.
 func TestYear(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		y := newYear(t)
