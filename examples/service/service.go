@@ -144,8 +144,11 @@ func (s *service) sync(ctx context.Context, id string) {
 	// The random part spreads the syncs, so that the Fleet always has recent answers to other
 	// accounts.
 	next := time.Now().Add(s.every*9/10 + rand.N(s.every/5))
-	if err = s.current(ctx, w, c); err == nil {
-		err = s.follow(ctx, w.client, c)
+	// A server that does not answer must not keep the worker from the other customers.
+	call, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if err = s.current(call, w, c); err == nil {
+		err = s.follow(call, w.client, c)
 	}
 	if w.client != nil {
 		status := w.client.Status()

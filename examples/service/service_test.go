@@ -180,6 +180,17 @@ func TestYear(t *testing.T) {
 		y.srv.SetIntercept(icloudtest.For(5*time.Hour, icloudtest.Unauthorized))
 		y.until(151)
 		y.every = 12 * time.Hour
+		// For ten days iCloud answers one customer's requests with nothing.
+		y.srv.SetIntercept(func(w http.ResponseWriter, r *http.Request) bool {
+			user, _, _ := r.BasicAuth()
+			return user == well[0].AppleID() && icloudtest.Stall(w, r)
+		})
+		before := well[1].Requests()
+		y.until(161)
+		if n := well[1].Requests() - before; n < 15 {
+			t.Errorf("got %d requests for another customer in ten days, want at least 15", n)
+		}
+		y.srv.SetIntercept(nil)
 		y.until(200)
 		edit()
 		key, err := icloud.AccountKey("", gone.AppleID())
