@@ -5,15 +5,11 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,26 +23,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
 
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
 const (
-	postgresVariable = "ICLOUD_TEST_POSTGRES"
-	programVariable  = "FLEET_TEST_PROGRAM" // set: this process is no test, but the program
-	accounts         = 500
-	patience         = 4 * time.Minute // for one thing to happen, before the test gives up
+	accounts = 500
+	patience = 4 * time.Minute // for one thing to happen, before the test gives up
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(programVariable) != "" {
-		main()
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 // fake is one account at iCloud.
 type fake struct {
@@ -58,11 +44,11 @@ type fake struct {
 	mu sync.RWMutex
 	// young stands for a password until that expires: see age.
 	young icloud.Password
-	// fate is the error that the owner is to be told, and requests the count of
+	// fate is the reason that the owner is to be told, and requests the count of
 	// requests when it came over the password.
-	fate     error
+	fate     string
 	requests int
-	// lost is the ID of a card that a multiget does not answer for.
+	// lost is the ID of a card that can be got neither by a multiget nor alone.
 	lost string
 }
 
@@ -96,9 +82,9 @@ func (f *fake) age() {
 func (f *fake) die() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.fate, f.requests = icloud.ErrPasswordRevoked, f.Requests()
+	f.fate, f.requests = "revoked", f.Requests()
 	if f.young.Reveal() != "" {
-		f.fate, f.young = icloud.ErrPasswordExpired, icloud.Password{}
+		f.fate, f.young = "expired", icloud.Password{}
 		return
 	}
 	f.Revoke(f.cred.Password)
@@ -140,7 +126,12 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if account.young.Reveal() != "" {
 		r.SetBasicAuth(user, account.young.Reveal())
 	}
-	if account.lost != "" && r.Method == "REPORT" {
+	switch {
+	case account.lost == "":
+	case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/"+account.lost):
+		http.Error(w, "", http.StatusForbidden)
+		return
+	case r.Method == "REPORT":
 		if err := lose(r, account.lost); err != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -181,17 +172,6 @@ func (f *front) hold() (release func()) {
 }
 
 func TestFleet(t *testing.T) {
-	server := os.Getenv(postgresVariable)
-	if server == "" {
-		t.Skip(postgresVariable + " does not name a PostgreSQL server, on which a database could be made")
-	}
-	ctx := t.Context()
-	database := newDatabase(t, server)
-	key := make([]byte, 32)
-	rand.Read(key)
-	t.Setenv("DATABASE_URL", database)
-	t.Setenv("FLEET_KEY", base64.StdEncoding.EncodeToString(key))
-
 	// 500 accounts, behind one port of this machine.
 	all := make([]*fake, accounts)
 	front := &front{fakes: make(map[string]*fake)}
@@ -211,22 +191,14 @@ func TestFleet(t *testing.T) {
 	// This process is the web form. The dwell is over when a doubted password may
 	// be asked about again, which is after a minute.
 	endpoint := icloudServer.URL + "/"
-	f, err := open(ctx, settings{endpoint: endpoint, workers: 4, every: time.Hour, sweep: time.Hour, retry: time.Second, dwell: 45 * time.Second, timeout: time.Minute},
-		database, os.Getenv("FLEET_KEY"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.close()
-	if err := f.migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
-	see := &look{t, f.pool}
+	f := newFleet(t, settings{endpoint: endpoint, workers: 4, dwell: 45 * time.Second, timeout: time.Minute})
+	see := &look{t, f}
 	began := time.Now()
 	progress := func(text string) { t.Logf("%3.0f s: %s", time.Since(began).Seconds(), text) }
 
 	work := func(name string) *worker {
 		return start(t, name, "work", "-name", name, "-endpoint", endpoint, "-workers", "16", "-every", "1h", "-sweep", "1s",
-			"-retry", "2s", "-dwell", "45s", "-timeout", "15s")
+			"-dwell", "45s", "-timeout", "15s")
 	}
 	first, second := work("first"), work("second")
 	connectAll(t, f, all)
@@ -246,12 +218,13 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	see.due(dead)
-	see.until("every dead password is in doubt", `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND state = 'doubted'`, ids(dead), len(dead))
+	see.until("every dead password is in doubt", `SELECT count(*) = $2 FROM accounts a JOIN icloud_store s ON s.account = a.key
+		WHERE a.apple_id = ANY ($1) AND s.reason IS NOT NULL AND NOT s.confirmed`, ids(dead), len(dead))
 	progress(fmt.Sprintf("%d dead passwords are in doubt", len(dead)))
 
 	// The others change their contacts, and meet every trouble that passes.
 	tokens := see.tokens()
-	var slow, partial []*fake
+	var partial, passing []*fake
 	for i, a := range all {
 		switch fate(i) {
 		case expired, revoked:
@@ -259,15 +232,16 @@ func TestFleet(t *testing.T) {
 		case throttled:
 			// Twice: the worker that is killed may take one of them with it.
 			a.meet(icloudtest.Times(2, icloudtest.Status(http.StatusServiceUnavailable, "Retry-After", "3")))
-			slow = append(slow, a)
 		case forgotten:
 			a.ForgetTokens()
 		case stray:
 			a.meet(icloudtest.Times(1, icloudtest.Unauthorized))
+			passing = append(passing, a)
 		case doubted:
 			a.meet(icloudtest.Times(2, icloudtest.Unauthorized))
 		case broken:
 			a.meet(icloudtest.Times(1, icloudtest.Cut(100)))
+			passing = append(passing, a)
 		case partly:
 			a.mu.Lock()
 			a.lost = fmt.Sprintf("%d-new.vcf", i)
@@ -280,6 +254,7 @@ func TestFleet(t *testing.T) {
 	}
 
 	// A worker is killed, with jobs in its hands.
+	changed := see.now()
 	release := front.hold()
 	defer release()
 	see.due(alive)
@@ -300,25 +275,23 @@ func TestFleet(t *testing.T) {
 		a.lost = ""
 		a.mu.Unlock()
 	}
-	see.until("no job is left", `SELECT count(*) = 0 FROM river_job WHERE kind = 'sync' AND finalized_at IS NULL`)
-	progress("no job is left")
+	// These are polled at their next slot, for which the test does not wait.
+	see.due(append(partial, passing...))
+	see.until("every owner of a dead password is told", `SELECT count(*) = $1 FROM notices`, len(dead))
+	progress("the owners of the dead passwords are told")
+	see.until("every other account is up to date", `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND synced > $3`, ids(alive), len(alive), changed)
+	see.until("no job is left", noJob)
+	progress("all others are up to date")
 	see.sameContacts(all)
 	see.told(dead)
 
-	throttledJobs := see.one(`SELECT count(DISTINCT a.id) FROM river_job j JOIN accounts a ON a.id = (j.args ->> 'account')::bigint
-		WHERE a.apple_id = ANY ($1) AND (j.metadata ->> 'snoozes')::int > 0`, ids(slow))
-	if throttledJobs != int64(len(slow)) {
-		t.Errorf("%d of %d throttled accounts had their job snoozed, want all", throttledJobs, len(slow))
-	}
-	if n := see.one(`SELECT count(*) FROM accounts WHERE apple_id = ANY ($1) AND state NOT IN ('active', 'expiring')`, ids(alive)); n != 0 {
+	if n := see.one(`SELECT count(*) FROM accounts a JOIN icloud_store s ON s.account = a.key WHERE a.apple_id = ANY ($1) AND s.reason IS NOT NULL`, ids(alive)); n != 0 {
 		t.Errorf("%d healthy accounts are not shown as such", n)
 	}
 
 	// A job for a dead password neither asks nor tells again.
-	if _, err := f.pool.Exec(ctx, `UPDATE accounts SET state = 'active', due = now() WHERE apple_id = ANY ($1)`, ids(dead)); err != nil {
-		t.Fatal(err)
-	}
-	see.until("the dead have been looked at again", `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND state = 'signed out'`, ids(dead), len(dead))
+	see.due(dead)
+	see.until("no job is left of the dead", noJob)
 	see.told(dead)
 	progress("the dead were told once")
 
@@ -326,18 +299,16 @@ func TestFleet(t *testing.T) {
 	var back []*fake
 	for i, a := range all {
 		if fate(i) == revoked {
-			a.cred, a.fate = a.Issue(), nil
+			a.cred, a.fate = a.Issue(), ""
 			a.delete(fmt.Sprintf("%d-0.vcf", i))
 			a.put(fmt.Sprintf("%d-new.vcf", i), "New")
 			back = append(back, a)
 		}
 	}
 	connectAll(t, f, back)
-	// A job of the old password may be ending just now. Then it is the next sweep that
-	// brings the account, and no job at all says nothing yet.
 	see.until("the reconnected accounts have their contacts", `SELECT count(*) = $2 FROM accounts a
 		WHERE a.apple_id = ANY ($1) AND EXISTS (SELECT FROM contacts c WHERE c.account = a.id AND c.name = 'New')`, ids(back), len(back))
-	see.until("no job is left of them", `SELECT count(*) = 0 FROM river_job WHERE kind = 'sync' AND finalized_at IS NULL`)
+	see.until("no job is left of them", noJob)
 	see.sameContacts(all)
 	if n := see.one(`SELECT count(*) FROM notices`); n != int64(len(dead)) {
 		t.Errorf("there are %d notices after the reconnection, want the %d from before", n, len(dead))
@@ -353,37 +324,6 @@ func TestFleet(t *testing.T) {
 	progress("the other worker has ended")
 	silent(t, first)
 	silent(t, second)
-}
-
-// TestSealer needs no database.
-func TestSealer(t *testing.T) {
-	t.Parallel()
-	sealer := func(b byte) *sealer {
-		s, err := newSealer(base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
-	cred := icloud.Credential{AppleID: "a@example.com", Password: icloud.UncheckedPassword("abcd-efgh-ijkl-mnop")}
-	sealed := sealer(1).seal(cred)
-	if bytes.Contains(sealed, []byte("abcd")) || bytes.Equal(sealed, sealer(1).seal(cred)) {
-		t.Errorf("got %q, want nothing to be read, or to be recognized", sealed)
-	}
-	if p, err := sealer(1).open(sealed, cred.AppleID); err != nil || p.Reveal() != cred.Password.Reveal() {
-		t.Errorf("got %v, want the password back", err)
-	}
-	if _, err := sealer(2).open(sealed, cred.AppleID); err == nil {
-		t.Error("another key opens it")
-	}
-	if _, err := sealer(1).open(sealed, "b@example.com"); err == nil {
-		t.Error("it opens for another account")
-	}
-	for _, key := range []string{"", "short", base64.StdEncoding.EncodeToString(make([]byte, 16))} {
-		if _, err := newSealer(key); err == nil {
-			t.Errorf("%q is taken for a key", key)
-		}
-	}
 }
 
 // What happens to an account, by its number: some of each, and nothing to most.
@@ -439,32 +379,6 @@ func ids(all []*fake) (ids []string) {
 		ids = append(ids, a.cred.AppleID)
 	}
 	return ids
-}
-
-// newDatabase makes a database for one test on a server, and returns its DSN.
-func newDatabase(t *testing.T, server string) string {
-	t.Helper()
-	dsn, err := url.Parse(server)
-	if err != nil || dsn.Scheme == "" {
-		t.Fatalf("%s is not a URL", postgresVariable)
-	}
-	conn, err := pgx.Connect(t.Context(), server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := "fleet_" + strings.ToLower(rand.Text())
-	if _, err := conn.Exec(t.Context(), `CREATE DATABASE `+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		if _, err := conn.Exec(ctx, `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
-			t.Error(err)
-		}
-		_ = conn.Close(ctx)
-	})
-	dsn.Path = "/" + name
-	return dsn.String()
 }
 
 // worker is another process, which runs the program.
@@ -555,9 +469,12 @@ func silent(t *testing.T, w *worker) {
 
 // look looks into the database.
 type look struct {
-	t    *testing.T
-	pool *pgxpool.Pool
+	t *testing.T
+	*fleet
 }
+
+// noJob says that no account has a job.
+const noJob = `SELECT count(*) = 0 FROM river_job WHERE kind = 'sync' AND finalized_at IS NULL`
 
 func (l *look) one(query string, args ...any) (n int64) {
 	l.t.Helper()
@@ -586,12 +503,33 @@ func (l *look) until(what, query string, args ...any) {
 	}
 }
 
-// due makes accounts due to be synced.
+// due inserts jobs for accounts, many at once, as no sweep would.
 func (l *look) due(all []*fake) {
 	l.t.Helper()
-	if _, err := l.pool.Exec(l.t.Context(), `UPDATE accounts SET due = now() WHERE apple_id = ANY ($1)`, ids(all)); err != nil {
+	rows, err := l.pool.Query(l.t.Context(), `SELECT id FROM accounts WHERE apple_id = ANY ($1)`, ids(all))
+	if err != nil {
 		l.t.Fatal(err)
 	}
+	accounts, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var jobs []river.InsertManyParams
+	for _, account := range accounts {
+		jobs = append(jobs, river.InsertManyParams{Args: syncArgs{account}})
+	}
+	if _, err := l.jobs.InsertMany(l.t.Context(), jobs); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// now returns the database's time.
+func (l *look) now() (now time.Time) {
+	l.t.Helper()
+	if err := l.pool.QueryRow(l.t.Context(), `SELECT now()`).Scan(&now); err != nil {
+		l.t.Fatal(err)
+	}
+	return now
 }
 
 // tokens returns the sync tokens of all accounts. It checks that no password is to
@@ -646,7 +584,7 @@ func (l *look) sameContacts(all []*fake) {
 // truth, that nobody else was, and how often iCloud was asked.
 func (l *look) told(dead []*fake) {
 	l.t.Helper()
-	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.reason, n.remedy FROM notices n JOIN accounts a ON a.id = n.account`)
+	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.event ->> 'reason', n.remedy FROM notices n JOIN accounts a ON a.id = n.account`)
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -665,7 +603,7 @@ func (l *look) told(dead []*fake) {
 		l.t.Errorf("%d owners were told, want %d", len(got), len(dead))
 	}
 	for _, a := range dead {
-		if reasons := got[a.cred.AppleID]; !slices.Equal(reasons, []string{a.fate.Error()}) {
+		if reasons := got[a.cred.AppleID]; !slices.Equal(reasons, []string{a.fate}) {
 			l.t.Errorf("an owner was told %q, want %q once", reasons, a.fate)
 		}
 		if n := a.Requests() - a.requests; n < 2 || n > 4 {

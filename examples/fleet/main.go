@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"sync"
@@ -27,17 +26,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
-	"go.opentelemetry.io/otel/propagation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/go-icloud/icloud"
 	"github.com/go-icloud/icloud/sqlstore"
@@ -46,21 +41,25 @@ import (
 //go:embed schema.sql
 var schema string
 
+// houseQueue is for the jobs that are not about one account, so that they never wait
+// behind those that are.
+const houseQueue = "house"
+
 // settings are the flags. Their defaults suit iCloud.
 type settings struct {
-	name                       string
-	endpoint                   string
-	workers                    int
-	every, sweep, retry, dwell time.Duration
-	timeout                    time.Duration
+	name           string
+	endpoint       string
+	workers        int
+	dwell, timeout time.Duration
+	schedule
 }
 
 // fleet is what the commands, and all jobs of a worker, share.
 type fleet struct {
 	settings
 	sealer  *sealer
-	pool    *pgxpool.Pool // for jobs, accounts and contacts
-	db      *sql.DB       // for the memory
+	pool    *pgxpool.Pool
+	db      *sql.DB // for the Store; its connections are the pool's
 	store   *sqlstore.Store
 	jobs    *river.Client[pgx.Tx]
 	options icloud.Options
@@ -72,7 +71,7 @@ type fleet struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := command(ctx, os.Args[1:]); err != nil {
 		slog.Error("failed", "err", err)
 		if refusal, ok := errors.AsType[*icloud.AuthError](err); ok {
 			fmt.Fprintln(os.Stderr, refusal.Remedy())
@@ -81,15 +80,15 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) (err error) {
+// command does what the arguments say.
+func command(ctx context.Context, args []string) (err error) {
 	var s settings
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
 	flags.StringVar(&s.name, "name", "", "this worker's name in River's tables; made up if empty")
 	flags.StringVar(&s.endpoint, "endpoint", "", "another CardDAV server than iCloud; a fake, for instance")
 	flags.IntVar(&s.workers, "workers", 50, "how many accounts to sync at once")
-	flags.DurationVar(&s.every, "every", time.Hour, "how often to sync an account")
+	flags.DurationVar(&s.every, "every", time.Hour, "how often to sync an account, if nothing is wrong")
 	flags.DurationVar(&s.sweep, "sweep", 10*time.Second, "how often to look for accounts that are due")
-	flags.DurationVar(&s.retry, "retry", 5*time.Minute, "when to try again after a failure that names no time")
 	flags.DurationVar(&s.dwell, "dwell", 15*time.Minute, "how long a refusal must last to be final")
 	flags.DurationVar(&s.timeout, "timeout", 5*time.Minute, "how long the sync of one account may take")
 	if len(args) == 0 {
@@ -104,10 +103,10 @@ func run(ctx context.Context, args []string) (err error) {
 	}
 	defer f.close()
 
-	switch command := args[0]; {
-	case command == "migrate":
+	switch name := args[0]; {
+	case name == "migrate":
 		return f.migrate(ctx)
-	case command == "connect" && flags.NArg() == 1:
+	case name == "connect" && flags.NArg() == 1:
 		entered, err := io.ReadAll(io.LimitReader(os.Stdin, 1024))
 		if err != nil {
 			return err
@@ -119,7 +118,7 @@ func run(ctx context.Context, args []string) (err error) {
 		// Whoever connects has just generated it, so this is known; a year
 		// later it is what tells "expired" from "revoked".
 		return f.connect(ctx, icloud.Credential{AppleID: flags.Arg(0), Password: password, Issued: time.Now()})
-	case command == "work":
+	case name == "work":
 		return f.work(ctx)
 	}
 	return fmt.Errorf("no such command, or not so many arguments: %q", args)
@@ -135,19 +134,13 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 	if err != nil {
 		return nil, err
 	}
-	// Each running job holds one connection; River needs some to find jobs and
-	// to note their ends.
-	config.MaxConns = int32(s.workers) + 10
+	// No job holds a connection while it asks iCloud or uses the Store, so one pool
+	// will do for all, and it need not grow with the number of jobs at once.
+	config.MaxConns = max(config.MaxConns, 10)
 	if f.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
-	// The memory has connections of its own: a job that already holds one of a
-	// pool must never wait for a second one of the same.
-	if f.db, err = sql.Open("pgx", database); err != nil {
-		f.pool.Close()
-		return nil, err
-	}
-	f.db.SetMaxOpenConns(10)
+	f.db = stdlib.OpenDBFromPool(f.pool)
 	f.store = sqlstore.New(f.db, sqlstore.PostgreSQL)
 	f.options = icloud.Options{
 		Endpoint:  s.endpoint,
@@ -155,6 +148,10 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 		Fleet:     new(icloud.Fleet), // one for the process
 		Dwell:     s.dwell,
 		Transport: transport(),
+		OnStoreError: func(ctx context.Context, err error) {
+			// Alert on it: what the Clients learn meanwhile is not kept.
+			slog.ErrorContext(ctx, "the Store fails, or works again", "err", err)
+		},
 	}
 	if s.endpoint != "" {
 		// The fake's passwords live a year. On iCloud nobody knows, and the Fleet
@@ -164,23 +161,27 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &syncWorker{fleet: f})
 	river.AddWorker(workers, &sweepWorker{fleet: f})
+	river.AddWorker(workers, &noticeWorker{fleet: f})
 	f.jobs, err = river.NewClient(riverpgxv5.New(f.pool), &river.Config{
-		ID:         s.name,
-		Logger:     slog.Default(),
-		Queues:     map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: s.workers}},
+		ID:     s.name,
+		Logger: slog.Default(),
+		Queues: map[string]river.QueueConfig{
+			river.QueueDefault: {MaxWorkers: s.workers},
+			houseQueue:         {MaxWorkers: 1},
+		},
 		Workers:    workers,
 		JobTimeout: s.timeout,
 		// A worker that is killed leaves its jobs "running", and as they are
 		// unique, nobody can sync those accounts until River's leader rescues
 		// the jobs. By default that takes an hour. Sooner is safe: a job that
-		// runs after all has been told to stop by then, and is locked out by
-		// the row of its account if it has not.
+		// runs after all has been told to stop by then, and can write no more
+		// once the next run of its account has begun.
 		RescueStuckJobsAfter: s.timeout + s.timeout/5,
-		PeriodicJobs: []*river.PeriodicJob{river.NewPeriodicJob(
-			river.PeriodicInterval(s.sweep),
-			func() (river.JobArgs, *river.InsertOpts) { return sweepArgs{}, nil },
-			&river.PeriodicJobOpts{RunOnStart: true},
-		)},
+		PeriodicJobs: []*river.PeriodicJob{
+			river.NewPeriodicJob(river.PeriodicInterval(s.sweep), func() (river.JobArgs, *river.InsertOpts) { return sweepArgs{}, nil }, nil),
+			river.NewPeriodicJob(river.PeriodicInterval(noticeEvery), func() (river.JobArgs, *river.InsertOpts) { return noticeArgs{}, nil },
+				&river.PeriodicJobOpts{RunOnStart: true}), // the interval begins anew with each worker that leads
+		},
 	})
 	if err != nil {
 		f.close()
@@ -190,8 +191,8 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 }
 
 func (f *fleet) close() {
-	f.pool.Close()
 	_ = f.db.Close()
+	f.pool.Close()
 }
 
 // migrate makes the tables of River, of sqlstore and of schema.sql.
@@ -232,22 +233,4 @@ func (f *fleet) work(ctx context.Context) error {
 		err = f.jobs.StopAndCancel(context.WithoutCancel(ctx))
 	}
 	return errors.Join(err, provider.Shutdown(context.WithoutCancel(ctx)))
-}
-
-// transport makes a span of each request.
-func transport() http.RoundTripper {
-	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = 100 // all accounts are at a few hosts
-	return otelhttp.NewTransport(private{base},
-		// Apple has no use for our trace ids.
-		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()))
-}
-
-// private takes out of a span what otelhttp has put into it: paths that hold the
-// account's number and the names of its cards. Authorization is not in it.
-type private struct{ base http.RoundTripper }
-
-func (p private) RoundTrip(r *http.Request) (*http.Response, error) {
-	trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("url.full", r.URL.Scheme+"://"+r.URL.Host))
-	return p.base.RoundTrip(r)
 }

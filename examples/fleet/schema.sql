@@ -1,38 +1,40 @@
--- What the example keeps, beside River's tables and icloud_store of sqlstore.
+-- What the example keeps, beside River's tables and icloud_store of sqlstore, which
+-- says how a password stands: join it by icloud_store.account = accounts.key.
 
 CREATE TABLE IF NOT EXISTS accounts (
 	id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	apple_id   text NOT NULL UNIQUE,           -- in lower case
-	password   bytea NOT NULL,                 -- sealed: see seal in connect.go
+	key        char(64) NOT NULL UNIQUE,       -- icloud.AccountKey
+	password   bytea NOT NULL,                 -- sealed: see seal.go
 	issued     timestamptz NOT NULL,           -- when its owner generated it
 	generation integer NOT NULL DEFAULT 1,     -- counts the passwords of the account
-	state      text NOT NULL DEFAULT 'active', -- the name of an icloud.State
-	expires    timestamptz,                    -- estimated; warn the owner before
+	run        bigint NOT NULL DEFAULT 0,      -- counts the runs; only the latest may write
 	token      text NOT NULL DEFAULT '',       -- of icloud.Client.Sync; goes with the contacts
 	synced     timestamptz,                    -- "last updated", for the owner to see
-	hold       timestamptz,                    -- a doubted password is not asked about before
-	due        timestamptz NOT NULL DEFAULT now()
-);
+	due        timestamptz NOT NULL
+) WITH (fillfactor = 80);                      -- a poll changes its row twice, and its index once
 
-CREATE INDEX IF NOT EXISTS accounts_due ON accounts (due) WHERE state <> 'signed out';
+CREATE INDEX IF NOT EXISTS accounts_due ON accounts (due);
 
 CREATE TABLE IF NOT EXISTS contacts (
 	account bigint NOT NULL REFERENCES accounts ON DELETE CASCADE,
-	id      text NOT NULL,        -- icloud.Contact.ID
+	id      text NOT NULL,   -- icloud.Contact.ID
 	name    text NOT NULL,
 	vcard   bytea NOT NULL,
-	seen    timestamptz NOT NULL, -- now() of the transaction that wrote the row last
+	run     bigint NOT NULL, -- that has written the row last
 	PRIMARY KEY (account, id)
 );
 
--- One row asks the owner of one dead password for a new one. Something that
--- sends mail reads it; the primary key is why nobody is asked twice.
+-- One row tells the owner of one password that it has ended, or ends soon. Something
+-- that sends mail reads it; the primary key is why nobody is told twice. A row that is
+-- withdrawn was not true, or is not any more.
 CREATE TABLE IF NOT EXISTS notices (
 	account    bigint NOT NULL REFERENCES accounts ON DELETE CASCADE,
 	generation integer NOT NULL,
-	reason     text NOT NULL,
-	certainty  text NOT NULL,
-	remedy     text NOT NULL,
+	kind       text NOT NULL CHECK (kind IN ('ending', 'ended')),
+	event      jsonb NOT NULL, -- icloud.Event: the reason, how certain it is, and the dates
+	remedy     text NOT NULL,  -- for the owner, once it has ended
 	created    timestamptz NOT NULL DEFAULT now(),
-	PRIMARY KEY (account, generation)
+	withdrawn  timestamptz,
+	PRIMARY KEY (account, generation, kind)
 );
