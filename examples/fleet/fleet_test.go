@@ -197,7 +197,7 @@ func TestFleet(t *testing.T) {
 	progress := func(text string) { t.Logf("%3.0f s: %s", time.Since(began).Seconds(), text) }
 
 	work := func(name string) *worker {
-		return start(t, name, "work", "-name", name, "-endpoint", endpoint, "-workers", "16", "-every", "1h", "-sweep", "1s",
+		return startWorker(t, name, "work", "-name", name, "-endpoint", endpoint, "-workers", "16", "-every", "1h", "-sweep", "1s",
 			"-dwell", "45s", "-timeout", "15s")
 	}
 	first, second := work("first"), work("second")
@@ -389,7 +389,7 @@ type worker struct {
 	outputs []string // names of files
 }
 
-func start(t *testing.T, name string, args ...string) *worker {
+func startWorker(t *testing.T, name string, args ...string) *worker {
 	t.Helper()
 	w := &worker{t: t, cmd: exec.Command(os.Args[0], args...), ended: make(chan error, 1)}
 	w.cmd.Env = append(os.Environ(), programVariable+"=1")
