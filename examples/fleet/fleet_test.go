@@ -230,8 +230,7 @@ func TestFleet(t *testing.T) {
 		case expired, revoked:
 			continue
 		case throttled:
-			// Twice: the worker that is killed may take one of them with it.
-			a.meet(icloudtest.Times(2, icloudtest.Status(http.StatusServiceUnavailable, "Retry-After", "3")))
+			a.meet(icloudtest.Times(1, icloudtest.Status(http.StatusServiceUnavailable, "Retry-After", "3")))
 		case forgotten:
 			a.ForgetTokens()
 		case stray:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -187,43 +188,69 @@ func TestLargeBook(t *testing.T) {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
 	const cards = 2*changeBatch + 50
-	for i := range cards {
-		id := string(rune('a'+i%26)) + time.Duration(i).String() + ".vcf"
-		srv.Put(id, "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:"+id+"\r\nN:;;;;\r\nFN:Ada\r\nEND:VCARD\r\n")
+	put := func(n int, name string) {
+		for i := range n {
+			id := fmt.Sprintf("%d.vcf", i)
+			srv.Put(id, "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:"+id+"\r\nN:;;;;\r\nFN:"+name+"\r\nEND:VCARD\r\n")
+		}
 	}
+	put(cards, "Ada")
 	server := httptest.NewServer(srv)
 	defer server.Close()
 	f := newFleet(t, settings{endpoint: server.URL + "/", workers: 2, timeout: time.Minute})
 	see := &look{t, f}
 	ended := start(t, f)
-	if _, err := f.pool.Exec(t.Context(), `
-		CREATE FUNCTION break_off() RETURNS trigger AS $$ BEGIN
-			IF (SELECT count(*) FROM contacts) > 300 THEN RAISE EXCEPTION 'enough'; END IF; RETURN NEW;
-		END $$ LANGUAGE plpgsql;
-		CREATE TRIGGER break_off BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION break_off()`); err != nil {
-		t.Fatal(err)
+	exec := func(statement string) {
+		t.Helper()
+		if _, err := f.pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
+	breakOff := func(name string) {
+		t.Helper()
+		exec(`
+			CREATE OR REPLACE FUNCTION break_off() RETURNS trigger AS $$ BEGIN
+				IF (SELECT count(*) FROM contacts WHERE name = '` + name + `') > 300 THEN RAISE EXCEPTION 'enough'; END IF; RETURN NEW;
+			END $$ LANGUAGE plpgsql;
+			CREATE TRIGGER break_off BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION break_off()`)
+	}
+	check := func(when, name string, named, all, tokens int64) {
+		t.Helper()
+		if n := see.one(`SELECT count(*) FROM contacts WHERE name = $1`, name); n != named {
+			t.Errorf("%s: got %d contacts of the name %s, want %d", when, n, name, named)
+		}
+		if n := see.one(`SELECT count(*) FROM contacts`); n != all {
+			t.Errorf("%s: got %d contacts, want %d", when, n, all)
+		}
+		if n := see.one(`SELECT count(*) FROM accounts WHERE token <> ''`); n != tokens {
+			t.Errorf("%s: got %d tokens, want %d", when, n, tokens)
+		}
+	}
+
+	breakOff("Ada")
 	if err := f.connect(t.Context(), srv.Issue()); err != nil {
 		t.Fatal(err)
 	}
 	if e := ended(); e.Kind != river.EventKindJobFailed {
 		t.Errorf("got %s, want %s", e.Kind, river.EventKindJobFailed)
 	}
-	if n := see.one(`SELECT count(*) FROM contacts`); n != changeBatch {
-		t.Errorf("got %d contacts of the run that broke off, want %d", n, changeBatch)
-	}
-	if n := see.one(`SELECT count(*) FROM accounts WHERE token = '' AND synced IS NULL`); n != 1 {
-		t.Error("the run that broke off has left a token")
-	}
-	if _, err := f.pool.Exec(t.Context(), `DROP TRIGGER break_off ON contacts`); err != nil {
+	check("a first run that breaks off", "Ada", changeBatch, changeBatch, 0)
+	exec(`DROP TRIGGER break_off ON contacts`)
+	srv.Delete("0.vcf") // in between, of which no server tells
+	ended()             // River has tried again
+	check("the next run", "Ada", cards-1, cards-1, 1)
+
+	// The same with a token. Were all cards changed, it would not be honored.
+	const changed = cards - 100
+	put(changed, "Grace")
+	breakOff("Grace")
+	if _, err := f.jobs.Insert(t.Context(), syncArgs{1}, nil); err != nil {
 		t.Fatal(err)
 	}
-	srv.Delete("a0s.vcf") // in between, of which no server tells
 	ended()
-	if n := see.one(`SELECT count(*) FROM contacts`); n != cards-1 {
-		t.Errorf("got %d contacts, want %d", n, cards-1)
-	}
-	if n := see.one(`SELECT count(*) FROM accounts WHERE token <> '' AND synced IS NOT NULL`); n != 1 {
-		t.Error("the account is not up to date")
-	}
+	check("a later run that breaks off", "Grace", changeBatch, cards-1+see.one(`SELECT count(*) FROM contacts WHERE id = '0.vcf'`), 0)
+	exec(`DROP TRIGGER break_off ON contacts`)
+	srv.Delete("1.vcf")
+	ended()
+	check("the run after it", "Grace", changed-1, cards-1, 1)
 }
