@@ -65,11 +65,12 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	switch err := r.end(ctx, job, next, err); {
 	case errors.Is(err, errReconnected):
 		return river.JobSnooze(0) // at once, with the new password
-	case errors.Is(err, errSuperseded):
-		return nil
-	default:
+	case errors.Is(err, errSuperseded): // and that one writes
+	case err != nil:
+		r.report(ctx, span, job.ID, err)
 		return quiet(err)
 	}
+	return nil
 }
 
 // report logs why an account was not synced, or not wholly. The job stands for the

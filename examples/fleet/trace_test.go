@@ -100,7 +100,7 @@ func TestPrivate(t *testing.T) {
 			t.Error(err)
 			return true
 		}
-		fmt.Fprintf(conn, "%s %s\r\n\r\n", plantedText, plantedID)
+		fmt.Fprintf(conn, "%s\r\n\r\n", plantedID)
 		_ = conn.Close()
 		return true
 	})
@@ -122,7 +122,7 @@ func TestPrivate(t *testing.T) {
 	})
 	account.ForgetTokens()
 	job("has a token that is forgotten")
-	exec(`CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no % here', NEW.name; END $$ LANGUAGE plpgsql;
+	exec(`CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no % here', NEW.id; END $$ LANGUAGE plpgsql;
 		CREATE TRIGGER refuse BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION refuse()`)
 	job("is refused by the database")
 	exec(`DROP TRIGGER refuse ON contacts; DELETE FROM river_job WHERE kind = 'sync'`)
