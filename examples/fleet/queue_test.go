@@ -37,15 +37,12 @@ func BenchmarkJobs(b *testing.B) {
 		}
 		return n
 	}
-	// The accounts differ in their numbers and keys; their password is one.
-	cred := srv.Issue()
 	exec(`INSERT INTO accounts (apple_id, key, password, issued, due)
 		SELECT format('%s@example.com', n), encode(sha256(n::text::bytea), 'hex'), '', now(), now() FROM generate_series(1, $1) n`, b.N)
 	for account := range int64(b.N) {
 		c := srv.Account(fmt.Sprintf("%d@example.com", account+1)).Issue()
 		exec(`UPDATE accounts SET password = $2 WHERE id = $1`, account+1, f.sealer.seal(c))
 	}
-	_ = cred
 	events, cancel := f.jobs.SubscribeConfig(&river.SubscribeConfig{ChanSize: b.N + 1000, Kinds: []river.EventKind{river.EventKindJobCompleted, river.EventKindJobFailed, river.EventKindJobSnoozed}})
 	defer cancel()
 	sweep := &sweepWorker{fleet: f}
