@@ -273,7 +273,7 @@ func TestFleet(t *testing.T) {
 		a.mu.Unlock()
 	}
 	see.due(partial)
-	see.until("every owner of a dead password is told", `SELECT count(*) = $1 FROM notices`, len(dead))
+	see.until("every owner of a dead password is told", `SELECT count(*) = $1 FROM notices WHERE kind = 'ended'`, len(dead))
 	progress("the owners of the dead passwords are told")
 	see.untilAfter("every other account is up to date", func() {
 		// After a trouble that names no time an account is polled at its next slot, for
@@ -310,7 +310,7 @@ func TestFleet(t *testing.T) {
 		WHERE a.apple_id = ANY ($1) AND EXISTS (SELECT FROM contacts c WHERE c.account = a.id AND c.name = 'New')`, ids(back), len(back))
 	see.until("no job is left of them", noJob)
 	see.sameContacts(all)
-	if n := see.one(`SELECT count(*) FROM notices`); n != int64(len(dead)) {
+	if n := see.one(`SELECT count(*) FROM notices WHERE kind = 'ended'`); n != int64(len(dead)) {
 		t.Errorf("there are %d notices after the reconnection, want the %d from before", n, len(dead))
 	}
 	progress("half of them are back")
@@ -600,7 +600,7 @@ func (l *look) sameContacts(all []*fake) {
 // truth, that nobody else was, and how often iCloud was asked.
 func (l *look) told(dead []*fake) {
 	l.t.Helper()
-	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.event ->> 'reason', n.remedy FROM notices n JOIN accounts a ON a.id = n.account`)
+	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.event ->> 'reason', n.remedy FROM notices n JOIN accounts a ON a.id = n.account WHERE n.kind = 'ended'`)
 	if err != nil {
 		l.t.Fatal(err)
 	}
