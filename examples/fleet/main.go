@@ -72,7 +72,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command(ctx, os.Args[1:]); err != nil {
-		slog.Error("failed", "err", err)
+		slog.Error("failed", "err", quiet(err))
 		if refusal, ok := errors.AsType[*icloud.AuthError](err); ok {
 			fmt.Fprintln(os.Stderr, refusal.Remedy())
 		}
@@ -126,6 +126,9 @@ func command(ctx context.Context, args []string) (err error) {
 
 // open makes a fleet. It works nothing yet.
 func open(ctx context.Context, s settings, database, key string) (f *fleet, err error) {
+	if s.every <= 0 || s.sweep <= 0 || s.timeout <= 0 || s.workers <= 0 {
+		return nil, errors.New("-every, -sweep, -timeout and -workers must be more than zero")
+	}
 	f = &fleet{settings: s, clients: make(map[int64]connected)}
 	if f.sealer, err = newSealer(key); err != nil {
 		return nil, err

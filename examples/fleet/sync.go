@@ -59,8 +59,8 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	if err != nil {
 		r.report(ctx, span, job.ID, err)
 	}
-	if ctx.Err() != nil {
-		return quiet(err) // too long, or shut down: River's to retry, and to give up
+	if ended := ctx.Err(); ended != nil {
+		return ended // too long, or shut down: River's to retry, and to give up
 	}
 	switch err := r.end(ctx, job, next, err); {
 	case errors.Is(err, errReconnected):

@@ -57,5 +57,8 @@ func quiet(err error) error {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return quietError{"the database cannot be reached", err}
 	}
+	if _, ok := errors.AsType[*pgconn.ParseConfigError](err); ok {
+		return quietError{"DATABASE_URL cannot be parsed", err}
+	}
 	return err
 }

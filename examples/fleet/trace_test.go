@@ -143,13 +143,20 @@ func TestPrivate(t *testing.T) {
 	if err := (&noticeWorker{fleet: f}).Work(ctx, nil); err != nil {
 		t.Error(err)
 	}
-	if _, err := open(ctx, f.settings, "postgres://"+url.QueryEscape(plantedID)+":secretpart@127.0.0.1:1/x", os.Getenv("FLEET_KEY")); err != nil {
-		slog.Error("open", "err", quiet(err))
+	// A database that is not there, and one that nobody can be asked for.
+	dsn := "postgres://" + url.QueryEscape(plantedID) + ":secretpart@127.0.0.1:1/x"
+	elsewhere, err := open(ctx, f.settings, dsn, os.Getenv("FLEET_KEY"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer elsewhere.close()
+	slog.Error("failed", "err", quiet(elsewhere.migrate(ctx)))
+	_, err = open(ctx, f.settings, dsn+"?connect_timeout=x", os.Getenv("FLEET_KEY"))
+	slog.Error("failed", "err", quiet(err))
 
 	// What happened has to show in it, or there would be nothing to read.
 	text := logs.String()
-	for _, want := range []string{`"state":"doubted"`, `"state":"signed out"`, `"certainty"`, "token no longer honored", "SQLSTATE P0001", "cannot be opened with this FLEET_KEY"} {
+	for _, want := range []string{`"state":"doubted"`, `"state":"signed out"`, `"certainty"`, "token no longer honored", "SQLSTATE P0001", "cannot be opened with this FLEET_KEY", "the database cannot be reached", "DATABASE_URL cannot be parsed"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no log line says %s", want)
 		}
