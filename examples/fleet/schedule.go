@@ -24,9 +24,10 @@ import (
 // What has become due at once in spite of that, because no worker ran for a while or
 // iCloud could not be reached, is caught up slowly: a sweep hands out no more than its
 // share. The rest remains due, and those that wait longest come first. So no minute has
-// more than 1.15 times the polls of the average minute, whatever has happened, and after
-// an outage of any length every account is polled within one interval. A first poll is
-// not among them: whoever connects an account does not wait for a sweep.
+// more than 1.15 times the polls of the average minute (rounded up, for each sweep),
+// whatever has happened, and after an outage of any length every account is polled
+// within one interval. Only the poll at which an account is connected is not among
+// them: nobody who has just entered a password waits for a sweep.
 type schedule struct {
 	every time.Duration // from one poll of a healthy account to the next
 	sweep time.Duration // from one sweep to the next

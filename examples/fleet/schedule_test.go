@@ -22,8 +22,12 @@ var (
 
 var hourly = schedule{every: time.Hour, sweep: 10 * time.Second}
 
-// mostPolls is what the busiest minute may have, as a multiple of the average one.
-const mostPolls = 1.2
+// What the busiest minute may have, as a multiple of the average one. A sweep's share is
+// less than the first. The second is below a share, so that the slots alone must do it.
+const (
+	mostPolls  = 1.2
+	mostByHash = 1.1
+)
 
 // world has many accounts, and what a sweep and a run do with accounts.due. The rest of
 // them is SQL and I/O.
@@ -87,7 +91,7 @@ func (w *world) live(d time.Duration) {
 }
 
 // peak returns the most polls of a minute since then, and checks it.
-func (w *world) peak(t *testing.T, when string, since time.Time) {
+func (w *world) peak(t *testing.T, when string, since time.Time, limit float64) {
 	t.Helper()
 	most := 0
 	for _, n := range w.minutes[min(int(since.Sub(w.began)/time.Minute), len(w.minutes)):] {
@@ -95,8 +99,8 @@ func (w *world) peak(t *testing.T, when string, since time.Time) {
 	}
 	mean := float64(len(w.polled)) * float64(time.Minute) / float64(w.every)
 	t.Logf("%s: %d polls in the busiest minute, %.2f times the mean of %.0f", when, most, float64(most)/mean, mean)
-	if ratio := float64(most) / mean; ratio > mostPolls {
-		t.Errorf("%s: got %.2f times the mean in the busiest minute, want at most %v", when, ratio, mostPolls)
+	if ratio := float64(most) / mean; ratio > limit {
+		t.Errorf("%s: got %.2f times the mean in the busiest minute, want at most %v", when, ratio, limit)
 	}
 }
 
@@ -160,29 +164,30 @@ func TestSchedule(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		what func(w *world)
+		most float64
 	}{
-		{"all is well", func(*world) {}},
+		{"all is well", func(*world) {}, mostByHash},
 		{"all workers are restarted", func(w *world) {
 			w.down = true
 			w.live(2 * time.Minute)
 			w.down = false
-		}},
+		}, mostPolls},
 		{"no worker runs for three hours", func(w *world) {
 			w.down = true
 			w.live(3*time.Hour + 25*time.Minute)
 			w.down = false
-		}},
+		}, mostPolls},
 		{"all accounts become due at once", func(w *world) {
 			for i := range w.due {
 				w.due[i].at = time.Now()
 			}
 			heap.Init(&w.due)
-		}},
+		}, mostPolls},
 		{"every job takes so long that the workers are behind for three hours", func(w *world) {
 			w.workers = 20
 			w.live(3 * time.Hour)
 			w.workers = 0
-		}},
+		}, mostPolls},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -194,7 +199,7 @@ func TestSchedule(t *testing.T) {
 				// An account that was polled just before may have its slot after that.
 				w.fresh(t, "an hour later", since.Add(-w.every/2))
 				w.live(5 * time.Hour)
-				w.peak(t, "in the six hours that follow", since)
+				w.peak(t, "in the six hours that follow", since, test.most)
 				w.fresh(t, "in the last hour", time.Now().Add(-time.Hour-w.sweep))
 			})
 		})
@@ -299,6 +304,6 @@ func TestIncident(t *testing.T) {
 			}
 		}
 		w.live(5 * time.Hour)
-		w.peak(t, "from the beginning of the incident to six hours after it", began)
+		w.peak(t, "from the beginning of the incident to six hours after it", began, mostPolls)
 	})
 }
