@@ -37,7 +37,7 @@ func (w *sweepWorker) Work(ctx context.Context, _ *river.Job[sweepArgs]) error {
 	if err != nil {
 		return quiet(err)
 	}
-	for left := w.share(accounts, waiting); left > 0; left -= sweepBatch {
+	for left := w.schedule.share(accounts, waiting); left > 0; left -= sweepBatch {
 		n := min(left, sweepBatch)
 		switch handed, err := w.handOut(ctx, n); {
 		case err != nil:

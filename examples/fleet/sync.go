@@ -152,7 +152,7 @@ func (r *run) end(ctx context.Context, job *river.Job[syncArgs], next string, sy
 	partial, _ := errors.AsType[*icloud.PartialError](syncErr)
 	complete := syncErr == nil || partial != nil
 	status := r.client.Status()
-	due := r.next(r.account, status, syncErr, time.Now())
+	due := r.schedule.next(r.account, status, syncErr, time.Now())
 	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
 		// First, because it locks the row: who reconnects the account at this moment
 		// comes before all of this, or after it.
@@ -163,7 +163,7 @@ func (r *run) end(ctx context.Context, job *river.Job[syncArgs], next string, sy
 			return err
 		}
 		if complete && r.token == "" {
-			if err := r.sweep(ctx, tx, partial); err != nil {
+			if err := r.deleteUnreported(ctx, tx, partial); err != nil {
 				return err
 			}
 		}
@@ -219,8 +219,8 @@ func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// sweep deletes what a complete run without a token has neither reported nor owes.
-func (r *run) sweep(ctx context.Context, tx pgx.Tx, partial *icloud.PartialError) error {
+// deleteUnreported deletes what a complete run without a token has neither reported nor owes.
+func (r *run) deleteUnreported(ctx context.Context, tx pgx.Tx, partial *icloud.PartialError) error {
 	owed := []string{}
 	if partial != nil {
 		for _, card := range partial.Cards {

@@ -219,7 +219,7 @@ func (r *record) add(where, text string) { r.text[text] = where }
 
 func (r *record) attributes(where string, all []attribute.KeyValue) {
 	for _, a := range all {
-		r.add(where+"'s attribute "+string(a.Key), string(a.Key)+"="+a.Value.Emit())
+		r.add(where+"'s attribute "+string(a.Key), string(a.Key)+"="+a.Value.String())
 	}
 }
 
