@@ -116,11 +116,11 @@ type AuthError struct {
 	// first acceptance takes its place.
 	Issued, Expires, LastAccepted, AccountChanged time.Time
 
-	// elsewhere is set off iCloud, where Apple's pages are no help.
+	// elsewhere is set for another server than iCloud, where Apple's pages do not help.
 	elsewhere bool
 }
 
-// reasons are the sentinels of what authstate concludes.
+// reasons has the sentinel for each reason of package authstate.
 var reasons = map[authstate.Reason]error{
 	authstate.Expired:  ErrPasswordExpired,
 	authstate.Revoked:  ErrPasswordRevoked,
@@ -268,9 +268,9 @@ type CardError struct {
 // Error returns the text of e.Err after words that say that it is about a card.
 func (e *CardError) Error() string {
 	if e.Err == nil {
-		return "icloud: a card could not be got"
+		return "icloud: a card could not be fetched"
 	}
-	return "icloud: a card could not be got: " + strings.TrimPrefix(e.Err.Error(), "icloud: ")
+	return "icloud: a card could not be fetched: " + strings.TrimPrefix(e.Err.Error(), "icloud: ")
 }
 
 // Unwrap returns e.Err.
@@ -288,11 +288,11 @@ type PartialError struct {
 func (e *PartialError) Error() string {
 	switch len(e.Cards) {
 	case 0:
-		return "icloud: some cards could not be got"
+		return "icloud: some cards could not be fetched"
 	case 1:
 		return e.Cards[0].Error()
 	}
-	return fmt.Sprintf("icloud: %d cards could not be got; the first: %s", len(e.Cards), strings.TrimPrefix(e.Cards[0].Error(), "icloud: "))
+	return fmt.Sprintf("icloud: %d cards could not be fetched; the first: %s", len(e.Cards), strings.TrimPrefix(e.Cards[0].Error(), "icloud: "))
 }
 
 // Unwrap returns the errors of the cards, so that errors.As finds the first of them.
@@ -357,23 +357,23 @@ func (e *ResponseError) Error() string {
 	return fmt.Sprintf("icloud: %s answered %s", method, status)
 }
 
-// hiddenError wraps an error whose text may name hosts, paths or accounts:
-// errors.Is and As reach it, its text is not repeated.
+// hiddenError wraps an error whose text may name hosts, paths or accounts. errors.Is
+// and As find the error, and its text is not repeated.
 type hiddenError struct {
 	text string
 	err  error
-	lost bool // the connection was, and with it what became of the request
+	lost bool // the request may have been sent, so its outcome is unknown
 
-	network bool // the request, or its answer, did not get through
+	network bool // the request or its answer did not get through
 }
 
-// Error returns text, which is ours.
+// Error returns text.
 func (e *hiddenError) Error() string { return e.text }
 
-// Unwrap returns the error whose own words are not repeated.
+// Unwrap returns the error whose text is not repeated.
 func (e *hiddenError) Unwrap() error { return e.err }
 
-// transportError wraps what the network or the context ended a request with.
+// transportError wraps the error of the network or the context that ended a request.
 func transportError(method string, err error) error {
 	var what string
 	switch {
@@ -388,7 +388,7 @@ func transportError(method string, err error) error {
 	return &hiddenError{text: "icloud: " + method + ": " + what, err: err, lost: !ok || dial.Op != "dial", network: true}
 }
 
-// storeFailure returns ": " and what made a Store fail, in words of ours, or "" if
+// storeFailure returns ": " and why a Store failed, without the text of err; or "" if
 // that is not known.
 func storeFailure(err error) string {
 	state, ok := errors.AsType[interface {
@@ -413,7 +413,8 @@ func storeFailure(err error) string {
 	return ""
 }
 
-// sqlState is the form of a SQLSTATE; anything else may be somebody's text.
+// sqlState is the form of a SQLSTATE. Other text is not repeated, because it may contain
+// personal data.
 var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
 // mayPass says whether a call failed for a reason that may pass by itself: the

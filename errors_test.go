@@ -206,7 +206,7 @@ func TestResponseErrorText(t *testing.T) {
 func TestCardErrorText(t *testing.T) {
 	t.Parallel()
 	err := error(&icloud.CardError{ID: "ada-lovelace.vcf", Err: &icloud.ResponseError{Method: "REPORT", StatusCode: 500}})
-	if got, want := err.Error(), "icloud: a card could not be got: REPORT answered 500 Internal Server Error"; got != want {
+	if got, want := err.Error(), "icloud: a card could not be fetched: REPORT answered 500 Internal Server Error"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != 500 {
@@ -264,9 +264,9 @@ func TestPartialError(t *testing.T) {
 	t.Parallel()
 	a := &icloud.CardError{ID: "a.vcf", Err: errors.New("icloud: broken")}
 	for want, e := range map[string]*icloud.PartialError{
-		"icloud: some cards could not be got":                                          {},
-		"icloud: a card could not be got: broken":                                      {Cards: []*icloud.CardError{a}},
-		"icloud: 2 cards could not be got; the first: a card could not be got: broken": {Cards: []*icloud.CardError{a, a}},
+		"icloud: some cards could not be fetched":                                              {},
+		"icloud: a card could not be fetched: broken":                                          {Cards: []*icloud.CardError{a}},
+		"icloud: 2 cards could not be fetched; the first: a card could not be fetched: broken": {Cards: []*icloud.CardError{a, a}},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -436,7 +436,7 @@ func ExampleCardError() {
 	// ada.vcf
 	// grace.vcf
 	// pioneers.vcf
-	// huge.vcf icloud: a card could not be got: it is larger than 4 MiB
+	// huge.vcf icloud: a card could not be fetched: it is larger than 4 MiB
 }
 
 func ExampleClient_Photo() {

@@ -21,7 +21,7 @@ var (
 )
 
 // errMoreFailed is the error of a run that has lost more cards than it can name.
-var errMoreFailed = errors.New("icloud: more cards could not be got than are named here")
+var errMoreFailed = errors.New("icloud: more cards could not be fetched than are named here")
 
 // The bounds of failures, because an answer may consist of refusals with long names.
 const (
@@ -36,8 +36,8 @@ type failures struct {
 	all   []failure
 	index map[string]int // into all, by the decoded ID
 	size  int
-	left  int  // of all, without those that were got since
-	more  bool // than all has
+	left  int  // how many of all have not been fetched since
+	more  bool // whether other cards failed that are not in all
 }
 
 // failure is one card. Its error is nil if the card was fetched later.
@@ -46,11 +46,12 @@ type failure struct {
 	err  *CardError
 }
 
-// add notes that a card could not be got.
+// add records that a card could not be fetched.
 func (f *failures) add(h dav.Href, err error) {
 	id := h.Name()
 	if len(id) == 0 || len(id) > maxFailedID || len(h.Written) > 2*maxFailedID {
-		// The ID is cut, so the card cannot be owed and no sweep can keep it.
+		// A cut ID names no card, so the card cannot be owed, and a caller that
+		// deletes what was not reported could not spare it.
 		id = id[:min(len(id), maxFailedID)]
 		h, f.more = dav.Href{}, true
 	}
@@ -82,7 +83,7 @@ func (f *failures) drop(key string) {
 	}
 }
 
-// why returns the error of a card, by its decoded ID; nil if it was got.
+// why returns the error of a card, by its decoded ID; nil if it has none.
 func (f *failures) why(key string) error {
 	if i, ok := f.index[key]; ok {
 		return f.all[i].err.Err
@@ -106,8 +107,8 @@ func (f *failures) cards() []*CardError {
 	return cards
 }
 
-// with joins the failures to the error that ended the run. If none did, and all
-// failures can be named, that is a PartialError, and in no other case.
+// with joins the failures to the error that ended the run. The result is a PartialError
+// only if the run ended without an error and all failures can be named.
 func (f *failures) with(err error) error {
 	cards := f.cards()
 	switch {
@@ -123,8 +124,8 @@ func (f *failures) with(err error) error {
 	return errors.Join(err, cardErrors(cards))
 }
 
-// butCards returns err, or nil if it is only about single cards and so says nothing about
-// the account and its book.
+// butCards returns err, or nil if err is only about single cards and so says nothing
+// about the account and its book.
 func butCards(err error) error {
 	if _, ok := errors.AsType[*PartialError](err); ok {
 		return nil

@@ -914,7 +914,7 @@ func TestExplain(t *testing.T) {
 		{&icloud.ResponseError{StatusCode: 503}, "the server is unavailable: 503 Service Unavailable"},
 		{&icloud.ResponseError{Method: "PROPFIND", StatusCode: 404}, "the server answered 404 Not Found to PROPFIND"},
 		{fmt.Errorf("the list is not complete: %w", &icloud.ResponseError{StatusCode: 500}), "the list is not complete: the server has a fault: 500 Internal Server Error"},
-		{card, "a card could not be got: the server has a fault: 500 Internal Server Error"},
+		{card, "a card could not be fetched: the server has a fault: 500 Internal Server Error"},
 		{errors.Join(full, full), "write /dev/full: no space left on device"},
 		{errors.Join(outputError{full}, outputError{full}), "write /dev/full: no space left on device"},
 		{errors.Join(errors.New("a"), errors.New("b"), errors.New("c"), errors.New("d")), "a; b; and 2 more"},

@@ -286,7 +286,7 @@ func (w *watch) follow(ctx context.Context) error {
 	}
 	// Everything is listed again. What that does not mark has been deleted in the
 	// meantime, but only a listing that is complete says so, and not of the contacts
-	// that could not be got.
+	// that could not be fetched.
 	marked := make(map[string]bool)
 	next, err := w.client.Sync(ctx, "", func(c icloud.Change) error {
 		marked[c.ID] = c.Contact != nil

@@ -1,9 +1,9 @@
-// Package synctoken encodes what a sync token of ours holds. A Client remembers
-// nothing of a sync beyond its end: all that the next one has to know is in the token,
-// which the caller keeps.
+// Package synctoken encodes and parses the sync tokens of Client.Sync. A Client
+// remembers nothing of a sync after its end. All that the next one needs is in the
+// token, which the caller keeps.
 //
 // A token is text: a letter for its form, the book's name, and base64, joined by
-// dots. It may name cards, and is therefore personal data.
+// dots. It may contain the IDs of cards, and is therefore personal data.
 package synctoken
 
 import (
@@ -22,17 +22,17 @@ import (
 	"time"
 )
 
-// A Token is what is known at the end of a sync. Its zero value is the token of
-// somebody who knows nothing, and is encoded as "".
+// A Token is what is known at the end of a sync. The zero value says that nothing is
+// known; it is encoded as "".
 type Token struct {
 	// Book names the address book. It holds no dot.
 	Book string
 
 	// Server is the server's own token (RFC 6578). It is "" if the server gives
-	// none, and the ETags are compared instead.
+	// none; then the ETags are compared instead.
 	Server string
 
-	// ETags has each card of the book by its ID, with the [Hash] of its ETag. It
+	// ETags has the [Hash] of the ETag of each card in the book, by the card's ID. It
 	// is nil if Server is set, unless the book is small.
 	ETags map[string]uint64
 
@@ -40,36 +40,36 @@ type Token struct {
 	// the second. It is zero if that is not known.
 	Asked time.Time
 
-	// Cards is how many cards the book has at least, or Unknown. It is exact
-	// when it is 0.
+	// Cards is how many cards the book has at least, or Unknown. 0 means exactly
+	// 0.
 	Cards int
 
 	// NamesOnly says that the book's server does not answer a sync-collection
 	// that asks for the cards themselves.
 	NamesOnly bool
 
-	// Owed are the hrefs of the cards that the caller has not been given yet. One
-	// without a slash lies in the book itself.
+	// Owed are the hrefs of the cards that could not be fetched yet. An href without
+	// a slash is relative to the book.
 	Owed []string
 
-	// Handed are the IDs of cards that were handed out by syncs that failed
-	// since.
+	// Handed are the IDs of the cards that were already reported by syncs that
+	// failed later.
 	Handed []string
 }
 
 // Unknown is the number of cards of a book that were not counted.
 const Unknown = -1
 
-// MaxLength is the number of bytes in a token that holds one of the server's. A
-// token that has to hold every card's ETag is as long as the book makes it.
+// MaxLength is the largest number of bytes of a token that contains a server's token. A
+// token without one contains every card's ETag, and its length depends on the book.
 const MaxLength = 64 << 10
 
-// ErrTooLong is returned by [Token.Encode]. Its text begins with the name of the
-// importing package, which returns it to its callers as it is.
-var ErrTooLong = errors.New("icloud: too many cards could not be got to be remembered in a sync token")
+// ErrTooLong is returned by [Token.Encode]. Its text begins with "icloud: ", because
+// package icloud returns it unchanged.
+var ErrTooLong = errors.New("icloud: more cards could not be fetched than a sync token can name")
 
-// Hash returns what is remembered of an ETag: 0 if there is none, so that its card
-// counts as changed each time.
+// Hash returns the hash of an ETag. It is 0 for a missing ETag, whose card counts as
+// changed each time.
 func Hash(etag []byte) uint64 {
 	if len(etag) == 0 {
 		return 0
@@ -78,17 +78,17 @@ func Hash(etag []byte) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// The forms of a token. The first two are those of earlier versions, which are
-// read, and not written any more: the server's token as it is, and ETags alone.
+// The forms of a token. The first two are of earlier versions. They are still read, but
+// no longer written.
 const (
-	oldServer = "s"
-	oldETags  = "e"
-	plain     = "t"
-	packed    = "z"
+	oldServer = "s" // the server's token, not encoded
+	oldETags  = "e" // ETags only, compressed
+	plain     = "t" // fields
+	packed    = "z" // fields, compressed
 )
 
-// A field of a token is its number, the number of its bytes, and these. A field
-// whose value is the usual one is left out. The numbers are for ever.
+// A field of a token is written as its number, its length in bytes, and its bytes. A
+// field with its usual value is omitted. These numbers must never change.
 const (
 	fieldServer = iota + 1
 	fieldETags
@@ -131,11 +131,11 @@ func (t Token) Encode() (string, error) {
 	if len(t.Handed) > 0 {
 		field(fieldHanded, appendNames(nil, t.Handed))
 	}
-	// A caller's database may cut off what is too long for its column. What is
-	// left must not pass for a token that owes nothing.
+	// A caller's database may cut off a token that is too long for its column. The
+	// rest must not pass for a token that owes nothing.
 	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
 	form, value := plain, raw
-	// A compressor costs more than it saves in a short token.
+	// Compressing a short token costs more time than it saves space.
 	if len(raw) > 512 {
 		form, value = packed, deflate(raw)
 	}
@@ -146,8 +146,8 @@ func (t Token) Encode() (string, error) {
 	return s, nil
 }
 
-// Parse is the inverse of Encode. It is not ok for anything else, a token of an
-// earlier version excepted.
+// Parse is the inverse of Encode. It also accepts tokens of earlier versions. ok is
+// false for any other text.
 func Parse(s string) (t Token, ok bool) {
 	if s == "" {
 		return Token{Cards: Unknown}, true
@@ -194,8 +194,9 @@ func (t *Token) read(raw []byte) bool {
 	}
 	for last := uint64(0); len(fields) > 0; {
 		number, rest, ok := uvarint(fields)
-		// Each field is there once at most, and in order. A number that is not
-		// known is a later version's, and what it says may matter.
+		// Each field comes at most once, in the order of the numbers. A field with
+		// an unknown number was written by a later version and may matter, so the
+		// token is refused.
 		if !ok || number <= last || number > fieldHanded {
 			return false
 		}
@@ -238,8 +239,8 @@ func (t *Token) set(number uint64, value []byte) (ok bool) {
 	return false
 }
 
-// appendETags appends the IDs, sorted, and then their hashes: IDs that are alike
-// stand beside each other for the compressor, which can do nothing about hashes.
+// appendETags appends the sorted IDs, and then their hashes. Similar IDs are then next
+// to each other, which helps the compressor; hashes cannot be compressed.
 func appendETags(b []byte, etags map[string]uint64) []byte {
 	ids := slices.Sorted(maps.Keys(etags))
 	b = appendNames(b, ids)
@@ -261,7 +262,8 @@ func readETags(b []byte) (map[string]uint64, bool) {
 	return etags, true
 }
 
-// appendNames appends a list of names: how many, and each after its length.
+// appendNames appends a list of names: their number, and then for each its length and
+// its bytes.
 func appendNames(b []byte, names []string) []byte {
 	b = binary.AppendUvarint(b, uint64(len(names)))
 	for _, name := range names {
@@ -272,8 +274,8 @@ func appendNames(b []byte, names []string) []byte {
 
 func readNames(b []byte) (names []string, rest []byte, ok bool) {
 	n, b, ok := uvarint(b)
-	// Each name takes a byte at least, so that no number can ask for more
-	// memory than the token brings.
+	// Each name takes at least one byte, so a larger number is wrong. Without this
+	// check it would allocate too much memory.
 	if !ok || n > uint64(len(b)) {
 		return nil, nil, false
 	}
@@ -288,7 +290,7 @@ func readNames(b []byte) (names []string, rest []byte, ok bool) {
 	return names, b, true
 }
 
-// cutName splits b after the name that it begins with.
+// cutName splits b after the name with which it begins.
 func cutName(b []byte) (name, rest []byte, ok bool) {
 	size, b, ok := uvarint(b)
 	if !ok || size > uint64(len(b)) {
@@ -305,20 +307,21 @@ func uvarint(b []byte) (n uint64, rest []byte, ok bool) {
 	return n, b[used:], true
 }
 
-// maxUnpacked bounds what a token may decompress to. The largest book that Apple
+// maxUnpacked bounds the size of a decompressed token. The largest book that Apple
 // allows needs a tenth of it.
 const maxUnpacked = 32 << 20
 
 func deflate(raw []byte) []byte {
 	var b bytes.Buffer
-	// The only error of NewWriter is about the level, and a Buffer has none.
+	// NewWriter fails only for a bad level, and writing to a Buffer never fails.
 	w, _ := flate.NewWriter(&b, flate.BestCompression)
 	_, _ = w.Write(raw)
 	_ = w.Close()
 	return b.Bytes()
 }
 
-// inflate is the inverse of deflate. A token comes from outside, and may be anything.
+// inflate is the inverse of deflate. Its size is bounded, because a token comes from
+// outside and may be anything.
 func inflate(b []byte) ([]byte, error) {
 	raw, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), maxUnpacked+1))
 	if err == nil && len(raw) > maxUnpacked {
