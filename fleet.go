@@ -18,11 +18,12 @@ import (
 // any other refusal the State stays Doubted. A refusal is held back for a day at most,
 // because many passwords that really died at once look the same.
 //
-// A Fleet takes the accounts whose latest answer came within the last 15 minutes, and
-// those of the last 75 minutes. It is an incident if so many of them were refused that
-// chance would explain it once in 100,000 times, if each were refused with a probability
-// of 2 % (the binomial distribution). That probability is several times what services
-// see on a bad day. 3 of 3 accounts are enough, or 8 of 45, or 12 of 120.
+// A Fleet counts how many accounts were answered within the last 15 minutes, and how many
+// of them were refused; and the same for the last 75 minutes. Suppose that each account
+// is refused with a probability of 2 %, which is several times what services see on a bad
+// day. If so many refusals would then happen by chance less than once in 100,000 times
+// (by the binomial distribution), there is an incident. 3 of 3 accounts are enough, or 8
+// of 45, or 12 of 120.
 //
 // An account counts once, with its latest answer, however many Clients and requests it
 // has. Refusals that have another explanation do not count: those of a password that
@@ -51,11 +52,11 @@ type Fleet struct {
 // fleetAnswer is the latest answer to an account. Another account that falls into
 // the same slot takes it over, which makes a sample of them and biases nothing.
 type fleetAnswer struct {
-	account uint32 // some of its hash; 0: a free slot
-	minute  uint32 // since 1970, doubled, and one more if the password was refused
+	account uint32 // a part of its hash; 0 if the slot is free
+	minute  uint32 // twice the minutes since 1970, plus 1 if the password was refused
 }
 
-// fleetSlots is how many there are: a power of two.
+// fleetSlots is the number of slots.
 const fleetSlots = 1 << 13
 
 // fleetAccount returns the hash of an account, given its key in a Store.
@@ -65,8 +66,8 @@ func fleetAccount(key string) uint64 {
 }
 
 const (
-	fleetChance  = 1e-5 // how improbable an incident is without being one
-	fleetRefused = 0.02 // of the accounts, at worst, when all is well
+	fleetChance  = 1e-5 // refusals that are less probable than this are an incident
+	fleetRefused = 0.02 // the assumed probability that an account is refused without an incident
 )
 
 // fleetWindows are in minutes, the longest last. An hour alone would show nothing to the first
@@ -99,7 +100,7 @@ func (f *Fleet) noteLifetime(id uint64, c authstate.Crossing) {
 	f.noEnd.Store(f.lifetimes.NoEnd())
 }
 
-// incident assesses the latest minutes at now. A nil Fleet has none.
+// incident is Incident at the time now. A nil Fleet has no incident.
 func (f *Fleet) incident(now time.Time) (since time.Time, ok bool) {
 	if f == nil {
 		return time.Time{}, false
@@ -110,7 +111,7 @@ func (f *Fleet) incident(now time.Time) (since time.Time, ok bool) {
 	return f.since, ok
 }
 
-// assess updates since, and says whether there is an incident.
+// assess updates f.since, and says whether there is an incident.
 func (f *Fleet) assess(now time.Time) bool {
 	var accepted, refused [len(fleetWindows)]int
 	minute := now.Unix() / 60
@@ -139,8 +140,8 @@ func (f *Fleet) assess(now time.Time) bool {
 	return false
 }
 
-// count notes the latest answer to an account, given its key in a Store. A nil Fleet
-// does not.
+// count records the latest answer to an account, given its key in a Store. A nil Fleet
+// records nothing.
 func (f *Fleet) count(key string, now time.Time, refused bool) {
 	f.note(fleetAccount(key), now, refused)
 }
@@ -164,8 +165,8 @@ func (f *Fleet) note(account uint64, now time.Time, refused bool) {
 	}
 }
 
-// improbable says whether at least k of n accounts would be refused by chance less
-// often than fleetChance.
+// improbable says whether the probability that k or more of n accounts are refused by
+// chance is less than fleetChance.
 func improbable(k, n int) bool {
 	if float64(k) <= fleetRefused*float64(n) {
 		return false

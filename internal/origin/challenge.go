@@ -1,17 +1,16 @@
 package origin
 
-// This file reads the challenges of a 401 (WWW-Authenticate). iCloud sends two, at
-// times in one header and at times in two, in either order. Splitting at commas will
-// not do: they separate the parameters of a challenge as well.
+// This file reads the challenges of a 401 (WWW-Authenticate). iCloud sends two, in one
+// header or in two, in either order. Splitting a header at its commas would be wrong,
+// because commas also separate the parameters of a challenge.
 
 import "strings"
 
 // A Challenge is one of those in a WWW-Authenticate header.
 type Challenge struct{ Scheme, Realm string }
 
-// Challenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1), which
-// may each hold several challenges, separated by the same commas as the
-// parameters of one. What cannot be parsed ends its header.
+// Challenges parses WWW-Authenticate headers (RFC 9110, section 11.6.1), each of which
+// may have several challenges. A syntax error ends the reading of its header.
 func Challenges(headers []string) []Challenge {
 	var all []Challenge
 	for _, s := range headers {
@@ -22,7 +21,7 @@ func Challenges(headers []string) []Challenge {
 				break
 			}
 			after := strings.TrimLeft(rest, " \t")
-			// A word that no '=' follows starts a challenge.
+			// A word without a '=' after it starts a challenge.
 			if !strings.HasPrefix(after, "=") {
 				all = append(all, Challenge{Scheme: word})
 				s = after
@@ -32,7 +31,7 @@ func Challenges(headers []string) []Challenge {
 			if !ok {
 				break
 			}
-			// Of the parameters, the realm alone is of interest.
+			// Only the parameter realm is needed.
 			if len(all) > 0 && strings.EqualFold(word, "realm") {
 				all[len(all)-1].Realm = value
 			}
@@ -42,7 +41,7 @@ func Challenges(headers []string) []Challenge {
 	return all
 }
 
-// token splits s after the token that it starts with.
+// token splits s after the token with which it starts.
 func token(s string) (word, rest string) {
 	end := strings.IndexAny(s, " \t,=\"")
 	if end < 0 {
@@ -51,7 +50,7 @@ func token(s string) (word, rest string) {
 	return s[:end], s[end:]
 }
 
-// parameter splits s after the value that it starts with, quoted or not.
+// parameter splits s after the value with which it starts, quoted or not.
 func parameter(s string) (value, rest string, ok bool) {
 	s = strings.TrimLeft(s, " \t=") // a token68 is padded with '='
 	if !strings.HasPrefix(s, `"`) {

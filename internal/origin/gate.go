@@ -1,13 +1,13 @@
-// Package origin decides which URLs may see the password, from the URL alone and
-// before any connection is made: the endpoint, every redirect, and every URL that
-// a server sends. It also reads the challenges of a 401.
+// Package origin decides to which URLs the password may be sent: the endpoint, every
+// redirect, and every URL that a server sends. It decides by the URL alone, before any
+// connection is made. It also reads the challenges of a 401.
 //
-// A [URL] can be made by a [Gate] only. The transport puts the password onto
-// nothing else, so that the compiler holds the promise.
+// Only a [Gate] makes a [URL], and package icloud sends the password only to a URL. So
+// the compiler enforces the check.
 //
-// The errors begin with the name of the importing package, which hands them to
-// its callers as they are. They name no host: what a server wrote may be
-// anything, even the name of the account.
+// The errors begin with "icloud: ", because package icloud returns them unchanged. They
+// contain no host, because the text of a server may be anything, even the name of the
+// account.
 package origin
 
 import (
@@ -19,10 +19,10 @@ import (
 	"strings"
 )
 
-// A URL may see the password. The zero URL is none.
+// A URL is one to which the password may be sent. The zero URL is not a URL.
 type URL struct{ u *url.URL }
 
-// Copy returns the URL, for the caller to change and to keep; nil for the zero URL.
+// Copy returns a copy of the URL, which the caller may change; nil for the zero URL.
 func (u URL) Copy() *url.URL {
 	if u.u == nil {
 		return nil
@@ -39,11 +39,11 @@ func (u URL) String() string {
 	return u.u.String()
 }
 
-// A Gate knows which hosts may see the password. The zero Gate lets nobody.
+// A Gate knows to which hosts the password may be sent. The zero Gate allows no host.
 type Gate struct {
 	scheme string // "https", or "http" for a loopback endpoint
-	host   string // host and port; for iCloud the domain
-	icloud bool   // any host under the domain, on port 443
+	host   string // the allowed host and port; for iCloud the domain
+	icloud bool   // whether every host under the domain is allowed, on port 443
 }
 
 // What is wrong with a URL that a Gate refuses.
@@ -53,27 +53,27 @@ var (
 	ErrBadURL      = errors.New("icloud: the server sent a malformed URL")
 )
 
-// New parses an endpoint and returns it with the Gate that belongs to it. An
-// endpoint under icloud.com or icloud.com.cn admits every host of that domain; any
-// other admits its own host and port.
+// New parses an endpoint and returns it with its Gate. For an endpoint under icloud.com
+// or icloud.com.cn the Gate allows every host of that domain; for any other endpoint
+// only its host and port.
 func New(endpoint string) (URL, Gate, error) {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil, u.Opaque != "", u.Host == "":
-		// The text is not repeated: it may hold a password.
+		// The text is not repeated, because it may contain a password.
 		return URL{}, Gate{}, errors.New("icloud: Options.Endpoint is not an absolute URL")
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return URL{}, Gate{}, errors.New("icloud: Options.Endpoint has more than a scheme, a host, a port and a path")
 	}
-	// From here on there is one spelling of a host: lower case, no dot at
-	// the end, a port.
+	// Hosts are compared in one spelling: in lower case, without a dot at the end,
+	// with a port.
 	host, port, ok := hostport(u)
 	if !ok {
 		return URL{}, Gate{}, errors.New("icloud: Options.Endpoint has a malformed host")
 	}
 	g := Gate{scheme: u.Scheme, host: net.JoinHostPort(host, port)}
-	// An account is kept on one of the two domains. A redirect to the other one
-	// is never right, so neither admits the other.
+	// An account is on one of the two domains. A redirect to the other one is never
+	// right, so neither domain allows the other.
 	for _, domain := range []string{"icloud.com", "icloud.com.cn"} {
 		if under(host, domain) {
 			g = Gate{scheme: "https", host: domain, icloud: true}
@@ -82,7 +82,7 @@ func New(endpoint string) (URL, Gate, error) {
 	if u.Scheme != "https" && (u.Scheme != "http" || g.icloud || !loopback(host)) {
 		return URL{}, Gate{}, errors.New("icloud: Options.Endpoint must be https, or http on a loopback address")
 	}
-	// Servers write the root as "/", and the endpoint is compared with that.
+	// Servers write the root as "/", with which the endpoint is compared.
 	if u.Path == "" {
 		u.Path = "/"
 	}
@@ -96,8 +96,8 @@ func New(endpoint string) (URL, Gate, error) {
 // ICloud says whether the endpoint is iCloud's.
 func (g Gate) ICloud() bool { return g.icloud }
 
-// Domain returns a name for the hosts that g admits: the domain on iCloud, whose
-// partition hosts come and go, and elsewhere the host and port of u.
+// Domain returns one name for the hosts that g allows. For iCloud it is the domain,
+// because an account's partition host can change; otherwise the host and port of u.
 func (g Gate) Domain(u *url.URL) string {
 	if g.icloud {
 		return g.host
@@ -105,8 +105,8 @@ func (g Gate) Domain(u *url.URL) string {
 	return u.Host
 }
 
-// Check returns u, with its host in one form for all spellings of it, if the
-// password may be sent there.
+// Check returns u if the password may be sent there. The host of the result has one
+// form for all its spellings.
 func (g Gate) Check(u *url.URL) (URL, error) {
 	if u.Scheme != g.scheme {
 		if u.Scheme == "http" {
@@ -114,7 +114,7 @@ func (g Gate) Check(u *url.URL) (URL, error) {
 		}
 		return URL{}, ErrForeignHost
 	}
-	// In https://contacts.icloud.com@attacker.test/ the first name is a user's.
+	// In https://contacts.icloud.com@attacker.test/ the first name is a user name.
 	// No server writes that by mistake.
 	if u.User != nil || u.Opaque != "" {
 		return URL{}, ErrForeignHost
@@ -131,12 +131,12 @@ func (g Gate) Check(u *url.URL) (URL, error) {
 	} else if net.JoinHostPort(host, port) != g.host {
 		return URL{}, ErrForeignHost
 	}
-	// The connection is made to the host that was checked, not to the one that
-	// the server spelled.
+	// The connection is made to the host as it was checked, and not as the server
+	// wrote it.
 	v := *u
 	v.Host = net.JoinHostPort(host, port)
 	if port == defaultPort(u.Scheme) {
-		// JoinHostPort has put an IPv6 address into brackets.
+		// This keeps the brackets that JoinHostPort adds to an IPv6 address.
 		v.Host = strings.TrimSuffix(v.Host, ":"+port)
 	}
 	v.Fragment, v.RawFragment = "", ""
@@ -155,8 +155,8 @@ func (g Gate) Resolve(base *url.URL, ref string) (URL, error) {
 
 // Path returns the path, and the query if there is one, of a member's href in an
 // answer from base. Most hrefs are paths, and are returned as they are written. An
-// absolute one must name a host that may see the password, although nothing is ever
-// sent to it but its path, to base.
+// absolute href must have a host that g allows, although requests for its path go to
+// base.
 func (g Gate) Path(base *url.URL, href []byte) ([]byte, error) {
 	switch {
 	case len(href) == 0:
@@ -168,8 +168,8 @@ func (g Gate) Path(base *url.URL, href []byte) ([]byte, error) {
 	if err != nil {
 		return nil, ErrBadURL
 	}
-	// A server behind a proxy that ends TLS writes http, because that is what
-	// it speaks itself.
+	// A server behind a proxy that terminates TLS may write http, because the proxy
+	// connects to it without TLS.
 	if u.Scheme == "http" && g.scheme == "https" && u.Port() == "" {
 		u.Scheme = "https"
 	}
@@ -180,10 +180,10 @@ func (g Gate) Path(base *url.URL, href []byte) ([]byte, error) {
 	return []byte(checked.u.RequestURI()), nil
 }
 
-// hostport returns the host of u in lower case without a trailing dot, and its
-// port, or the scheme's. It is not ok if the host is not made of the letters,
-// digits and hyphens of host names in ASCII (RFC 1123, section 2.1) or an IPv6
-// address, so that look-alikes and escapes fail here.
+// hostport returns the host of u in lower case without a trailing dot, and its port,
+// which is that of the scheme if u has none. ok is false unless the host is an IPv6
+// address or consists of labels of ASCII letters, digits, hyphens and underscores (RFC
+// 1123, section 2.1, allows no underscore). So look-alikes and escapes fail here.
 func hostport(u *url.URL) (host, port string, ok bool) {
 	host = strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if port = u.Port(); port == "" {
@@ -205,9 +205,8 @@ func hostport(u *url.URL) (host, port string, ok bool) {
 			return "", "", false
 		}
 	}
-	// There is no '%', hence no escape, and no byte over 127, hence no
-	// look-alike. 127.1 and 2130706433 pass as names, in which no allowed domain
-	// ends.
+	// No '%' means no escape, and no byte over 127 no look-alike. 127.1 and
+	// 2130706433 pass as names, but they are not under iCloud's domains.
 	for _, c := range []byte(host) {
 		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
 			return "", "", false
@@ -228,7 +227,7 @@ func under(host, domain string) bool {
 	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
-// loopback says whether host can be reached from this machine alone.
+// loopback says whether host is a loopback address or localhost.
 func loopback(host string) bool {
 	if host == "localhost" {
 		return true
