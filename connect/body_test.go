@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Bodies that are no form, or too much of one.
+// TestBodies: bodies that are not a form, or are too large.
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -49,7 +49,7 @@ func TestBodies(t *testing.T) {
 	if endless.n > 64<<10 {
 		t.Errorf("%d bytes were read of a form that is too large", endless.n)
 	}
-	// Twice the same field: the first counts, and nothing breaks.
+	// If a field comes twice, the first one counts.
 	send(urlencoded, strings.NewReader("apple_id=a&apple_id=b&password=c&password=d&password")).wants(t, http.StatusUnprocessableEntity)
 	if s.icloud.Requests() != 0 {
 		t.Error("something was sent")
@@ -80,8 +80,8 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A body that does not come: an answer after ten seconds, and the connection is
-// free, whatever the server's own limits are.
+// TestSlowBody: if the body does not arrive, the answer comes after ten seconds and the
+// connection is closed, whatever the limits of the server are.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	for name, drip := range map[string]time.Duration{"nothing more": 0, "a byte a second": time.Second} {
@@ -130,9 +130,9 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// The limit of a form is none of what follows: iCloud may take longer than a form
-// may, also where something before the Handler has read the form, and the next
-// request on the connection is as good as the first.
+// TestSlowICloud: the time limit for the form does not apply to what follows. iCloud may
+// take longer, also if a middleware has read the form, and the next request on the
+// connection works.
 func TestSlowICloud(t *testing.T) {
 	t.Parallel()
 	for _, early := range []bool{false, true} {
@@ -169,8 +169,8 @@ func TestSlowICloud(t *testing.T) {
 	}
 }
 
-// serve serves h on a connection in memory, which keeps a bubble's clock
-// going, and has deadlines.
+// serve serves h on a connection in memory, which has deadlines and does not stop the
+// clock of a synctest bubble.
 func serve(t *testing.T, h http.Handler) net.Conn {
 	t.Helper()
 	here, there := net.Pipe()

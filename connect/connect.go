@@ -47,7 +47,7 @@
 // early. If a middleware hides the connection from [http.ResponseController], only
 // http.Server.ReadTimeout limits the time for the form.
 //
-// Errors in the configuration that show only with a request are written to
+// Errors in the configuration that appear only during a request are written to
 // http.Server.ErrorLog. The customer reads that it is not their fault.
 //
 // # Languages
@@ -178,8 +178,8 @@ type Handler struct {
 
 // New returns a Handler. It calls none of the functions in c. It returns an error if a
 // required field of c is empty, if Product contains a control character, if Secret is
-// too short, if BaseURL or ReturnURL is not as described, or if Template does not work,
-// which New tries. The error contains no secret.
+// too short, if BaseURL or ReturnURL is not as described, or if executing Template
+// fails. The error contains no secret.
 func New(c Config) (*Handler, error) {
 	h := &Handler{config: c}
 	var err error
@@ -217,15 +217,16 @@ func New(c Config) (*Handler, error) {
 	h.config.Secret = nil
 	h.signer = newSigner(c.Secret)
 	h.origins = http.NewCrossOriginProtection()
-	// Behind a proxy that changes the Host header the two would differ.
+	// Behind a proxy that changes the Host header, the header differs from the
+	// Origin that browsers send.
 	if err := h.origins.AddTrustedOrigin(origin(h.base)); err != nil {
 		return nil, errors.New("icloud/connect: Config.BaseURL has no origin that a browser would name")
 	}
 	return h, nil
 }
 
-// origin is that of a URL as browsers name it: in lower case, and without the port
-// that its scheme has anyway (RFC 6454, section 6.2).
+// origin returns the origin of a URL as browsers write it: in lower case, and without
+// the default port of its scheme (RFC 6454, section 6.2).
 func origin(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	switch u.Scheme {
@@ -278,12 +279,12 @@ func checkURL(text string) (*url.URL, error) {
 	return nil, errors.New("is neither https nor http on a loopback address")
 }
 
-// checkReturn returns what Config.ReturnURL means.
+// checkReturn returns Config.ReturnURL as an absolute URL, or "" if it is empty.
 func checkReturn(text string, base *url.URL) (string, error) {
 	if text == "" {
 		return "", nil
 	}
-	// Two slashes would begin with a host.
+	// Two slashes would be followed by a host.
 	if strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && !strings.Contains(text, "\\") {
 		path, err := url.Parse(text)
 		if err != nil {
@@ -298,7 +299,7 @@ func checkReturn(text string, base *url.URL) (string, error) {
 	return u.String(), nil
 }
 
-// isLoopback says whether host is this machine, whatever is on the network.
+// isLoopback says whether host is localhost or a loopback address.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()

@@ -12,8 +12,8 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// What cannot work is refused, and the error says which field it is about, without
-// anything secret.
+// TestNew: a Config that cannot work is refused. The error names the field and contains
+// no secret.
 func TestNew(t *testing.T) {
 	t.Parallel()
 	executed := template.Must(template.New("").Parse("x"))
@@ -23,7 +23,7 @@ func TestNew(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*connect.Config)
-		field  string // "": it is fine
+		field  string // "" if there is no error
 	}{
 		{"all", func(*connect.Config) {}, ""},
 		{"no product", func(c *connect.Config) { c.Product = " " }, "Product"},
@@ -83,7 +83,7 @@ func TestNew(t *testing.T) {
 				return
 			}
 			if err == nil || h != nil {
-				t.Fatal("it is taken")
+				t.Fatal("got no error")
 			}
 			if text := err.Error(); !strings.Contains(text, "Config."+test.field) || !strings.HasPrefix(text, "icloud/connect: ") ||
 				strings.Contains(text, "hunter2") || strings.Contains(text, "\n") {
@@ -93,7 +93,7 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// The Secret is copied, so that a caller may clear it.
+// TestSecretCopied: a caller may clear the Secret after New.
 func TestSecretCopied(t *testing.T) {
 	t.Parallel()
 	secret := []byte(strings.Repeat("s", 40))

@@ -17,12 +17,12 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// customers stands for the table of a service: one row a customer.
+// customers stands for the table of a service, with one row for each customer.
 type customers map[string]*customer
 
 type customer struct {
 	appleID  string
-	password []byte // sealed
+	password []byte // encrypted
 	issued   time.Time
 	version  int
 }
@@ -73,7 +73,7 @@ func Example() {
 	}
 	mux.Handle("/icloud/", page)
 
-	// What a service mails when a password has died.
+	// When a password has died, a service sends this link by mail.
 	link, err := page.Link(context.Background(), "42", 7*24*time.Hour)
 	if err != nil {
 		log.Fatal(err)
@@ -88,7 +88,7 @@ func Example() {
 	mux.ServeHTTP(w, r)
 	fmt.Println(w.Code, service["42"].appleID == cred.AppleID, !service["42"].issued.IsZero())
 
-	// The link is of no use to whoever finds it in the mail.
+	// The link no longer works for anybody who finds it in the mail.
 	w = httptest.NewRecorder()
 	mux.ServeHTTP(w, httptest.NewRequest("GET", link, nil))
 	fmt.Println(w.Code)

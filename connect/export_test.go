@@ -1,6 +1,6 @@
 package connect
 
-// Kept returns for how many accounts and Apple IDs h keeps something in memory.
+// Kept returns for how many accounts and Apple IDs h keeps an entry in memory.
 func (h *Handler) Kept() int {
 	h.turns.mu.Lock()
 	defer h.turns.mu.Unlock()

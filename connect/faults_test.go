@@ -15,7 +15,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// An Apple ID that iCloud does not know, where it says so by a 403.
+// TestForbidden: iCloud answers 403 for an Apple ID that it does not know.
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -29,7 +29,8 @@ func TestForbidden(t *testing.T) {
 	s.post(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)
 }
 
-// What is Apple's fault is not the customer's, and the form keeps its place.
+// TestFaults: the page does not blame the customer for Apple's faults, and the form keeps
+// what was entered except the password.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -58,18 +59,18 @@ func TestFaults(t *testing.T) {
 				t.Errorf("got Retry-After %q, want %q", got, test.retry)
 			}
 			if body := a.Body.String(); !a.hasForm() || !strings.Contains(body, `value="`+cred.AppleID+`"`) || !strings.Contains(body, " checked>") {
-				t.Error("the form has lost its place")
+				t.Error("the form has lost what was entered")
 			}
 			if strings.Contains(a.Body.String(), `aria-invalid="true"`) {
 				t.Error("a field is blamed")
 			}
-			// The link is as good as before.
+			// The link still works.
 			s.get(t, link).wants(t, http.StatusOK)
 		})
 	}
 }
 
-// iCloud does not answer at all: the customer is told so after a while.
+// TestStall: if iCloud does not answer at all, the customer is told after 20 seconds.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -86,7 +87,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// In an incident at Apple nobody is told that their password is wrong.
+// TestIncident: during an incident at Apple nobody is told that their password is wrong.
 func TestIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestIncident(t *testing.T) {
 		cred := s.icloud.Issue()
 		s.post(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).
 			wants(t, http.StatusServiceUnavailable, "It is probably not your password", "Please try again in")
-		// Nor if it is the password that has worked until now.
+		// The same holds for a password that has worked until now.
 		s.icloud.SetIntercept(nil)
 		client := s.connected(t, "bob", cred, icloud.Options{Fleet: fleet})
 		if err := client.Authenticate(t.Context()); err != nil {
@@ -131,8 +132,7 @@ func TestIncident(t *testing.T) {
 	})
 }
 
-// The password that worked until a minute ago is entered once more: whether it is dead
-// is not known yet.
+// TestDoubtedAgain: the customer enters the old password again while it is Doubted.
 func TestDoubtedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,8 +152,8 @@ func TestDoubtedAgain(t *testing.T) {
 	})
 }
 
-// iCloud has said yes and the service cannot keep it: that is said, and the same
-// link serves once it can.
+// TestSaveFails: iCloud accepts the password, but the service cannot save it. The page
+// says so, and the link works again later.
 func TestSaveFails(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -173,8 +173,8 @@ func TestSaveFails(t *testing.T) {
 	s.post(t, link, values...).wants(t, http.StatusGone)
 }
 
-// A customer who closes the page at the last moment is connected all the same: with a
-// Client of the account, the old password is gone by then.
+// TestPageClosed: if the customer closes the page after iCloud has accepted the
+// password, it is saved nevertheless, because the Client already has the new password.
 func TestPageClosed(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -189,8 +189,8 @@ func TestPageClosed(t *testing.T) {
 	s.do(t, form(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).WithContext(ctx)).wants(t, http.StatusOK)
 }
 
-// The options of the service cannot be used: it is not the customer's fault, and whoever
-// runs the server can read why.
+// TestUnusableOptions: if the service's options are wrong, the customer is not blamed, and
+// the server's log has the reason.
 func TestUnusableOptions(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)

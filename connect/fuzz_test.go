@@ -10,9 +10,9 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// Whatever is sent, the answer is one of ours, with its headers and without the
-// password, and nothing goes to iCloud that does not have the form of an app-specific
-// password.
+// FuzzServeHTTP: to every request the Handler answers with one of its pages, with all
+// headers and without the password. It sends to iCloud only passwords that have the form
+// of an app-specific password.
 func FuzzServeHTTP(f *testing.F) {
 	f.Add("POST", "", "apple_id=ann%40example.com&password=correct+horse+battery", "application/x-www-form-urlencoded", "de", "")
 	f.Add("GET", "link=AAAA", "", "", "fr;q=0.5, *", "https://evil.example")

@@ -1,5 +1,5 @@
-// ServeHTTP: who sends a request, by which link or session, and the answers that all
-// requests share.
+// ServeHTTP: which account a request is for, by its link or session, and what all
+// answers have in common.
 
 package connect
 
@@ -26,8 +26,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		// Nothing is changed here, not even a count: programs that look at mail
-		// fetch what is in it.
+		// Nothing is changed here, not even a count, because programs that scan
+		// mails fetch every link in them.
 		if v.recognize() && v.look(r.Context()) {
 			p := new(page)
 			v.form(r.Context(), p)
@@ -49,12 +49,12 @@ type visit struct {
 	language *language
 
 	id      string // set by recognize
-	link    *claim // nil: by a session
+	link    *claim // nil if the account was found by the session
 	account Account
 }
 
-// recognize finds out for which account the page is. Where it finds none it has
-// answered, and returns false. The service's records are not looked at.
+// recognize finds out for which account the page is, without a call of Config.Account.
+// If it cannot, it answers the request and returns false.
 func (v *visit) recognize() bool {
 	query, err := url.ParseQuery(v.r.URL.RawQuery)
 	if err != nil {
@@ -84,16 +84,16 @@ func (v *visit) recognize() bool {
 	case !time.Now().Before(link.expires):
 		return v.problem(http.StatusGone, "problem.expired")
 	case session != "" && session != link.id:
-		// Somebody else's link: a customer who follows it would give away their
-		// contacts.
+		// The link is for somebody else's account. A customer who follows it
+		// would give their contacts to that account.
 		return v.problem(http.StatusForbidden, "problem.foreign")
 	}
 	v.id, v.link = link.id, &link
 	return true
 }
 
-// look gets the service's record of the account. Where there is none, or the link
-// was used, it has answered, and returns false.
+// look gets the account from the service. If there is none, or if the link was used, it
+// answers the request and returns false.
 func (v *visit) look(ctx context.Context) bool {
 	account, err := v.config.Account(ctx, v.id)
 	if err != nil {
@@ -114,7 +114,7 @@ func (v *visit) problem(status int, text string) bool {
 	return false
 }
 
-// page makes p a page of a kind, with its title.
+// page sets the fields of p that every kind of page has.
 func (v *visit) page(p *page, kind, title string) {
 	title = v.language.plain(title, "product", v.config.Product)
 	p.Lang, p.language = v.language.tag, v.language
@@ -131,8 +131,8 @@ func (v *visit) render(status int, p *page) {
 	h.Set("Content-Language", p.Lang)
 	h.Add("Vary", "Accept-Language")
 	if err := v.Handler.page.Execute(&body, p); err != nil {
-		// It has worked in New, so this one depends on what is shown. The half
-		// that is there is not sent.
+		// The template worked in New, so the error depends on this page. What was
+		// rendered before the error is not sent.
 		v.log("Config.Template: " + err.Error())
 		body.Reset()
 		body.WriteString(v.language.plain("fault.ours", "product", v.config.Product, "wait", v.language.wait(aMoment)) + "\n")
@@ -147,7 +147,7 @@ func (v *visit) render(status int, p *page) {
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Cache-Control", "no-store")
 	// Not "no-referrer": with that, browsers send "Origin: null" with the form, and
-	// those from before 2023 nothing else to tell it from another site's.
+	// browsers from before 2023 send no other header that shows the form's origin.
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
@@ -158,11 +158,11 @@ func (v *visit) render(status int, p *page) {
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
 	v.w.WriteHeader(status)
 	if v.r.Method != http.MethodHead {
-		_, _ = v.w.Write(body.Bytes()) // nobody is left to be told
+		_, _ = v.w.Write(body.Bytes()) // an error means that the client has gone
 	}
 }
 
-// log writes to where net/http itself writes what goes wrong with a request.
+// log writes to the log to which net/http itself writes the errors of requests.
 func (v *visit) log(text string) {
 	logger := log.Default()
 	if server, ok := v.r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {

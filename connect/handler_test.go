@@ -12,7 +12,7 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// Every answer has them, whatever was asked.
+// TestHeaders: every answer has the security headers.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -68,7 +68,7 @@ func TestHeaders(t *testing.T) {
 			strings.Contains(body, "<script") || regexp.MustCompile(` on[a-z]+=`).MatchString(body) || len(h["Set-Cookie"]) > 0 {
 			t.Errorf("%s: the policy forbids what is on the page: %s", name, body)
 		}
-		// Nothing is loaded, and the one link that leads away is Apple's.
+		// The page loads nothing, and its only link to another site is to Apple's.
 		for _, u := range regexp.MustCompile(`(?:src|href|action)="([^"#][^"]*)"`).FindAllStringSubmatch(a.Body.String(), -1) {
 			if u[1] != "https://account.apple.com" && u[1] != "https://app.acme.example/settings?tab=contacts" {
 				t.Errorf("%s: it leads to %s", name, u[1])
@@ -84,7 +84,7 @@ func (s *service) connects(t *testing.T) answer {
 	return s.post(t, s.link(t, "bob"), "apple_id", cred.AppleID, "password", cred.Password.Reveal())
 }
 
-// Methods: only these three do anything, and only POST changes anything.
+// TestMethods: only GET, HEAD and POST are served, and only POST changes anything.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -96,13 +96,13 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s: got Allow %q", method, got)
 		}
 	}
-	// A scanner of mails fetches a link as often as it likes.
+	// A mail scanner may fetch a link any number of times.
 	for range 50 {
 		s.get(t, link).wants(t, http.StatusOK)
 		s.do(t, httptest.NewRequest("HEAD", link, nil)).wants(t, http.StatusOK)
 	}
 	cred := s.icloud.Issue()
-	// The form in the URL is not a form.
+	// The fields of the form do not count in the URL.
 	s.get(t, link+"&"+url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()).wants(t, http.StatusOK)
 	s.post(t, link+"&"+url.Values{"apple_id": {cred.AppleID}, "password": {cred.Password.Reveal()}}.Encode()).wants(t, http.StatusUnprocessableEntity)
 	s.post(t, link+"&password="+cred.Password.Reveal(), "apple_id", cred.AppleID).wants(t, http.StatusUnprocessableEntity, "Enter the app-specific password")
@@ -112,15 +112,15 @@ func TestMethods(t *testing.T) {
 	s.post(t, link, "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)
 }
 
-// Forms of other sites are refused before anything is read of them, and a proxy
-// that changes Host does not make our own one of them.
+// TestCrossOrigin: forms from other sites are refused before their body is read. The
+// page's own form is accepted even behind a proxy that changes the Host header.
 func TestCrossOrigin(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		headers []string
 		ok      bool
 	}{
-		{nil, true}, // no browser
+		{nil, true}, // not a browser
 		{[]string{"Sec-Fetch-Site", "same-origin"}, true},
 		{[]string{"Sec-Fetch-Site", "none"}, true},
 		{[]string{"Origin", "https://app.acme.example"}, true},
@@ -156,8 +156,8 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// Browsers name an origin in lower case and without a default port, however BaseURL
-// is written.
+// TestOrigin: browsers write an origin in lower case and without the default port, and
+// BaseURL may be written otherwise.
 func TestOrigin(t *testing.T) {
 	t.Parallel()
 	for url, origin := range map[string]string{
@@ -176,8 +176,8 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// Nothing of a request decides where the customer goes afterwards, or what is in a
-// header.
+// TestNothingReflected: a request cannot choose the page to which the customer returns,
+// and no header repeats a part of it.
 func TestNothingReflected(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)

@@ -1,5 +1,5 @@
-// How often the page tries a password at iCloud: as often as a person who mistypes
-// needs, and no more, however many tabs, scripts or strangers submit the form.
+// How often the page sends a password to iCloud: as often as a person who mistypes it
+// needs, however many tabs, scripts or strangers submit the form.
 
 package connect
 
@@ -24,7 +24,7 @@ type limits struct {
 // asked holds the attempts for one account or one Apple ID.
 type asked struct {
 	times []time.Time // within the window, oldest first
-	until time.Time   // until then iCloud has asked to wait; zero if it has not
+	until time.Time   // when the wait ends that iCloud has asked for; zero if it has not
 }
 
 // accountKey and appleKey keep an account and an Apple ID of the same text apart.
@@ -32,15 +32,15 @@ func accountKey(id string) string      { return "account " + id }
 func appleKey(appleID string) string   { return "apple " + fold(appleID) }
 func (a *asked) idle(t time.Time) bool { return len(a.times) == 0 && !t.Before(a.until) }
 
-// drop forgets what is older than the window.
+// drop removes the attempts that are older than the window.
 func (a *asked) drop(now time.Time) {
 	for len(a.times) > 0 && !now.Before(a.times[0].Add(window)) {
 		a.times = a.times[1:]
 	}
 }
 
-// wait returns how long it takes until another attempt is allowed, if there may be
-// most attempts within the window.
+// wait returns how long it takes until another attempt is allowed, if most is the
+// largest number of attempts within the window.
 func (a *asked) wait(now time.Time, most int) time.Duration {
 	if len(a.times) < most {
 		return 0
@@ -75,7 +75,7 @@ func (l *limits) hold(appleID string, wait time.Duration, now time.Time) {
 	}
 }
 
-// forgive forgets the attempts of an account after one that succeeded.
+// forgive removes the attempts of an account after one of them has succeeded.
 func (l *limits) forgive(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -96,7 +96,7 @@ func (l *limits) of(key string, now time.Time) *asked {
 	return a
 }
 
-// sweep removes, once a window, what has become idle. l.mu is held.
+// sweep removes idle entries, at most once in a window. l.mu is held.
 func (l *limits) sweep(now time.Time) {
 	if now.Sub(l.swept) < window {
 		return

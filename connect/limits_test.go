@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What iCloud asks to wait for is waited for, although each form has a Client of its
-// own: the next one sends nothing.
+// TestThrottleHeld: after iCloud has asked to wait, the next form sends nothing, although
+// each form has its own Client.
 func TestThrottleHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestThrottleHeld(t *testing.T) {
 	})
 }
 
-// The attempts of an account are bounded; another account's are its own.
+// TestAttempts: the attempts of each account are limited, independently of other accounts.
 func TestAttempts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,8 @@ func TestAttempts(t *testing.T) {
 		if got := s.icloud.Requests(); got != 20 {
 			t.Errorf("got %d requests, want two for each of 10 guesses", got)
 		}
-		// The account's own password is no attempt, and no way around.
+		// Entering the account's own password is not an attempt, and does not avoid
+		// the limit.
 		for range 20 {
 			s.post(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", ownPassword).wants(t, http.StatusUnprocessableEntity)
 		}
@@ -61,7 +62,7 @@ func TestAttempts(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		s.post(t, s.link(t, "ann"), "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)
 
-		// One Apple ID, by many accounts.
+		// One Apple ID, entered for many accounts.
 		for n := range 10 {
 			id := fmt.Sprint("mallory", n)
 			s.accounts[id] = &account{}
@@ -78,7 +79,7 @@ func TestAttempts(t *testing.T) {
 	})
 }
 
-// Success is not an attempt that counts against the next.
+// TestAttemptsForgiven: after a success the count begins at zero.
 func TestAttemptsForgiven(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -92,7 +93,7 @@ func TestAttemptsForgiven(t *testing.T) {
 	}
 }
 
-// What an hour of tries has left in memory is gone with the next one.
+// TestMemory: an attempt removes what earlier attempts have left in memory.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

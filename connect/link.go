@@ -1,4 +1,4 @@
-// Links: what is under their signature, and when they are good.
+// Links: what they contain, how they are signed, and when they are valid.
 
 package connect
 
@@ -23,14 +23,13 @@ const (
 
 // A token is, in base64url,
 //
-//	8 bytes      when it runs out, in milliseconds since 1970
+//	8 bytes      when it expires, in milliseconds since 1970
 //	32 bytes     HMAC of the account's id and generation, at the time of signing
 //	n bytes      the id
 //	32 bytes     HMAC of all that
 //
-// The last is checked first, so that a token that was made up costs neither a look
-// at the service's records nor anything else; the other one afterwards, against the
-// record.
+// The last HMAC is checked first, so that a forged token causes no call of
+// Config.Account. The other HMAC is then compared with the account's generation.
 
 // claim is what a token with a good signature says.
 type claim struct {
@@ -39,18 +38,18 @@ type claim struct {
 	generation []byte
 }
 
-// signer makes and checks tokens. Each of its keys has one use.
+// signer makes and checks tokens. It has a key for each of the two HMACs.
 type signer struct{ token, generation []byte }
 
 func newSigner(secret []byte) signer {
 	return signer{token: derive(secret, "icloud/connect link v1"), generation: derive(secret, "icloud/connect generation v1")}
 }
 
-// derive returns the key for one use. The Secret may serve other uses elsewhere.
+// derive returns the key for one use, which is worthless for any other use of the Secret.
 func derive(secret []byte, use string) []byte {
 	key, err := hkdf.Key(sha256.New, secret, nil, use, sha256.Size)
 	if err != nil {
-		panic(err) // for keys of more than 8 KiB only
+		panic(err) // happens only for keys of more than 8 KiB
 	}
 	return key
 }
@@ -64,7 +63,7 @@ func (s signer) sign(id, generation string, expires time.Time) string {
 	return base64.RawURLEncoding.EncodeToString(token)
 }
 
-// check returns what a token says, if it is one of ours and was not changed.
+// check returns what a token says, if s has signed it and it was not changed.
 func (s signer) check(text string) (claim, bool) {
 	if len(text) > maxToken {
 		return claim{}, false
@@ -84,13 +83,13 @@ func (s signer) check(text string) (claim, bool) {
 	}, true
 }
 
-// used says whether the account has changed since c was signed.
+// used says whether the generation of the account has changed since c was signed.
 func (s signer) used(c claim, generation string) bool {
 	return !hmac.Equal(c.generation, s.mark(c.id, generation))
 }
 
-// mark stands for a generation in a token. The id is under it so that nobody sees
-// which accounts have the same generation.
+// mark returns the HMAC of a generation. It includes the id so that nobody can see which
+// accounts have the same generation.
 func (s signer) mark(id, generation string) []byte {
 	return tag(s.generation, []byte(id+generation))
 }

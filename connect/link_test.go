@@ -15,7 +15,8 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// What is no good link gets a page in plain words, and no form, whichever method.
+// TestBadLinks: an invalid link gets a page that explains it, without a form, with every
+// method.
 func TestBadLinks(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -45,7 +46,7 @@ func TestBadLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Each byte, the id and the date among them, and each length.
+	// Change each byte, which includes the id and the date, and cut at each length.
 	for i := range raw {
 		changed := bytes.Clone(raw)
 		changed[i] ^= 1
@@ -79,7 +80,7 @@ func TestBadLinks(t *testing.T) {
 	s.get(t, link).wants(t, http.StatusOK)
 }
 
-// A link runs out.
+// TestLinkRunsOut: a link expires.
 func TestLinkRunsOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -98,7 +99,7 @@ func TestLinkRunsOut(t *testing.T) {
 	})
 }
 
-// Any other generation, older or newer, makes a link dead.
+// TestGeneration: a link does not work with any other generation, older or newer.
 func TestGeneration(t *testing.T) {
 	t.Parallel()
 	account := connect.Account{Generation: "c"}
@@ -113,8 +114,8 @@ func TestGeneration(t *testing.T) {
 	}
 }
 
-// Fixation: somebody's link that is opened in another's session would connect that
-// other's contacts to the wrong account.
+// TestFixation: a link that is opened in the session of another account is refused,
+// because it would connect that customer's contacts to the wrong account.
 func TestFixation(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -134,8 +135,7 @@ func TestFixation(t *testing.T) {
 	s.get(t, link).wants(t, http.StatusOK)
 }
 
-// A link says where it leads by BaseURL alone, and what a caller does wrong is an
-// error.
+// TestLink: a link begins with BaseURL and nothing else, and wrong arguments are errors.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)

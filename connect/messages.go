@@ -1,5 +1,5 @@
-// The texts in their languages: message files, the choice of a language, dates
-// and waits in words.
+// The texts in all languages: the message files, the choice of a language, and dates and
+// durations in words.
 
 package connect
 
@@ -18,22 +18,21 @@ import (
 //go:embed messages/*.json
 var messageFiles embed.FS
 
-// fallback is the language of whatever another one lacks.
+// fallback is the language of the texts that another language lacks.
 const fallback = "en"
 
 // A language is one file of the folder messages: its texts by their keys.
 type language struct {
-	tag   string // of BCP 47: "de"
-	texts map[string]string
-	// others are the texts of the fallback.
-	others map[string]string
+	tag    string // of BCP 47: "de"
+	texts  map[string]string
+	others map[string]string // the texts of the fallback
 }
 
-// languages are all there are, by their tags.
+// languages has all languages by their tags.
 type languages map[string]*language
 
-// loadLanguages reads the message files. The program's build has put them here, so
-// that an error is one of whoever changed a file.
+// loadLanguages reads the message files. They are embedded in the program, so an error
+// is a mistake in one of the files.
 func loadLanguages() (languages, error) {
 	files, err := messageFiles.ReadDir("messages")
 	if err != nil {
@@ -57,12 +56,11 @@ func loadLanguages() (languages, error) {
 	return all, nil
 }
 
-// choose returns the language that an Accept-Language header (RFC 9110, section
-// 12.5.4) likes best, of those that there are. A region is passed over: "de-AT"
-// is "de".
+// choose returns the available language that an Accept-Language header (RFC 9110, section
+// 12.5.4) prefers. It ignores regions: "de-AT" is "de".
 func (ls languages) choose(header string) *language {
 	best, quality := ls[fallback], 0.0
-	// Nobody reads more languages than these; a longer header is no browser's.
+	// No browser sends more languages than these.
 	for n, part := range strings.Split(header, ",") {
 		if n == 32 {
 			break
@@ -94,14 +92,14 @@ func (l *language) text(key string) string {
 	panic("icloud/connect: no text for " + key) // which TestMessages rules out
 }
 
-// plain is text with its placeholders, as {product}, replaced. args are names and
-// values in turn.
+// plain returns the text of a key with its placeholders, such as {product}, replaced.
+// args are names and values in turn.
 func (l *language) plain(key string, args ...string) string {
 	return replacer(args).Replace(l.text(key))
 }
 
-// html is plain for the content of an element: the text and the values are escaped,
-// the values of type template.HTML excepted.
+// html is plain for the content of an HTML element: it escapes the text and the values,
+// except those of type template.HTML.
 func (l *language) html(key string, args ...any) template.HTML {
 	pairs := make([]string, len(args))
 	for i, arg := range args {
@@ -124,9 +122,9 @@ func replacer(pairs []string) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-// menu returns the name that Apple gives to one of its menus or buttons. Where no
-// public page of Apple's shows it in this language, the file lacks it, and it comes
-// in English, in quotes, and marked as English for a screen reader.
+// menu returns the name that Apple gives to one of its menus or buttons. If the file
+// lacks it, because no public page of Apple's shows it in this language, menu returns the
+// English name in quotation marks, marked as English for a screen reader.
 func (l *language) menu(key string) template.HTML {
 	if name, ok := l.texts[key]; ok {
 		return template.HTML("<b>" + template.HTMLEscapeString(name) + "</b>")

@@ -28,7 +28,7 @@ func texts(t *testing.T) map[string]map[string]string {
 		if err := json.Unmarshal(data, &messages); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		// A key that stands twice hides a text.
+		// A duplicate key hides a text.
 		if n := len(regexp.MustCompile(`(?m)^  "[^"]+": "`).FindAll(data, -1)); n != len(messages) {
 			t.Errorf("%s: %d lines for %d texts", file, n, len(messages))
 		}
@@ -37,8 +37,8 @@ func texts(t *testing.T) map[string]map[string]string {
 	return all
 }
 
-// Every language has every text, with the same placeholders, and no other text. The
-// names of Apple's menus alone may be missing: see language.menu.
+// TestMessages: every language has every text with the same placeholders, and no other
+// text. Only the names of Apple's menus may be missing: see language.menu.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	all := texts(t)
@@ -76,8 +76,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// The keys in the code and in the template are those of the files, and the other way
-// around.
+// TestKeys: the code and the template use exactly the keys of the files.
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	english := texts(t)["en"]
@@ -110,8 +109,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// The page comes in the language that the browser likes best of those that there
-// are, and says which.
+// TestLanguage: the page is in the available language that the browser prefers, and
+// declares that language.
 func TestLanguage(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -145,8 +144,8 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// Apple's menus are named in Apple's own words where these are known, and in English
-// in quotes, for a screen reader too, where not.
+// TestMenus: Apple's menus have the names that Apple uses in the language. If these are
+// not known, the names are English, in quotation marks and marked for a screen reader.
 func TestMenus(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -165,8 +164,8 @@ func TestMenus(t *testing.T) {
 	}
 }
 
-// Every page of every language is complete: no placeholder, no key, and the product's
-// name is text and not markup.
+// TestPages: no page in any language shows a placeholder or a key, and the product's name
+// is text and not markup.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	for tag := range texts(t) {

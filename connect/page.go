@@ -16,19 +16,19 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// ours is the template of Config.Template's zero value, and the parts that one of
-// a service's own can use.
+// ours is the template that is used if Config.Template is nil. It defines the templates
+// "style" and "content" that a Config.Template can call.
 var ours = template.Must(template.New("page").Parse(pageHTML))
 
-// What a page is.
+// The kinds of pages.
 const (
 	kindForm    = "form"
 	kindDone    = "done"
-	kindProblem = "problem" // no form: this visitor, or this request, gets none
+	kindProblem = "problem" // why there is no form
 )
 
-// page is what the template shows. Texts are given by their keys in the message
-// files, and come by way of T. There is no field for a password.
+// page is the data of the template. The fields for texts have their keys in the message
+// files, which T turns into texts. No field contains a password.
 type page struct {
 	Lang    string
 	Product string
@@ -41,11 +41,11 @@ type page struct {
 	ReturnURL string // of kindDone
 
 	// Of kindForm.
-	Again         bool   // the account has an Apple ID, which is fixed
-	Masked        string // what is shown of it
+	Again         bool   // the account has an Apple ID, which cannot be changed here
+	Masked        string // the part of the Apple ID that is shown
 	Reason        string
 	Alert         string // about the form as a whole
-	AppleID       string // as it was entered
+	AppleID       string // as entered
 	AppleIDError  string
 	PasswordError string
 	Fresh         bool
@@ -55,10 +55,10 @@ type page struct {
 	expires  time.Time     // the estimated end of the password
 }
 
-// site is a constant, so that no text and no translation can lead elsewhere.
+// site is a constant, so that no translation can link to another site.
 const site = "account.apple.com"
 
-// T returns a text with its placeholders filled in.
+// T returns the text of a key with its placeholders replaced.
 func (p *page) T(key string) template.HTML {
 	l := p.language
 	args := []any{"product", p.Product, "apple-id", p.Masked, "wait", l.wait(p.wait), "date", l.date(p.expires)}
@@ -92,7 +92,7 @@ func newTemplate(own *template.Template) (*template.Template, error) {
 			return nil, fmt.Errorf("icloud/connect: Config.Template: %w", err)
 		}
 	}
-	// What does not work is to be seen now, not by the first customer.
+	// A template that does not work fails here and not at the first customer.
 	languages, err := loadLanguages()
 	if err != nil {
 		return nil, err
@@ -106,13 +106,13 @@ func newTemplate(own *template.Template) (*template.Template, error) {
 	return t, nil
 }
 
-// mask returns an Apple ID in part: enough for its owner to know which of theirs it
-// is, and too little for whoever has come by a link to learn an address.
+// mask returns a part of an Apple ID: enough for its owner to recognize it, and too
+// little for anybody else who has a link to learn the address.
 func mask(appleID string) string {
 	user, domain, ok := strings.Cut(appleID, "@")
 	first, size := utf8.DecodeRuneInString(user)
 	if size == 0 || size == len(user) {
-		// Of a single letter there is no part.
+		// A single letter would be the whole name.
 		user = "…"
 	} else {
 		user = string(first) + "…"

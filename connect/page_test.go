@@ -12,7 +12,7 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// Of an Apple ID so much is shown that its owner knows it, and no more.
+// TestMask: the page shows as much of an Apple ID as its owner needs to recognize it.
 func TestMask(t *testing.T) {
 	t.Parallel()
 	for appleID, want := range map[string]string{
@@ -34,7 +34,8 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// A template that fails for what it is shown sends no half of a page.
+// TestTemplateFails: if the template fails with the data of a page, no part of the page is
+// sent.
 func TestTemplateFails(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *connect.Config) {
@@ -50,7 +51,7 @@ func TestTemplateFails(t *testing.T) {
 	}
 }
 
-// A template of one's own has ours within it.
+// TestTemplate: a Config.Template can call the templates "style" and "content".
 func TestTemplate(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *connect.Config) {

@@ -11,9 +11,9 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// Many customers at once, each doing something or other: a link serves once at most,
-// what is saved is what iCloud has accepted, for the account whose link it was, and
-// everybody is told what became of their form.
+// TestRandom: many customers do random things at once. A link connects at most once; only
+// what iCloud has accepted is saved, for the account of the link; and every form is
+// answered.
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	const accounts, visitors, steps = 4, 12, 40
@@ -29,8 +29,8 @@ func TestRandom(t *testing.T) {
 	}
 	var mu sync.Mutex
 	links := make(map[string][]string) // by account
-	served := make(map[string]int)     // by link, how often it has
-	done := make(map[string]int)       // by account
+	served := make(map[string]int)     // how often a link has connected, by link
+	done := make(map[string]int)       // how often an account was connected, by account
 	var group sync.WaitGroup
 	for visitor := range visitors {
 		random := rand.New(rand.NewPCG(uint64(visitor), 7))

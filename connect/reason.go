@@ -1,4 +1,4 @@
-// Why the page is shown: what is known of the password that there is.
+// The form, and the reason that it shows: what is known of the account's password.
 
 package connect
 
@@ -9,8 +9,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// form makes p the page with the form, for this account and what is known of its
-// password. What was entered, and came of it, is left as it is.
+// form makes p the page with the form, and sets the reason. It does not change the
+// fields for what was entered and what is wrong with it.
 func (v *visit) form(ctx context.Context, p *page) {
 	if v.account.AppleID == "" {
 		v.page(p, kindForm, "title.first")
@@ -27,9 +27,9 @@ func (v *visit) form(ctx context.Context, p *page) {
 	p.Reason, p.expires = reason(status), status.Expires
 }
 
-// status returns what is known of the account's password, by its Client or, where
-// there is none, by the Store that its Clients share. iCloud is not asked, and what
-// cannot be read is not known: it keeps nobody from connecting.
+// status returns what is known of the account's password, from its Client or, if there
+// is none, from the Store that its Clients share. It sends no request. If the Store
+// cannot be read, nothing is known, and the customer can connect nevertheless.
 func (v *visit) status(ctx context.Context) icloud.Status {
 	if client := v.account.Client; client != nil {
 		_ = client.Load(ctx)
@@ -54,7 +54,7 @@ func (v *visit) status(ctx context.Context) icloud.Status {
 	return status
 }
 
-// reason returns the key of what to tell of a password.
+// reason returns the key of the text about the account's password.
 func reason(status icloud.Status) string {
 	switch status.State {
 	case icloud.Active:

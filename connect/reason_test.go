@@ -12,7 +12,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// Again: the reason, the new password, and the Client goes on with it.
+// TestReconnect: the page shows the reason, and after the new password is entered the
+// Client works with it.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -40,7 +41,7 @@ func TestReconnect(t *testing.T) {
 		if strings.Contains(a.Body.String(), s.accounts["ann"].cred.AppleID) {
 			t.Error("the whole Apple ID is on the page")
 		}
-		// The dead one once more.
+		// The dead password is entered again.
 		old, _ := s.saved("ann")
 		s.post(t, link, "password", old.Password.Reveal()).wants(t, http.StatusUnprocessableEntity, "it worked once, and was removed since")
 		cred := s.icloud.Issue()
@@ -53,8 +54,9 @@ func TestReconnect(t *testing.T) {
 	})
 }
 
-// A web server that has no Client of the account, or one that has made no call yet,
-// learns the reason from the Store that the workers share, and asks iCloud nothing.
+// TestReasonFromStore: a web server without a Client of the account, or with a Client
+// that has made no call yet, takes the reason from the Store of the workers, without a
+// request.
 func TestReasonFromStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +82,8 @@ func TestReasonFromStore(t *testing.T) {
 		if s.icloud.Requests() != before {
 			t.Error("iCloud was asked")
 		}
-		// Somebody connects it elsewhere, with a password that this Client does not have.
+		// The account is connected in another process, with a password that this
+		// Client does not have.
 		cred := s.icloud.Issue()
 		other, err := icloud.New(cred, &icloud.Options{Transport: s.icloud.Transport(), Store: store})
 		if err != nil {
@@ -97,14 +100,15 @@ func TestReasonFromStore(t *testing.T) {
 	})
 }
 
-// A Store that fails keeps nobody from the page.
+// TestStoreFails: the page opens although the Store fails.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
 	s.opts.Store = failing{}
 	s.accounts["ann"].cred.AppleID = "ann@example.com"
 	s.get(t, s.link(t, "ann")).wants(t, http.StatusOK, "Here you renew the connection")
-	// With none to keep it in, nothing is asked; it is not the password, at least.
+	// The form sends nothing, because the Client cannot read its Store. The password is
+	// not blamed.
 	s.post(t, s.link(t, "ann"), "password", "abcd-efgh-ijkl-mnop").wants(t, http.StatusServiceUnavailable, "It is not your password")
 }
 
@@ -114,7 +118,7 @@ func (failing) Load(context.Context, string) ([]byte, error) { return nil, error
 
 func (failing) Save(context.Context, string, []byte) error { return errors.New(ownPassword) }
 
-// The password has come of age.
+// TestExpired: the password has expired.
 func TestExpired(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -21,12 +21,12 @@ import (
 
 const base = "https://app.acme.example/icloud/"
 
-// service is a product with some accounts, whose page is under test.
+// service is a product with some accounts, and the page that is tested.
 type service struct {
 	*connect.Handler
 	icloud *icloudtest.Server
 
-	// opts are what Config.Options gives, with a Transport to icloud.
+	// opts is the result of Config.Options, with a Transport to icloud.
 	opts icloud.Options
 
 	mu       sync.Mutex
@@ -39,7 +39,7 @@ type service struct {
 type account struct {
 	cred  icloud.Credential
 	saves int
-	// client is given to the page, if keep is set.
+	// client is returned by Config.Account if keep is set.
 	client *icloud.Client
 	keep   bool
 }
@@ -111,14 +111,14 @@ func (s *service) identify(*http.Request) (string, error) {
 	return s.session, nil
 }
 
-// saved returns what was saved last, and how often something was.
+// saved returns the credential that was saved last, and the number of saves.
 func (s *service) saved(id string) (icloud.Credential, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.accounts[id].cred, s.accounts[id].saves
 }
 
-// link returns a link that is good for an hour.
+// link returns a link that is valid for an hour.
 func (s *service) link(t *testing.T, id string) string {
 	t.Helper()
 	link, err := s.Link(t.Context(), id, time.Hour)
@@ -142,7 +142,7 @@ func (s *service) connected(t *testing.T, id string, cred icloud.Credential, opt
 	return client
 }
 
-// answer is an answer, with its text as a person reads it.
+// answer is an answer, with its text as a person sees it.
 type answer struct {
 	*httptest.ResponseRecorder
 	text string
@@ -205,5 +205,5 @@ func (a answer) wants(t *testing.T, status int, parts ...string) {
 	}
 }
 
-// hasForm says whether there is a form to send.
+// hasForm says whether the page has a form.
 func (a answer) hasForm() bool { return strings.Contains(a.Body.String(), "<form") }

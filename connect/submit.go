@@ -1,4 +1,4 @@
-// The form: reading it, asking iCloud, and telling what came of it.
+// A submitted form: reading it, asking iCloud, and answering with the result.
 
 package connect
 
@@ -20,21 +20,21 @@ const (
 	maxForm    = 16 << 10
 	formTime   = 10 * time.Second // for the form to arrive
 	patience   = 20 * time.Second // for iCloud to answer
-	aMoment    = time.Minute      // until the next try, where nothing names a time
+	aMoment    = time.Minute      // the wait until the next attempt, if no other time is known
 	maxAppleID = 254              // RFC 5321, section 4.5.3.1.3
 )
 
-// entered is what the customer has entered.
+// entered has the fields of the form.
 type entered struct {
 	appleID  string
 	password string
-	fresh    bool
+	fresh    bool // the password was generated just now
 }
 
-// submit takes a form.
+// submit answers a POST.
 func (v *visit) submit() {
-	// Also for what is left of a body that is not wanted: a client that sends a byte
-	// a minute does not keep the connection.
+	// The deadline also limits how long the server reads the rest of a body that
+	// nobody wants, so that a slow client cannot keep the connection.
 	bounded := http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(formTime)) == nil
 	if err := v.origins.Check(v.r); err != nil {
 		v.problem(http.StatusForbidden, "problem.origin")
@@ -48,7 +48,7 @@ func (v *visit) submit() {
 		return
 	}
 	if bounded {
-		// The form is here. The deadline would end the request's context.
+		// The form has arrived. The deadline would end the request's context.
 		_ = http.NewResponseController(v.w).SetReadDeadline(time.Time{})
 	}
 
@@ -60,14 +60,15 @@ func (v *visit) submit() {
 		return
 	}
 	defer give()
-	// Only now: whoever had the turn before may have used the link.
+	// Look only now, because the request that had the turn before may have used
+	// the link.
 	if !v.look(ctx) {
 		return
 	}
 	p := &page{AppleID: in.appleID, Fresh: in.fresh, Again: v.account.AppleID != ""}
 	status, ok := v.connect(ctx, in, p)
 	if !ok {
-		// What is known of the password is other news now than before.
+		// iCloud's answer may have changed what is known of the password.
 		v.form(v.r.Context(), p)
 		p.Title = v.language.plain("title.error", "title", p.Title)
 		if p.wait > 0 {
@@ -81,7 +82,7 @@ func (v *visit) submit() {
 	v.render(http.StatusOK, p)
 }
 
-// read reads the form. If it cannot, it has answered, and returns false.
+// read reads the form. If it cannot, it answers the request and returns false.
 func (v *visit) read() (entered, bool) {
 	media, _, err := mime.ParseMediaType(v.r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
@@ -101,7 +102,7 @@ func (v *visit) read() (entered, bool) {
 		}
 		return entered{}, false
 	}
-	// Not Form, which has what is in the URL, too.
+	// Not Form, which also has the parameters of the URL.
 	return entered{
 		appleID:  strings.TrimSpace(v.r.PostForm.Get("apple_id")),
 		password: v.r.PostForm.Get("password"),
@@ -109,13 +110,13 @@ func (v *visit) read() (entered, bool) {
 	}, true
 }
 
-// connect checks what was entered, asks iCloud, and has the service save it. If
-// that is not done, p says why, and the status goes with it.
+// connect checks what was entered, asks iCloud, and calls Config.Save. If one of these
+// fails, it says why in p, and returns the HTTP status and false.
 func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, ok bool) {
 	cred := icloud.Credential{AppleID: in.appleID}
 	if v.account.AppleID != "" {
 		if in.appleID != "" && fold(in.appleID) != fold(v.account.AppleID) {
-			// From a page that was opened before the account was connected.
+			// The page was opened before the account was connected.
 			p.AppleID, p.Alert = "", "error.apple-id.other"
 			return http.StatusUnprocessableEntity, false
 		}
@@ -150,8 +151,8 @@ func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, o
 	if err != nil {
 		return v.explain(err, cred, p), false
 	}
-	// It is accepted, and an old one may be gone from the Client already: this goes
-	// on even if the customer does not wait for it.
+	// Reconnect has replaced the Client's old password, so the new one must be saved
+	// even if the customer does not wait for it.
 	if err := v.config.Save(context.WithoutCancel(ctx), v.id, cred); err != nil {
 		p.Alert, p.wait = "fault.save", aMoment
 		return http.StatusInternalServerError, false
@@ -160,8 +161,8 @@ func (v *visit) connect(ctx context.Context, in entered, p *page) (status int, o
 	return http.StatusOK, true
 }
 
-// ask asks iCloud whether it accepts a credential. If that fails, wait is when it is
-// worth to be tried again.
+// ask asks iCloud whether it accepts a credential. If that fails, wait is how long to
+// wait before the next attempt.
 func (v *visit) ask(ctx context.Context, cred icloud.Credential) (wait time.Duration, err error) {
 	client := v.account.Client
 	if client != nil {
@@ -175,16 +176,16 @@ func (v *visit) ask(ctx context.Context, cred icloud.Credential) (wait time.Dura
 	}
 	status := client.Status()
 	if status.State == icloud.SignedOut {
-		// It is the next try with the old password that this knows.
+		// NextTry is about the old password.
 		return aMoment, err
 	}
 	return max(time.Until(status.NextTry), aMoment), err
 }
 
-// unusable is an error about the options of a service: cred was checked before.
+// unusable is an error about the options that Config.Options returned.
 type unusable struct{ error }
 
-// options returns those of the account's Clients, or nil.
+// options returns the result of Config.Options, or nil.
 func (v *visit) options() *icloud.Options {
 	if v.config.Options == nil {
 		return nil
@@ -192,7 +193,7 @@ func (v *visit) options() *icloud.Options {
 	return v.config.Options(v.id)
 }
 
-// incident says whether the Clients of the process see an incident at Apple.
+// incident says whether the Fleet of the options has recognized an incident at Apple.
 func (v *visit) incident() bool {
 	opts := v.options()
 	if opts == nil || opts.Fleet == nil {
@@ -202,7 +203,7 @@ func (v *visit) incident() bool {
 	return ok
 }
 
-// explain says in p why iCloud has not accepted a credential, and returns the
+// explain says in p why iCloud has not accepted a credential, and returns the HTTP
 // status. p.wait is what ask has returned.
 func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 	if auth, ok := errors.AsType[*icloud.AuthError](err); ok {
@@ -224,7 +225,7 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 		p.AppleIDError, p.wait = "error.apple-id.forbidden", 0
 		return http.StatusUnprocessableEntity
 	default:
-		// The network, or the Store, which keeps iCloud from being asked as well.
+		// It is the network, or a Store that fails before iCloud can be asked.
 		p.Alert = "fault.outage"
 	}
 	return http.StatusServiceUnavailable
@@ -233,8 +234,8 @@ func (v *visit) explain(err error, cred icloud.Credential, p *page) int {
 // explainRefusal is explain for a password that iCloud has refused.
 func (v *visit) explainRefusal(auth *icloud.AuthError, p *page) int {
 	if !auth.Confirmed {
-		// The owner of a password that has never worked is told at once, unless so
-		// many are refused that the fault must be Apple's.
+		// The refusal of a password that has never worked is Confirmed at once,
+		// except during an incident at Apple.
 		if errors.Is(auth, icloud.ErrPasswordRejected) || v.incident() {
 			p.Alert = "fault.incident"
 			return http.StatusServiceUnavailable
@@ -267,5 +268,5 @@ func checkAppleID(appleID string) string {
 	return ""
 }
 
-// fold is an Apple ID as it is compared: iCloud does not mind its case.
+// fold returns the form of an Apple ID that is compared, because iCloud ignores its case.
 func fold(appleID string) string { return strings.ToLower(strings.TrimSpace(appleID)) }

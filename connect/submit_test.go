@@ -12,7 +12,7 @@ import (
 
 const ownPassword = "correct horse battery"
 
-// The first time: steps, form, and a connection.
+// TestConnect: a customer connects for the first time.
 func TestConnect(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -37,7 +37,8 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// The date of issue is known only if the customer says so.
+// TestNotFresh: the date of issue is known only if the customer says that the password is
+// new.
 func TestNotFresh(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *connect.Config) { c.ReturnURL = "" })
@@ -48,7 +49,7 @@ func TestNotFresh(t *testing.T) {
 	}
 }
 
-// Whichever form a password is pasted in.
+// TestPasted: a password may be pasted in several forms.
 func TestPasted(t *testing.T) {
 	t.Parallel()
 	for _, paste := range []func(string) string{
@@ -67,13 +68,13 @@ func TestPasted(t *testing.T) {
 	}
 }
 
-// What is wrong is said at the field that it is about; nothing is sent where that
-// can be seen before; what was entered stays, but for the password.
+// TestFields: an error is shown at its field. If the page can see it by itself, nothing is
+// sent. The form keeps what was entered, except the password.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, appleID, password string
-		fields                  string // that are marked
+		fields                  string // the fields that are marked
 		says                    string
 		requests                int
 	}{
@@ -102,7 +103,7 @@ func TestFields(t *testing.T) {
 					t.Errorf("%s marked: %t, want %t", field, marked, want)
 				}
 			}
-			// The first of the two has the focus.
+			// The first marked field has the focus.
 			first, _, _ := strings.Cut(test.fields, " ")
 			if n := strings.Count(body, " autofocus>"); n != 1 || !regexp.MustCompile(`<input id="`+first+`"[^>]* autofocus>`).MatchString(body) {
 				t.Errorf("%d things have the focus, want %s", n, first)
@@ -129,8 +130,8 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// A page that was opened before the account was connected, and any other form with
-// another Apple ID: refused without a request.
+// TestOtherAppleID: a form with another Apple ID is refused without a request. It may come
+// from a page that was opened before the account was connected.
 func TestOtherAppleID(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)
@@ -148,7 +149,7 @@ func TestOtherAppleID(t *testing.T) {
 	if _, n := s.saved("ann"); n != 0 {
 		t.Error("it was saved")
 	}
-	// Its case does not make it another one.
+	// The case of an Apple ID does not matter.
 	s.accounts["ann"].cred.AppleID = strings.ToUpper(cred.AppleID)
 	s.post(t, base, "apple_id", cred.AppleID, "password", cred.Password.Reveal()).wants(t, http.StatusOK)
 }

@@ -1,5 +1,5 @@
-// One form at a time for each account, so that the second of two who use the same
-// link meets a link that was used.
+// One form at a time for each account, so that of two forms with the same link the
+// second one finds that the link was used.
 
 package connect
 
@@ -14,14 +14,14 @@ type turns struct {
 	held map[string]*turn
 }
 
-// turn is there for as long as somebody has it or waits for it.
+// turn is the lock of one account. It exists while somebody holds it or waits for it.
 type turn struct {
-	free  chan struct{} // holds one value while nobody has it
-	users int
+	free  chan struct{} // contains one value while nobody holds the lock
+	users int           // how many hold it or wait for it
 }
 
-// take waits for the turn of an account, no longer than ctx lasts. Unless it
-// returns an error, the caller calls give afterwards.
+// take waits for the turn of an account, until ctx ends. Unless it returns an error,
+// the caller must call give afterwards.
 func (t *turns) take(ctx context.Context, id string) (give func(), err error) {
 	t.mu.Lock()
 	mine := t.held[id]

@@ -12,7 +12,8 @@ import (
 	"github.com/go-icloud/icloud/connect"
 )
 
-// One form at a time: who waits for another for too long is told.
+// TestBusy: there is one form at a time for an account. A form that waits too long for
+// another one gets an answer that says so.
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +40,7 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-// Two who press the button at once, with one link: one of them connects.
+// TestConcurrent: of two forms that are sent at once with the same link, one connects.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	s := newService(t, nil)

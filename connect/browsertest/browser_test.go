@@ -1,11 +1,10 @@
-// Package browsertest opens the page of package connect in Chromium, as customers
-// do: with a mouse, with a keyboard alone, on a phone, in dark mode, and in other
-// languages. axe-core examines each page that is met, and each is photographed
-// into the folder screenshots.
+// Package browsertest opens the page of package connect in Chromium, as customers do:
+// with a mouse, with only a keyboard, on a phone, in dark mode, and in other languages.
+// axe-core examines each page, and a screenshot of each is written to the folder
+// screenshots.
 //
-// It needs the program chromium, and axe-core, which npm install brings. Without
-// them the tests are skipped; with ICLOUD_TEST_REQUIRE_SERVERS set, as in .ci/run,
-// they fail.
+// The tests need the program chromium, and axe-core, which npm install provides. Without
+// these they are skipped, or fail if ICLOUD_TEST_REQUIRE_SERVERS is set, as in .ci/run.
 package browsertest
 
 import (
@@ -29,7 +28,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// screenshots is where a person can look at what the tests have seen.
+// screenshots is the folder of the screenshots, for a person to look at.
 const screenshots = "screenshots"
 
 // chromium is started once, with the first tab.
@@ -61,7 +60,7 @@ func run(m *testing.M) int {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // CI is root, for whom there is none
+		chromedp.NoSandbox, // Chromium has no sandbox for root, which runs CI
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-dev-shm-usage", true))
 	all, cancel := chromedp.NewExecAllocator(context.Background(), options...)
@@ -76,11 +75,11 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// screen is how a page is looked at.
+// screen describes the device of a customer.
 type screen struct {
 	name          string
 	width, height int64
-	scale         float64 // pixels of the device to one of CSS
+	scale         float64 // pixels of the device for each pixel of CSS
 	dark          bool
 	language      string
 }
@@ -89,8 +88,8 @@ var (
 	desktop = screen{name: "desktop", width: 1280, height: 900, scale: 1, language: "en-US"}
 	phone   = screen{name: "phone", width: 360, height: 740, scale: 2, language: "de-DE"}
 	dark    = screen{name: "dark", width: 1280, height: 900, scale: 1, dark: true, language: "es"}
-	// zoomed is a window of 1280 pixels at 200 %, and narrower yet: what WCAG 2.2 asks
-	// of a reflow.
+	// zoomed is as narrow as a window of 1280 pixels at 400 %, for which WCAG 2.2
+	// (1.4.10) requires reflow.
 	zoomed = screen{name: "zoomed", width: 320, height: 450, scale: 2, language: "fr"}
 )
 
@@ -99,11 +98,11 @@ type tab struct {
 	t      *testing.T
 	ctx    context.Context
 	screen screen
-	name   string // of its screenshots
+	name   string // of the tab's screenshots
 	shots  int
 
 	mu   sync.Mutex
-	said []string // on the console: errors, and what the policy has blocked
+	said []string // the console's messages: errors, and what the policy has blocked
 }
 
 // newTab opens a tab without cookies.
@@ -117,7 +116,7 @@ func newTab(t *testing.T, s screen) *tab {
 	err := chromedp.Listen(ctx, func(event any) {
 		switch event := event.(type) {
 		case *log.EventEntryAdded:
-			// The status of an answer is none: the customer has a page for it.
+			// The HTTP status of a page is not an error: the page explains it.
 			if event.Entry.Source != log.EntrySourceNetwork {
 				b.say(event.Entry.Text)
 			}
@@ -156,7 +155,7 @@ func (b *tab) say(text string) {
 	b.said = append(b.said, text)
 }
 
-// do does it, or fails the test.
+// do runs actions, and fails the test if one of them fails.
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, actions...); err != nil {
@@ -182,7 +181,7 @@ func (b *tab) submit(values []string, parts ...string) {
 	b.examine(parts...)
 }
 
-// answered does what leads to another page, and waits for it.
+// answered runs actions that lead to another page, and waits for that page.
 func (b *tab) answered(action chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if _, err := chromedp.RunResponse(b.ctx, action); err != nil {
@@ -200,9 +199,9 @@ func eval[T any](b *tab, expression string, options ...chromedp.EvaluateOption) 
 	return value
 }
 
-// examine photographs the page, and looks for what no page of ours may be like:
-// found fault with by axe-core, wider than the screen, blocked by its own policy,
-// in another language than it says. parts are texts that must be on it.
+// examine takes a screenshot of the page. It fails the test if axe-core finds an error, if
+// the page is wider than the screen, if its policy has blocked something, or if it is in
+// another language than it declares. parts are texts that must be on the page.
 func (b *tab) examine(parts ...string) {
 	b.t.Helper()
 	b.shots++
@@ -225,7 +224,7 @@ func (b *tab) examine(parts ...string) {
 	if wide := eval[int64](b, "document.documentElement.scrollWidth"); wide > b.screen.width {
 		b.t.Errorf("the page is %d wide, on a screen of %d", wide, b.screen.width)
 	}
-	// Large enough for a finger: WCAG 2.2, target size (2.5.8) asks for 24.
+	// Targets are large enough for a finger: WCAG 2.2, 2.5.8, requires 24 pixels.
 	if small := eval[[]string](b, `[...document.querySelectorAll("input, button, .button")]
 		.filter(e => e.getBoundingClientRect().height < 24 || e.getBoundingClientRect().width < 24).map(e => e.outerHTML)`); len(small) > 0 {
 		b.t.Errorf("too small to touch: %q", small)
@@ -239,7 +238,7 @@ func (b *tab) examine(parts ...string) {
 	}
 }
 
-// axe lets axe-core examine the page, by every rule it has.
+// axe examines the page with all rules of axe-core.
 func (b *tab) axe() {
 	b.t.Helper()
 	var result struct {

@@ -45,7 +45,7 @@ func startDemo(t *testing.T) string {
 	return url
 }
 
-// The whole loop, as a visitor of the demo clicks through it.
+// TestDemo clicks through the demo as a visitor does.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	url := startDemo(t)
@@ -83,12 +83,12 @@ func TestDemo(t *testing.T) {
 	b.open(link, "This link has been used")
 }
 
-// The demo on a phone, and in the dark.
+// TestDemoScreens opens the demo on a phone and in dark mode.
 func TestDemoScreens(t *testing.T) {
 	t.Parallel()
 	url := startDemo(t)
 	for _, screen := range []screen{phone, dark, zoomed} {
-		screen.language = "en-US" // it has no other
+		screen.language = "en-US" // the demo has no other language
 		newTab(t, screen).open(url, "Acme and its customers")
 	}
 }

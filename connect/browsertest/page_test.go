@@ -88,15 +88,15 @@ func (s *service) identify(*http.Request) (string, error) {
 	return "ann", nil
 }
 
-// saved returns what was saved, and how often something was.
+// saved returns the credential that was saved last, and the number of saves.
 func (s *service) saved() (icloud.Credential, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cred, s.saves
 }
 
-// died connects the account with a password that is dead for one reason or another,
-// and returns the link that the customer is sent.
+// died connects the account with the dead password that kill returns, so that it is signed
+// out, and returns the link that the customer gets.
 func (s *service) died(t *testing.T, kill func() icloud.Credential) (link string) {
 	t.Helper()
 	cred := kill()
@@ -116,7 +116,7 @@ func (s *service) died(t *testing.T, kill func() icloud.Credential) (link string
 	return link
 }
 
-// expired is a password made more than a year ago, which has worked until its end.
+// expired is a password that was generated more than a year ago and worked until its end.
 func (s *service) expired() icloud.Credential {
 	cred := s.icloud.IssueAt(time.Now().Add(-366 * 24 * time.Hour))
 	cred.LastAccepted = cred.Issued.Add(364 * 24 * time.Hour)
@@ -136,7 +136,7 @@ const (
 	password = "#password"
 )
 
-// Connecting for the first time, with everything going wrong that can.
+// TestConnect: a customer connects for the first time, and makes every mistake.
 func TestConnect(t *testing.T) {
 	for _, screen := range []screen{desktop, phone} {
 		t.Run(screen.language, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// An outage, and then it works, with nothing to type again but the password.
+// TestOutage: after an outage the customer enters only the password again.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -204,7 +204,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// A link in a mail: the reason, a new password, and the link is dead.
+// TestReconnect: the link in a mail shows the reason, takes a new password, and then no
+// longer works.
 func TestReconnect(t *testing.T) {
 	for _, test := range []struct {
 		screen
@@ -239,8 +240,8 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// A second tab, left open from before the account was connected, with the Apple ID of
-// somebody else.
+// TestAnotherAppleID: in a second tab, which was opened before the account was connected,
+// the customer enters another Apple ID.
 func TestAnotherAppleID(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -262,8 +263,8 @@ func TestAnotherAppleID(t *testing.T) {
 	}
 }
 
-// By keyboard alone: each thing is reached in the order in which it stands, can be
-// seen to have the focus, and Enter sends the form.
+// TestKeyboard uses only the keyboard: the focus moves in the order of the page and is
+// visible, and Enter sends the form.
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -296,7 +297,7 @@ func TestKeyboard(t *testing.T) {
 	}
 }
 
-// Another site's form, which a customer who is signed in is led to send.
+// TestAnotherSite: a customer who is signed in sends the form of another site.
 func TestAnotherSite(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -306,7 +307,7 @@ func TestAnotherSite(t *testing.T) {
 	}))
 	defer evil.Close()
 	b := newTab(t, desktop)
-	// Another name for the same machine is another site.
+	// Another name of the same machine counts as another site.
 	b.do(chromedp.Navigate(strings.Replace(evil.URL, "127.0.0.1", "localhost", 1)))
 	b.submit(nil, "was sent from another site")
 	if s.icloud.Requests() != 0 {
@@ -314,8 +315,8 @@ func TestAnotherSite(t *testing.T) {
 	}
 }
 
-// Without a session and without a link there is a page that says what to do, and a
-// frame of another site shows nothing.
+// TestNoSession: without a session and without a link the page says what to do. A frame
+// in another site shows nothing.
 func TestNoSession(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
