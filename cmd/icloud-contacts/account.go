@@ -1,5 +1,5 @@
-// Which account: flags, environment, a file, or a prompt on the terminal; and the
-// Client for it.
+// The account, from flags, the environment, a file or a prompt on the terminal; and its
+// Client.
 
 package main
 
@@ -40,9 +40,9 @@ type account struct {
 	store *folder // nil: nothing is kept
 }
 
-// flags defines the flags that all commands with an account share. None of them
-// takes the password or the Apple ID: arguments end up in the lists of processes
-// and in the histories of shells.
+// flags defines the flags that all commands with an account share. None of them takes
+// the password or the Apple ID, because arguments appear in lists of processes and in
+// the histories of shells.
 func (a *account) flags(f *flag.FlagSet) {
 	f.StringVar(&a.endpoint, "endpoint", "", "`URL` of another CardDAV server")
 	f.StringVar(&a.passwordFile, "password-file", "", "`FILE` whose first line is the password, or - for\n\tthe standard input")
@@ -53,10 +53,10 @@ func (a *account) flags(f *flag.FlagSet) {
 	f.StringVar(&a.state, "state", "", "folder `DIR` that keeps what is remembered, or none; by\n\tdefault icloud-contacts in the user's state folder")
 }
 
-// connect returns a Client for the account. It sends nothing. What it cannot do
-// is the caller's to put right, and no failure of the server.
+// connect returns a Client for the account. It sends nothing. Its errors are those of the
+// user or of the machine and never of the server.
 func (a *account) connect(ctx context.Context, p *program, onStatus func(context.Context, icloud.Status)) (*icloud.Client, error) {
-	// A flag is typed now, and a variable was set some time ago: the flag wins.
+	// A flag is typed now, and a variable was set earlier, so the flag has precedence.
 	a.endpoint = cmp.Or(a.endpoint, p.getenv("ICLOUD_ENDPOINT"))
 	if said := p.getenv("ICLOUD_APP_PASSWORD_ISSUED"); said != "" && a.issued.IsZero() {
 		if err := a.issued.Set(said); err != nil {
@@ -79,7 +79,7 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	if err != nil {
 		return nil, err
 	}
-	// The password comes last, so that nobody types it in vain.
+	// The password comes last, so that nobody types it before another error.
 	password, err := a.password(ctx, p)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 		Transport: p.transport,
 	}
 	if a.dwell <= 0 {
-		opts.Dwell = -1 // 0 is the package's word for its default
+		opts.Dwell = -1 // in the package, 0 means the default
 	}
 	if dir != "" {
 		a.store = &folder{dir: icloud.DirStore(dir), warn: p.complain}
@@ -101,7 +101,7 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	a.cred, a.opts = icloud.Credential{AppleID: a.name, Password: password, Issued: a.issued.Time}, *opts
 	client, err := icloud.New(a.cred, opts)
 	if err != nil {
-		// The package speaks to programmers; here the same things have other names.
+		// The package's errors have the names of its fields, which users do not know.
 		words := strings.NewReplacer("icloud: ", "", "Options.Endpoint", "the endpoint",
 			"Credential.AppleID", "the Apple ID", "Credential.Password", "the password")
 		return nil, misuse(words.Replace(err.Error()))
@@ -109,17 +109,17 @@ func (a *account) connect(ctx context.Context, p *program, onStatus func(context
 	return client, nil
 }
 
-// stranger returns another Client for the account once it is connected, which
-// remembers nothing and so finds its way anew.
+// stranger returns another Client for the connected account. It remembers nothing, so it
+// sends the requests that find the address book.
 func (a *account) stranger() (*icloud.Client, error) {
 	opts := a.opts
 	opts.Store = nil
 	return icloud.New(a.cred, &opts)
 }
 
-// open is connect for a command whose caller waits for the answer: the password
-// is asked about first, so that one that has never worked is dead at once
-// instead of in fifteen minutes.
+// open is connect for a command whose user waits for the result. It calls Authenticate
+// first, so that a refusal of a password that has never worked is final at once instead
+// of after fifteen minutes.
 func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) {
 	client, err := a.connect(ctx, p, nil)
 	if err != nil {
@@ -128,7 +128,7 @@ func (a *account) open(ctx context.Context, p *program) (*icloud.Client, error) 
 	return client, a.unremembered(client.Authenticate(ctx))
 }
 
-// folder returns the state folder, or "" if there is to be none.
+// folder returns the state folder, or "" for -state none.
 func (a *account) folder(p *program) (string, error) {
 	switch a.state {
 	case "":
@@ -139,8 +139,8 @@ func (a *account) folder(p *program) (string, error) {
 	return a.state, nil
 }
 
-// unremembered turns a refusal for good into a guess, if nothing is remembered that
-// it could rest on.
+// unremembered turns a final refusal into a guess if nothing is remembered, because the
+// password may have worked before.
 func (a *account) unremembered(err error) error {
 	auth, ok := errors.AsType[*icloud.AuthError](err)
 	if ok && auth.Confirmed && !a.store.remembers() && errors.Is(err, icloud.ErrPasswordRejected) {
@@ -153,14 +153,14 @@ func (a *account) unremembered(err error) error {
 	return err
 }
 
-// guess is a refusal by a run that remembers nothing. What worked a minute ago
-// looks to it like what has never worked, so the exit status is not dead.
+// guess is a refusal in a run that remembers nothing. Such a run takes a password that
+// worked a minute ago for one that has never worked, so the exit status is not dead.
 type guess struct {
 	error
 	why string
 }
 
-// Error adds what the verdict leaves out, in the same line.
+// Error adds, in the same line, why the verdict is a guess.
 func (e guess) Error() string {
 	return explain(e.error) + "; " + e.why + ", so it is " + guesses
 }
@@ -168,25 +168,25 @@ func (e guess) Error() string {
 // Unwrap lets report find the verdict.
 func (e guess) Unwrap() error { return e.error }
 
-// guesses are all that is left without a memory.
+// guesses are the possible causes of a refusal if nothing is remembered.
 const guesses = "a mistake, a revoked password or a passing fault"
 
 // tries is how often a person is asked for a password of the right form.
 const tries = 3
 
-// password returns the password. A malformed one is asked for again if a person has
-// typed it.
+// password returns the password. If a person has typed one of the wrong form, it asks
+// again.
 func (a *account) password(ctx context.Context, p *program) (password icloud.Password, err error) {
 	for try := 1; ; try++ {
 		text, typed, err := a.passwordText(ctx, p)
 		if err != nil {
 			return password, err
 		}
-		// Other servers have passwords of any form, and it is their business which.
+		// Passwords of other servers may have any form.
 		if !onICloud(a.endpoint) {
 			return icloud.UncheckedPassword(text), nil
 		}
-		// It may well be the account's own password, which must not be sent.
+		// Otherwise it may be the account's own password, which must not be sent.
 		if password, err = icloud.ParsePassword(text); err == nil {
 			return password, nil
 		}
@@ -199,11 +199,11 @@ func (a *account) password(ctx context.Context, p *program) (password icloud.Pas
 }
 
 // passwordText finds the password's text, and says whether a person has typed it just
-// now. What was asked for by name comes before what happens to be in the environment.
+// now. A flag has precedence over the environment.
 func (a *account) passwordText(ctx context.Context, p *program) (text string, typed bool, err error) {
 	text = p.getenv("ICLOUD_APP_PASSWORD")
 	file := p.getenv("ICLOUD_APP_PASSWORD_FILE")
-	// An empty variable is one that is not set: shells make no difference in
+	// An empty variable counts as not set, as users expect of
 	// "ICLOUD_APP_PASSWORD= icloud-contacts list".
 	switch {
 	case a.passwordFile == "-":
@@ -213,7 +213,7 @@ func (a *account) passwordText(ctx context.Context, p *program) (text string, ty
 		text, err = firstLine(a.passwordFile)
 		return text, false, err
 	case text != "" && file != "":
-		// One of them is old, and nobody knows which.
+		// One of them is probably old, and it is not known which.
 		return "", false, misuse("ICLOUD_APP_PASSWORD and ICLOUD_APP_PASSWORD_FILE are both set; unset one")
 	case text != "":
 		return text, false, nil
@@ -230,30 +230,30 @@ func (a *account) passwordText(ctx context.Context, p *program) (text string, ty
 
 const passwordPrompt = "App-specific password (not shown): "
 
-// firstLine reads a password from a file, in which notes may follow it.
+// firstLine reads a password from the first line of a file. The other lines may be notes.
 func firstLine(name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
 		return "", misuse("the password file: " + err.Error())
 	}
 	defer file.Close()
-	// Nobody's password is that long, but a device such as /dev/zero is.
+	// No password is that long, but a device such as /dev/zero is.
 	data, err := io.ReadAll(io.LimitReader(file, 1<<16))
 	if err != nil {
 		return "", misuse("the password file: " + err.Error())
 	}
-	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors begin with it
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors write it first
 	line, _, _ := bytes.Cut(data, []byte("\n"))
-	// What an editor leaves around it is nobody's password. One that does begin or
-	// end with a blank fits into the environment.
+	// Editors may leave white space around the password. A password that begins or
+	// ends with a blank can be given in the environment.
 	if line = bytes.TrimSpace(line); len(line) == 0 {
 		return "", misuse("the password file has no first line")
 	}
 	return string(line), nil
 }
 
-// readPassword reads the first line of the standard input, and leaves the rest. A
-// person who is at the other end is asked as usual.
+// readPassword reads the first line of the standard input and nothing more. If the
+// standard input is a terminal, it prompts.
 func (p *program) readPassword(ctx context.Context) (string, error) {
 	if isTerminal(p.in) {
 		return p.ask(ctx, passwordPrompt, true)
@@ -262,7 +262,7 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 		text string
 		err  error
 	}
-	// A pipe may stay silent for ever, and the read cannot be interrupted.
+	// A pipe may never deliver anything, and the read cannot be interrupted.
 	answers := make(chan answer, 1)
 	go func() {
 		text, err := readLine(p.in)
@@ -283,23 +283,23 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	}
 }
 
-// onICloud says whether an endpoint is iCloud's, where passwords have a form.
-// icloud.New decides about the endpoint itself.
+// onICloud says whether an endpoint is iCloud's, where passwords have a fixed form.
+// icloud.New checks the endpoint.
 func onICloud(endpoint string) bool {
 	if endpoint == "" {
 		return true
 	}
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return true // the cautious side
+		return true // then the form of the password is checked, which is safe
 	}
-	// The dot in front makes icloud.com itself one of them, and keeps
-	// noticloud.com out.
+	// With the dot in front, icloud.com itself is accepted, and noticloud.com is not.
 	host := "." + strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	return strings.HasSuffix(host, ".icloud.com") || strings.HasSuffix(host, ".icloud.com.cn")
 }
 
-// key names the account in a state folder, apart from the keys of package icloud.
+// key returns the key of the account's data for this program in a state folder. It differs
+// from the keys of package icloud.
 func (a *account) key(what string) string {
 	sum := sha256.Sum256([]byte("icloud-contacts " + what + "\x00" + a.endpoint + "\x00" + strings.ToLower(a.name)))
 	return hex.EncodeToString(sum[:])
@@ -308,7 +308,8 @@ func (a *account) key(what string) string {
 // errNoTerminal says that there is nobody to ask.
 var errNoTerminal = errors.New("no terminal")
 
-// missing turns "nobody to ask" into what to do about it.
+// missing turns errNoTerminal into an error with advice, and returns other errors
+// unchanged.
 func missing(err error, advice string) error {
 	if errors.Is(err, errNoTerminal) {
 		return misuse(advice)
@@ -318,9 +319,9 @@ func missing(err error, advice string) error {
 
 // ask prompts for a text on the terminal. A secret is not shown.
 func (p *program) ask(ctx context.Context, prompt string, secret bool) (string, error) {
-	// The prompt goes to the standard error, since the standard output may well be
-	// the file that is being written; the answer comes from the standard input, and
-	// only if that is a terminal: a pipe's first line is not meant as a password.
+	// The prompt goes to the standard error, because the standard output may be
+	// redirected to a file. The answer is read from the standard input only if that is
+	// a terminal, because the first line of a pipe is not meant as a password.
 	file, isFile := p.in.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		return "", errNoTerminal
@@ -335,8 +336,8 @@ func (p *program) ask(ctx context.Context, prompt string, secret bool) (string, 
 		text string
 		err  error
 	}
-	// The read cannot be interrupted. It has a goroutine, which ends with the process,
-	// and a channel with room for an answer that nobody waits for any more.
+	// The read cannot be interrupted. So it runs in a goroutine, which may last until
+	// the process ends. The buffer of the channel lets it end if nobody receives.
 	answers := make(chan answer, 1)
 	go func() {
 		if secret {
@@ -350,7 +351,7 @@ func (p *program) ask(ctx context.Context, prompt string, secret bool) (string, 
 	select {
 	case a := <-answers:
 		if secret {
-			fmt.Fprintln(p.err) // the echo of return is not shown either
+			fmt.Fprintln(p.err) // without echo, the return key does not begin a new line
 		}
 		switch {
 		case a.err != nil && !errors.Is(a.err, io.EOF):
@@ -360,14 +361,14 @@ func (p *program) ask(ctx context.Context, prompt string, secret bool) (string, 
 		}
 		return a.text, nil
 	case <-ctx.Done():
-		// The read goes on, and would leave a terminal without echo behind.
+		// The read continues, so it does not turn the echo on again.
 		_ = term.Restore(fd, before)
 		fmt.Fprintln(p.err)
 		return "", ctx.Err()
 	}
 }
 
-// readLine reads a line and not a byte more: the next one is the password's.
+// readLine reads a line and not a byte more, because the next line may be the password.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); ; {
@@ -384,7 +385,7 @@ func readLine(r io.Reader) (string, error) {
 	}
 }
 
-// date is a flag: a day, or a moment.
+// date is a flag.Value: a day, or a time in the format of RFC 3339.
 type date struct{ time.Time }
 
 // Set implements flag.Value.
@@ -394,7 +395,7 @@ func (d *date) Set(s string) error {
 		if err != nil {
 			continue
 		}
-		// East of Greenwich, today begins before it does in UTC.
+		// East of Greenwich, a new day begins earlier than in UTC.
 		now := time.Now()
 		if t.After(now.Add(24 * time.Hour)) {
 			return errors.New("lies in the future")
@@ -416,11 +417,11 @@ func (d *date) String() string {
 	return d.Format(time.DateOnly)
 }
 
-// days is a flag: a duration that may be counted in days, or none (negative).
+// days is a flag.Value: a duration that may be given in days, or "none" (negative).
 type days time.Duration
 
-// Set implements flag.Value. time.ParseDuration knows no days, because some have
-// 23 hours; lifetimes of passwords are not known as exactly as that.
+// Set implements flag.Value. time.ParseDuration has no days, because some have 23 hours.
+// The lifetimes of passwords are not known that exactly.
 func (d *days) Set(s string) error {
 	if s == "none" {
 		*d = -1
@@ -442,8 +443,8 @@ func (d *days) Set(s string) error {
 // String implements flag.Value.
 func (d *days) String() string { return time.Duration(*d).String() }
 
-// span is a flag: a duration of no less than zero. flag's own says "parse error",
-// and takes negative ones.
+// span is a flag.Value: a duration that is not negative. flag.Duration accepts negative
+// ones, and its error is only "parse error".
 type span time.Duration
 
 // Set implements flag.Value.
@@ -456,7 +457,7 @@ func (s *span) Set(text string) error {
 // String implements flag.Value.
 func (s *span) String() string { return time.Duration(*s).String() }
 
-// parseSpan parses what is a time wherever this program wants one.
+// parseSpan parses a duration that is not negative.
 func parseSpan(text string) (time.Duration, error) {
 	t, err := time.ParseDuration(text)
 	if err != nil || t < 0 {

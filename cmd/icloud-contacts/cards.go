@@ -1,5 +1,5 @@
-// The address book of demo and fake. The numbers are those that regulators keep
-// free for fiction.
+// The address book of demo and fake. Its phone numbers are reserved for fiction by the
+// regulators.
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// sample are the cards; vcf makes CRLF of their line ends.
+// sample has the lines of the cards; vcf makes cards of them.
 var sample = []struct{ id, lines string }{
 	{"ada.vcf", "UID:ada\nN:Lovelace;Ada;;;\nFN:Ada Lovelace\nORG:Analytical Engines\n" +
 		"EMAIL;TYPE=INTERNET;TYPE=HOME:ada@engines.example\nTEL;TYPE=CELL:+44 20 7946 0843\nBDAY:1815-12-10\n" +
@@ -34,12 +34,12 @@ var sample = []struct{ id, lines string }{
 // dot is a PNG of one pixel.
 const dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
-// vcf makes a card of its lines.
+// vcf returns a card with these lines and line ends of CRLF.
 func vcf(lines string) string {
 	return strings.ReplaceAll("BEGIN:VCARD\nVERSION:3.0\n"+lines+"\nEND:VCARD\n", "\n", "\r\n")
 }
 
-// fill puts the sample into a Server, and as many invented people.
+// fill puts the sample and some more invented people into a Server.
 func fill(srv *icloudtest.Server, more int) {
 	for _, c := range sample {
 		srv.Put(c.id, vcf(c.lines))

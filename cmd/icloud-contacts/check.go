@@ -1,4 +1,4 @@
-// check: is the password accepted, since when, until when, and if not, what then.
+// check: whether the password is accepted, until when, and what to do if it is not.
 
 package main
 
@@ -16,8 +16,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// checkCommand is for people, and for cron: its answer is its output and its status,
-// so a refusal is a result on the standard output and not an error beside it.
+// checkCommand is for people and for cron. Its answer is its output and its exit status.
+// So a refusal is a result on the standard output, and not an error on the standard error.
 var checkCommand = &command{
 	name:    "check",
 	summary: "whether the password is accepted, and until when",
@@ -64,7 +64,7 @@ type check struct {
 	record  string // a file, or ""
 }
 
-// run probes, and keeps a record of it if that is asked for.
+// run asks the server, and writes a record if -record is given.
 func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	if c.record == "" {
 		return c.ask(ctx, p)
@@ -83,7 +83,8 @@ func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	if _, refused := errors.AsType[*icloud.AuthError](err); err == nil || refused {
 		accepted = new(err == nil)
 	}
-	// A refusal, or a failure, is evidence too; there is no more to be had then.
+	// After a refusal or a failure no more requests are sent; the record has what was
+	// answered.
 	if err == nil {
 		client, failure := c.account.stranger()
 		if failure == nil {
@@ -102,9 +103,9 @@ func (c *check) run(ctx context.Context, p *program, _ []string) error {
 	return err
 }
 
-// ask probes once, and prints the answer. What is neither yes nor no, a fault of the server for instance, is
-// an error like everywhere, and in JSON an object that says so: a program that
-// parses the standard output must find something.
+// ask asks the server once, and prints the answer. If the answer is neither yes nor no, for
+// example because of a fault of the server, ask returns an error. With -json it also prints
+// an object, because a program that parses the standard output expects one.
 func (c *check) ask(ctx context.Context, p *program) error {
 	client, err := c.account.connect(ctx, p, nil)
 	if err != nil {
@@ -118,7 +119,7 @@ func (c *check) ask(ctx context.Context, p *program) error {
 		}
 		return err
 	}
-	// From here on there is an answer.
+	// From here on the answer is yes or no.
 	write := c.text
 	if c.json {
 		write = c.object
@@ -127,14 +128,15 @@ func (c *check) ask(ctx context.Context, p *program) error {
 		return err
 	}
 	if err != nil {
-		// Also if the state folder is not writable, of which it was warned.
+		// Errors of the state folder that are joined to err are not printed again: a
+		// warning was printed when they happened.
 		return told{c.account.unremembered(err)}
 	}
 	return nil
 }
 
-// open prints for programs that there is no answer, and why as far as one can act
-// on it.
+// open prints the object for a server that said neither yes nor no, with a cause on which
+// a program can act.
 func (c *check) open(p *program, err error) error {
 	a := noAnswer{Error: "other"}
 	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
@@ -156,7 +158,7 @@ func (c *check) open(p *program, err error) error {
 	return err
 }
 
-// noAnswer is what check -json prints where there is neither yes nor no.
+// noAnswer is what check -json prints if the answer is neither yes nor no.
 type noAnswer struct {
 	Accepted   *bool  `json:"accepted"` // null
 	Error      string `json:"error"`    // unavailable, response, connection, state, other
@@ -165,7 +167,8 @@ type noAnswer struct {
 	RetryAfter int    `json:"retry_after,omitempty"` // seconds
 }
 
-// answer is what check -json prints. Its names are for other programs, and stay.
+// answer is what check -json prints. Other programs depend on its names, which must not
+// change.
 type answer struct {
 	Accepted     bool       `json:"accepted"`
 	State        string     `json:"state"`
@@ -177,12 +180,12 @@ type answer struct {
 	Reason    string     `json:"reason,omitempty"` // expired, revoked, rejected
 	Certainty string     `json:"certainty,omitempty"`
 	Confirmed *bool      `json:"confirmed,omitempty"`
-	Remedy    string     `json:"remedy,omitempty"` // once confirmed, not before
+	Remedy    string     `json:"remedy,omitempty"` // only if confirmed
 
 	NextTry *time.Time `json:"next_try,omitempty"` // as icloud.Status
-	Final   *time.Time `json:"final,omitempty"`    // while it is not confirmed
+	Final   *time.Time `json:"final,omitempty"`    // as icloud.Status
 
-	Remembered bool `json:"remembered,omitempty"` // there is a state folder, and it works
+	Remembered bool `json:"remembered,omitempty"` // whether there is a state folder that works
 }
 
 // object prints the answer for programs.
@@ -195,7 +198,7 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 	}
 	if auth != nil {
 		a.Refused, a.Reason, a.Certainty = moment(auth.Refused), reason(auth), auth.Certainty.String()
-		// Programs act on it, so a guess is none.
+		// Programs act on confirmed, so it is false for a guess.
 		_, guessed := errors.AsType[guess](c.account.unremembered(auth))
 		confirmed := auth.Confirmed && !guessed
 		a.Confirmed = &confirmed
@@ -203,7 +206,7 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 		case confirmed:
 			a.Remedy = auth.Remedy()
 		case guessed:
-			a.NextTry = nil // of this process alone, which ends
+			a.NextTry = nil // it is about this process only, which ends
 		}
 	}
 	line, err := jsonLine(a)
@@ -214,7 +217,7 @@ func (c *check) object(p *program, s icloud.Status, auth *icloud.AuthError) erro
 	return err
 }
 
-// moment returns t for JSON, where a zero time would be a date.
+// moment returns t for JSON, or nil for a zero time.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -223,7 +226,7 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// reason returns the one word for why a password is refused.
+// reason returns in one word why a password is refused.
 func reason(err error) string {
 	switch {
 	case errors.Is(err, icloud.ErrPasswordExpired):
@@ -236,8 +239,7 @@ func reason(err error) string {
 	return "refused"
 }
 
-// text prints the answer for people. Every word about the reason comes from the
-// AuthError, as does the remedy; what is added concerns this program alone.
+// text prints the answer for people. The reason and the remedy come from the AuthError.
 func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error {
 	var b strings.Builder
 	word, color, rest := "accepted", green, ""
@@ -259,7 +261,7 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 	_ = w.Flush() // a strings.Builder does not fail
 	say := func(text string) { b.WriteString("\n" + wrap(text, "", width)) }
 	switch {
-	// Nobody is sent to make a new password before that is certain to be needed.
+	// The remedy is shown only if the refusal is final.
 	case auth != nil && auth.Confirmed:
 		say(auth.Remedy())
 		if g, ok := errors.AsType[guess](c.account.unremembered(auth)); ok {
@@ -267,7 +269,8 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 				". With a state folder, the first refusal of a password that has worked is not final.")
 		}
 	case auth != nil:
-		// Only an answer makes it final, and none is asked for before the next try.
+		// Only an answer makes the refusal final, and the next one comes after
+		// NextTry.
 		next := s.NextTry
 		if next.IsZero() {
 			next = time.Now()
@@ -284,8 +287,8 @@ func (c *check) text(p *program, s icloud.Status, auth *icloud.AuthError) error 
 	return err
 }
 
-// clock returns the time of day, where people are, with the date if it is not
-// today's. It is rounded up to a minute: nobody should come a moment too early.
+// clock returns the local time of day, with the date if it is not today. It is rounded up
+// to a minute, so that nobody comes a moment too early.
 func clock(t time.Time) string {
 	t = t.Add(time.Minute - 1).Truncate(time.Minute).Local()
 	if now := time.Now(); t.Format(time.DateOnly) != now.Format(time.DateOnly) {
@@ -294,7 +297,7 @@ func clock(t time.Time) string {
 	return t.Format("15:04")
 }
 
-// dates are the days that are known, in the order in which they happened.
+// dates returns the known dates, in the order in which they happen.
 func (c *check) dates(s icloud.Status, auth *icloud.AuthError) (lines [][2]string) {
 	add := func(words string, t time.Time, after string) {
 		if !t.IsZero() {
@@ -303,7 +306,7 @@ func (c *check) dates(s icloud.Status, auth *icloud.AuthError) (lines [][2]strin
 	}
 	add("generated", s.Issued, "")
 	if s.Issued.IsZero() && !s.Expires.IsZero() {
-		// The first acceptance has stood in for the issue then (icloud.Status).
+		// Then Expires is computed from the first acceptance (see icloud.AuthError).
 		add("worked since", s.Expires.Add(-cmp.Or(time.Duration(c.account.lifetime), icloud.DefaultLifetime)), "")
 	}
 	add("last accepted", s.LastAccepted, "")

@@ -27,10 +27,11 @@ bash, zsh or fish. No request is sent.`,
 	setup: func(*flag.FlagSet) action { return completion },
 }
 
-// It lists itself, and Go initializes no variable that needs itself.
+// completion lists all commands and therefore itself. In the declaration of commands this
+// would be an initialization cycle.
 func init() { commands = append(commands, completionCommand) }
 
-// shells are those that completion knows.
+// shells has the function for each shell.
 var shells = map[string]func(io.Writer, []completed){"bash": completeBash, "zsh": completeZsh, "fish": completeFish}
 
 func completion(_ context.Context, p *program, args []string) error {
@@ -47,14 +48,14 @@ func completion(_ context.Context, p *program, args []string) error {
 type completed struct {
 	name, summary string
 	flags         []completedFlag
-	words         []string // that its argument may be
+	words         []string // the values of its argument, if these are known
 }
 
-// completedFlag is a flag. What follows one that is not a switch may be a file, a
-// folder or one of some words.
+// completedFlag is a flag. The value of a flag that is not a switch may be a file, a folder
+// or one of some words.
 type completedFlag struct {
 	name, usage string
-	value       string // "": a switch; "file", "folder", "words" or "other"
+	value       string // "" for a switch; else "file", "folder", "words" or "other"
 	words       []string
 }
 
@@ -76,7 +77,7 @@ func completedCommands() (all []completed) {
 		completed{name: "version", summary: "the version of this program"})
 }
 
-// newCompletedFlag finds out by the name of its value what a flag takes.
+// newCompletedFlag finds out what kind of value a flag has, by the name of the value.
 func newCompletedFlag(g *flag.Flag) completedFlag {
 	value, usage := flag.UnquoteUsage(g)
 	done := completedFlag{name: g.Name, usage: strings.Join(strings.Fields(usage), " "), value: "other"}
@@ -93,8 +94,8 @@ func newCompletedFlag(g *flag.Flag) completedFlag {
 	return done
 }
 
-// completeBash writes a function for "complete -F". It needs nothing but bash, and
-// no word that it offers has a blank in it; files do, which -o filenames quotes.
+// completeBash writes a function for "complete -F", which needs only bash. No word in it
+// contains a blank. Names of files may, and -o filenames quotes them.
 func completeBash(w io.Writer, all []completed) {
 	var names []string
 	for _, c := range all {
@@ -153,7 +154,7 @@ _icloud_contacts() {
 	}
 	fmt.Fprint(w, "\t\t)\n\t\t_describe command names\n\t\treturn\n\tfi\n\tlocal name=$words[2]\n"+
 		"\tshift words\n\t((CURRENT--))\n\tcase $name in\n")
-	// The characters that end a part of what _arguments is given.
+	// These characters end a part of an argument of _arguments.
 	escape := strings.NewReplacer("\\", "\\\\", ":", "\\:", "[", "\\[", "]", "\\]")
 	for _, c := range all {
 		fmt.Fprintf(w, "\t%s) _arguments", c.name)
@@ -212,6 +213,6 @@ func completeFish(w io.Writer, all []completed) {
 	}
 }
 
-// quote quotes a text for all three shells. Within single quotes a backslash is an
-// escape in fish alone, and only before a quote or another backslash.
+// quote quotes a text for all three shells. Within single quotes only fish has escapes: a
+// backslash before a quote or a backslash. So quotes are replaced.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "’") + "'" }

@@ -1,5 +1,5 @@
-// export -format csv: a line for each person, with the columns of two address
-// books that import such files.
+// export -format csv: a line for each person, with the columns of Google Contacts and
+// Outlook.
 
 package main
 
@@ -13,16 +13,15 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// csvEncoder writes CSV (RFC 4180). It keeps the persons until the end, because how
-// many columns there are is the most that anybody needs, and which groups they are
-// in is said by cards that may come last.
+// csvEncoder writes CSV (RFC 4180). It keeps the persons until the end, because the number
+// of columns depends on all of them, and the cards of their groups may come last.
 type csvEncoder struct {
 	w       *csv.Writer
 	persons []*record
-	groups  map[string][]string // the names, by the members' UIDs
+	groups  map[string][]string // names of groups, by the members' UIDs
 }
 
-// add keeps a person, or notes who is in a group.
+// add keeps a person, or the members of a group.
 func (e *csvEncoder) add(c *icloud.Contact, _ *recordPhoto) error {
 	if !c.Group {
 		e.persons = append(e.persons, newRecord(c, true))
@@ -55,16 +54,16 @@ func (e *csvEncoder) close() error {
 	return errors.Join(err, e.w.Error())
 }
 
-// csvColumn is a column, and what of a person is in it.
+// csvColumn is a column, with the function that returns a person's value.
 type csvColumn struct {
 	name  string
 	value func(*record) string
 }
 
-// columns returns the columns: those of Google Contacts' own exports, some of which
-// are Outlook's as well; the others of Outlook's; and two that say which card it
-// was. A program that imports the file takes those that it knows by their names.
-// Values for which one of the two has no column are in those of the other.
+// columns returns the columns: first those of Google Contacts, some of which Outlook has
+// too; then the other columns of Outlook; and last two that identify the card. A program
+// that imports the file takes the columns whose names it knows. A value for which one of
+// the two programs has no column is in a column of the other.
 func (e *csvEncoder) columns() []csvColumn {
 	columns := []csvColumn{
 		{"First Name", firstName},
@@ -120,7 +119,7 @@ func (e *csvEncoder) columns() []csvColumn {
 		csvPart{"Label", func(r *record, i int) string { return csvLabel(r.Dates[i].Label) }},
 		csvPart{"Value", func(r *record, i int) string { return csvDate(r.Dates[i].Date) }})
 	values("Relation", func(r *record) []recordValue { return r.Relations })
-	// Google has no columns for accounts any more.
+	// Google no longer has columns for accounts.
 	numbered("Custom Field", func(r *record) int { return len(r.Services) },
 		csvPart{"Label", func(r *record, i int) string { return cmp.Or(r.Services[i].Service, r.Services[i].Label) }},
 		csvPart{"Value", func(r *record, i int) string { return cmp.Or(r.Services[i].User, r.Services[i].URL) }})
@@ -137,7 +136,7 @@ type csvPart struct {
 	value func(r *record, i int) string
 }
 
-// outlookColumns are those that Outlook names otherwise than Google.
+// outlookColumns are the columns for which Outlook has other names than Google.
 var outlookColumns = func() []csvColumn {
 	columns := []csvColumn{
 		{"Title", func(r *record) string { return r.Prefix }},
@@ -217,7 +216,7 @@ var outlookColumns = func() []csvColumn {
 		related("Spouse", "Spouse"), related("Manager's Name", "Manager"), related("Assistant's Name", "Assistant"))
 }()
 
-// outlookPhone returns which of Outlook's kinds a number is.
+// outlookPhone returns which of Outlook's kinds of numbers a label means.
 func outlookPhone(label string) string {
 	switch label = strings.ToLower(label); label {
 	case "cell", "iphone", "mobile", "applewatch":
@@ -230,7 +229,7 @@ func outlookPhone(label string) string {
 	return "other"
 }
 
-// nth returns a value, "" if there are not so many.
+// nth returns the value with index i, or "" if there is none.
 func nth(values []recordValue, i int) string {
 	if i >= len(values) {
 		return ""
@@ -238,8 +237,8 @@ func nth(values []recordValue, i int) string {
 	return values[i].Value
 }
 
-// firstName returns what an importer builds a name of. A person whose card has no
-// parts of a name keeps it whole; a company's is in its own column.
+// firstName returns the given name. If the card has no parts of a name, it returns the whole
+// name, unless that is the name of the organization, which has its own column.
 func firstName(r *record) string {
 	if r.Given == "" && r.Family == "" && r.Middle == "" && r.Name != r.Org {
 		return r.Name
@@ -256,7 +255,7 @@ func (e *csvEncoder) labels(r *record) []string {
 	return append(labels, r.Categories...)
 }
 
-// csvLabel returns a label as Google spells those that it offers.
+// csvLabel returns a label in Google's spelling, if Google has it.
 func csvLabel(label string) string {
 	switch label {
 	case "home", "work", "other", "main", "pager":
@@ -278,8 +277,8 @@ func csvCountry(a recordAddress) string {
 	return cmp.Or(a.Country, strings.ToUpper(a.CountryCode))
 }
 
-// csvDate returns a day as both write it, without a year as Google does. Half a
-// day is none to them.
+// csvDate returns a day as both programs write it. Without a year it is in Google's form.
+// Without a month or a day it is "", because neither program accepts that.
 func csvDate(d recordDate) string {
 	switch {
 	case d.Month == 0 || d.Day == 0:

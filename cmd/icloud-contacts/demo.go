@@ -1,6 +1,5 @@
-// demo shows the life of a password, a false alarm and three ends, on a fake iCloud in
-// this process. What it says about a password comes from package icloud; the rest says
-// what was done.
+// demo shows how a password works, is refused by mistake, and dies in three ways, on a
+// fake iCloud in this process. All that it says about a password comes from package icloud.
 
 package main
 
@@ -20,8 +19,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// demoCommand is the first thing that a visitor runs. It is quick, fits 80 columns,
-// needs nothing, and shows no output that was not computed there and then.
+// demoCommand is the first thing that a visitor runs. It is quick, fits 80 columns and
+// needs nothing. Its output about passwords is computed and not written in advance.
 var demoCommand = &command{
 	name:    "demo",
 	summary: "what happens when a password dies; no account needed",
@@ -53,21 +52,20 @@ demo ends with exit status 0 when it is interrupted.`,
 	},
 }
 
-// day is how passwords' lives are counted; no calendar is involved.
+// day is the unit of passwords' ages, without regard to the calendar.
 const day = 24 * time.Hour
 
-// stage is where the demo takes place.
+// stage is one run of the demo.
 type stage struct {
 	p     *program
 	srv   *icloudtest.Server
-	out   *bufio.Writer // its error comes with Flush
+	out   *bufio.Writer // Flush returns its error
 	width int
 }
 
 // demo plays the acts one after the other.
 func demo(ctx context.Context, p *program, _ []string) error {
-	// All requests are real: they are written, parsed, judged and answered, over
-	// connections that happen to be in memory.
+	// All requests are real HTTP requests, over connections in memory.
 	srv := icloudtest.NewServer()
 	defer srv.Close()
 	fill(srv, 0)
@@ -84,7 +82,7 @@ func demo(ctx context.Context, p *program, _ []string) error {
 	return s.out.Flush()
 }
 
-// works: a healthy account.
+// works shows a healthy account.
 func (s *stage) works(ctx context.Context) error {
 	s.title("An app-specific password that works")
 	client, err := s.client(s.srv.Issue(), 0)
@@ -104,16 +102,16 @@ func (s *stage) works(ctx context.Context) error {
 	return nil
 }
 
-// expires: the year is over. Time cannot be made to pass outside of a test, so
-// the password was made 366 days ago and has worked until the day before its end;
-// that it is refused is the Server's own doing.
+// expires shows the end of a password's year. Outside of a test a year cannot pass at once,
+// so the password is issued with a date 366 days ago, as one that last worked the day
+// before its end. The Server refuses it because of its age.
 func (s *stage) expires(ctx context.Context) error {
 	s.title("A password made a year and a day ago")
 	s.print("A refusal is final once it has lasted for 15 minutes (Options.Dwell). This demo does not wait for that.")
 	fmt.Fprintln(s.out)
 	cred := s.srv.IssueAt(time.Now().Add(-366 * day))
 	cred.LastAccepted = cred.Issued.Add(364 * day)
-	// The next acts show what happens with a Dwell.
+	// Other acts show what happens with a Dwell.
 	client, err := s.client(cred, -1)
 	if err != nil {
 		return err
@@ -121,7 +119,7 @@ func (s *stage) expires(ctx context.Context) error {
 	if err := s.refused(list1(ctx, client)); err != nil {
 		return err
 	}
-	// A service polls on, and must not be the reason for a lock-out.
+	// A service continues to poll, and must not cause a lock-out.
 	before := s.srv.Requests()
 	for range 1000 {
 		if _, ok := errors.AsType[*icloud.AuthError](list1(ctx, client)); !ok {
@@ -154,8 +152,8 @@ func (s *stage) stray(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Twice: the first 401 is asked about once more, and a single one is refuted
-	// at once.
+	// Two 401s, because the Client sends a probe after the first one, which would
+	// refute it at once.
 	s.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
 	err = list1(ctx, client)
 	s.srv.Intercept = nil
@@ -175,8 +173,8 @@ func (s *stage) stray(ctx context.Context) error {
 	return nil
 }
 
-// revoked: the password worked, and then its owner removed it. The first client
-// has only just met the refusal; the second does not wait, as a demo cannot.
+// revoked shows that the owner removes a password that worked. The first client meets the
+// refusal. The second one has no Dwell, because a demo cannot wait.
 func (s *stage) revoked(ctx context.Context) error {
 	s.title("The owner removes a password that worked")
 	client, cred, err := s.working(ctx)
@@ -189,8 +187,8 @@ func (s *stage) revoked(ctx context.Context) error {
 		return err
 	}
 	s.say("After 15 minutes of refusals (this demo does not wait for them):")
-	// What the first client has learned is all that the second needs to come to the
-	// same verdict; a Store would carry it across restarts.
+	// With what the first client has learned, the second one comes to the same
+	// verdict. In a service a Store passes it on.
 	cred.LastAccepted = client.Status().LastAccepted
 	if client, err = s.client(cred, -1); err != nil {
 		return err
@@ -206,19 +204,19 @@ func (s *stage) revoked(ctx context.Context) error {
 	return nil
 }
 
-// mistyped: one letter is wrong, in front of its owner; and then the account's own
-// password is entered, which must not leave the house.
+// mistyped shows that the owner mistypes a letter, and then enters the account's own
+// password, which must not be sent.
 func (s *stage) mistyped(ctx context.Context) error {
 	s.title("A new customer mistypes the password")
 	cred := s.srv.Issue()
 	text := []byte(cred.Password.Reveal())
-	// Still of the right form, so that only iCloud can tell.
+	// The form stays right, so only iCloud can refuse it.
 	text[0] = 'a' + (text[0]-'a'+1)%26
 	password, err := icloud.ParsePassword(string(text))
 	if err != nil {
 		return err
 	}
-	// Nobody knows when a password was made that does not exist.
+	// A password that does not exist has no date of issue.
 	cred.Password, cred.Issued = password, time.Time{}
 	client, err := s.client(cred, 0)
 	if err != nil {
@@ -241,7 +239,7 @@ func (s *stage) client(cred icloud.Credential, dwell time.Duration) (*icloud.Cli
 	return icloud.New(cred, &icloud.Options{Transport: s.srv.Transport(), Dwell: dwell})
 }
 
-// list1 lists the contacts for the error alone.
+// list1 lists the contacts and returns only the error.
 func list1(ctx context.Context, client *icloud.Client) error {
 	for _, err := range client.Contacts(ctx) {
 		if err != nil {
@@ -251,8 +249,8 @@ func list1(ctx context.Context, client *icloud.Client) error {
 	return nil
 }
 
-// refused shows what an *AuthError holds. Any other error, none included, is the
-// demo's own failure.
+// refused shows the contents of an *AuthError. It returns an error if err is another one,
+// or nil.
 func (s *stage) refused(err error) error {
 	auth, ok := errors.AsType[*icloud.AuthError](err)
 	if !ok {
@@ -265,7 +263,7 @@ func (s *stage) refused(err error) error {
 	s.field("log", color, auth.Error())
 	s.field("code", "", "errors.Is(err, "+sentinel(auth)+")")
 	s.field("", "", fmt.Sprintf("Certainty: %s, Confirmed: %t", auth.Certainty, auth.Confirmed))
-	// This is the rule that a service lives by, as it would be written there.
+	// This is how a service decides what to show.
 	if auth.Confirmed {
 		s.field("customer", "", auth.Remedy())
 	} else {
@@ -274,7 +272,7 @@ func (s *stage) refused(err error) error {
 	return nil
 }
 
-// sentinel returns the name in package icloud of what err is.
+// sentinel returns the name of the error of package icloud that err wraps.
 func sentinel(err error) string {
 	for name, target := range map[string]error{
 		"icloud.ErrPasswordExpired":  icloud.ErrPasswordExpired,
@@ -288,7 +286,7 @@ func sentinel(err error) string {
 	return "?"
 }
 
-// status shows what a Client makes of its password.
+// status shows what a Client knows of its password.
 func (s *stage) status(client *icloud.Client) {
 	status := client.Status()
 	s.field("state", green, fmt.Sprintf("%s, since %s, until about %s", status.State,
@@ -316,7 +314,7 @@ func (s *stage) field(name, color, text string) {
 	const left = 12
 	for line := range strings.Lines(wrap(text, "", s.width-left)) {
 		fmt.Fprintf(s.out, "  %s%s\n", fit(name, left-2), s.p.paint(s.p.out, color, strings.TrimSuffix(line, "\n")))
-		// The lines that follow stand below the first.
+		// Further lines are aligned with the first one.
 		name = ""
 	}
 }

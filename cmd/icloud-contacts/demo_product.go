@@ -1,5 +1,5 @@
-// The product of demo -web: what a service keeps of its customers and does about
-// them, and what may happen to their passwords at Apple.
+// The product of demo -web: what a service keeps about its customers and does for them,
+// and what can happen to their passwords at Apple.
 
 package main
 
@@ -20,53 +20,52 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// maxLog is how much is kept of what has happened to a customer.
+// maxLog is how many events are kept for each customer.
 const maxLog = 6
 
-// product is the service. It keeps in memory what another has in a database.
+// product is the service. It keeps in memory what a real one has in a database.
 type product struct {
 	srv       *icloudtest.Server
 	page      *connect.Handler
 	customers []*customer
 
-	mu sync.Mutex // guards what of the customers changes
+	mu sync.Mutex // guards the fields of the customers that change
 }
 
-// customer is one account of the product, and the person whom it belongs to.
+// customer is one account of the product, and its owner.
 type customer struct {
 	ID, Name string
 	apple    *icloudtest.Account
 	dwell    time.Duration
 
-	story string // how it begins; "" once something else has happened
+	story string // the situation at the start; "" once something else has happened
 
 	// What the product has on record: see Config.Account and Config.Save.
 	cred       icloud.Credential
 	generation int
-	client     *icloud.Client // nil: not connected yet
+	client     *icloud.Client // nil if not connected yet
 
-	contacts int       // that the latest sync has listed
-	synced   time.Time // zero: none has ended well
-	failure  string    // of the latest, or ""
-	log      []string  // the latest last
-	mail     *mail     // the latest that was sent
+	contacts int       // the number of contacts in the latest successful sync
+	synced   time.Time // when that was; zero if none has succeeded
+	failure  string    // the error of the latest sync, or ""
+	log      []string  // the latest events, oldest first
+	mail     *mail     // the latest mail
 	made     icloud.Password
-	fault    icloudtest.Fault // nil: Apple is well
-	trouble  string           // its name
+	fault    icloudtest.Fault // nil if iCloud works
+	trouble  string           // the name of fault
 }
 
-// mail is what the product sends when there is something to do.
+// mail is a mail that the product sends when the customer has something to do.
 type mail struct {
 	Sent, Subject, Text, Link string
 }
 
-// newProduct makes the product and its customers, each at another point of a
-// password's life.
+// newProduct makes the product and its customers, each in another situation.
 func newProduct(ctx context.Context, url string) (*product, error) {
 	d := &product{srv: icloudtest.NewServer()}
 	d.srv.SetIntercept(d.intercept)
 	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // it never fails
+	_, _ = rand.Read(secret) // never fails
 	var err error
 	d.page, err = connect.New(connect.Config{
 		Product:  "Acme",
@@ -76,7 +75,7 @@ func newProduct(ctx context.Context, url string) (*product, error) {
 		Save:     d.save,
 		Identify: d.session,
 		Options:  d.options,
-		// The demo's own page stands for the settings of the product.
+		// The demo's own page stands for the settings page of the product.
 		ReturnURL: "/",
 	})
 	if err != nil {
@@ -169,8 +168,8 @@ func (d *product) save(ctx context.Context, id string, cred icloud.Credential) e
 	return nil
 }
 
-// session is connect.Config.Identify. In place of a cookie it takes a parameter, so
-// that one visitor can be every customer.
+// session is connect.Config.Identify. It takes a parameter instead of a cookie, so that one
+// visitor can be every customer.
 func (d *product) session(r *http.Request) (string, error) {
 	id := r.URL.Query().Get("as")
 	if d.find(id) == nil {
@@ -179,7 +178,7 @@ func (d *product) session(r *http.Request) (string, error) {
 	return id, nil
 }
 
-// options is connect.Config.Options, and the options of all Clients here.
+// options is connect.Config.Options, and also the options of all other Clients.
 func (d *product) options(id string) *icloud.Options {
 	return &icloud.Options{
 		Transport: d.srv.Transport(),
@@ -188,8 +187,8 @@ func (d *product) options(id string) *icloud.Options {
 	}
 }
 
-// changed is icloud.Options.OnStatus: what a service does when there is something for
-// a customer to do, and only then.
+// changed is icloud.Options.OnStatus. It sends a mail only if the customer has something to
+// do.
 func (d *product) changed(ctx context.Context, c *customer, s icloud.Status) {
 	m := &mail{Sent: time.Now().Format("15:04:05")}
 	switch auth, _ := errors.AsType[*icloud.AuthError](s.Err); {
@@ -219,7 +218,7 @@ func (d *product) changed(ctx context.Context, c *customer, s icloud.Status) {
 	}
 }
 
-// note keeps what has happened. product.mu is held.
+// note adds an event to the log. product.mu is held.
 func (c *customer) note(text string) {
 	c.log = append(c.log, time.Now().Format("15:04:05 ")+text)
 	c.log = c.log[max(0, len(c.log)-maxLog):]
@@ -251,7 +250,7 @@ func (d *product) sync(ctx context.Context, c *customer) {
 	c.contacts, c.synced, c.failure = n, time.Now(), ""
 }
 
-// intercept meets the requests about a customer with the fault that they are to meet.
+// intercept answers the requests of a customer with the customer's fault, if there is one.
 func (d *product) intercept(w http.ResponseWriter, r *http.Request) bool {
 	user, _, _ := r.BasicAuth()
 	d.mu.Lock()
@@ -265,8 +264,8 @@ func (d *product) intercept(w http.ResponseWriter, r *http.Request) bool {
 	return fault != nil && fault(w, r)
 }
 
-// act does what a button says. It is what happens at Apple, or at the customer's
-// hands; the product learns of it by its next sync.
+// act does what a button says, for example at Apple. Then the product syncs and so learns
+// of it.
 func (d *product) act(ctx context.Context, c *customer, action string) error {
 	d.mu.Lock()
 	cred, client := c.cred, c.client
@@ -283,8 +282,7 @@ func (d *product) act(ctx context.Context, c *customer, action string) error {
 	}
 	switch {
 	case action == "make":
-		// Of those that nobody uses there is one at most, or the 26th would be one
-		// too many.
+		// At most one unused password is kept, because an account can have 25.
 		d.mu.Lock()
 		if c.made.Reveal() != "" && !c.made.Equal(cred.Password) {
 			c.apple.Revoke(c.made)
@@ -295,8 +293,8 @@ func (d *product) act(ctx context.Context, c *customer, action string) error {
 	case client == nil:
 		return errors.New("not connected yet")
 	case action == "expire":
-		// A year cannot be made to pass. The same password, a year older, and until
-		// yesterday it worked.
+		// A year cannot pass at once, so an older password takes the place of this
+		// one. It last worked the day before it expired.
 		c.apple.Revoke(cred.Password)
 		old := c.apple.IssueAt(time.Now().Add(-366 * day))
 		old.LastAccepted = time.Now().Add(-2 * day)
@@ -315,7 +313,7 @@ func (d *product) act(ctx context.Context, c *customer, action string) error {
 	case action == "outage":
 		set(icloudtest.Status(http.StatusServiceUnavailable), "outage")
 	case action == "stray" && c.dwell >= 0:
-		// Where nothing is waited for, a passing fault would be final.
+		// Without a Dwell, the first stray refusal would be final.
 		set(icloudtest.Unauthorized, "stray refusals")
 	case action == "mend":
 		set(nil, "")

@@ -1,7 +1,7 @@
-// demo -web: an invented product with six customers on a fake iCloud, to be clicked
-// through in a browser. It shows side by side what a service sees of an account
-// and what its customer sees. The page on which they connect is package connect's;
-// what a service has around it is in demo_product.go.
+// demo -web: an invented product with six customers on a fake iCloud, in a browser. It
+// shows side by side what the service sees of an account and what the customer sees. The
+// page on which customers connect is that of package connect. The service itself is in
+// demo_product.go.
 
 package main
 
@@ -33,7 +33,7 @@ func demoWeb(ctx context.Context, p *program, addr string) error {
 	}
 	defer listener.Close()
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
-		// Whoever can reach it can press its buttons.
+		// Anybody who can reach the page can press its buttons.
 		return misuse("-addr is not a loopback address")
 	}
 	url := "http://" + listener.Addr().String() + "/"
@@ -50,7 +50,7 @@ func demoWeb(ctx context.Context, p *program, addr string) error {
 	go func() { serving <- server.Serve(listener) }()
 	select {
 	case <-ctx.Done():
-		return server.Close() // it is meant to end like this
+		return server.Close() // an interruption is the normal end
 	case err := <-serving:
 		return err
 	}
@@ -88,12 +88,12 @@ type shown struct {
 	Log             []string
 	Mail            *mail
 	Story           string
-	Stray           bool // whether a passing fault would pass
+	Stray           bool // whether the button for stray refusals is shown
 	Made, Trouble   string
 	Requests        int
 }
 
-// dashboard shows all of it.
+// dashboard serves the demo's own page.
 func (d *product) dashboard(w http.ResponseWriter, _ *http.Request) {
 	now := time.Now()
 	var rows []shown
@@ -107,7 +107,7 @@ func (d *product) dashboard(w http.ResponseWriter, _ *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
-	// An error is the visitor's connection's.
+	// An error means that the connection is gone.
 	_ = demoPage.Execute(w, map[string]any{"Nonce": nonce, "Rows": rows})
 }
 
@@ -151,7 +151,7 @@ func (d *product) show(c *customer, now time.Time) shown {
 	return r
 }
 
-// howLong is a duration as people say it.
+// howLong returns a duration in words.
 func howLong(d time.Duration) string {
 	switch d = d.Round(time.Second); {
 	case d >= 2*time.Hour:

@@ -1,4 +1,4 @@
-// export: the contacts in a file, all of them or no file at all.
+// export: all contacts in a file, or no file.
 
 package main
 
@@ -26,8 +26,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// exportCommand makes backups, and a backup that is not complete is worse than none,
-// since it takes the place of the one before. All or nothing is its one promise.
+// exportCommand makes backups. It writes all contacts or nothing, because a backup that is
+// not complete is worse than none if it replaces a complete one.
 var exportCommand = &command{
 	name:    "export",
 	summary: "the contacts in a file: vcf, json or csv",
@@ -70,26 +70,26 @@ type export struct {
 	photos  bool
 
 	name  string // file, as it was typed
-	count int    // written
+	count int    // how many contacts were written
 }
 
-// formats are what can be written. An encoder's errors are its Writer's.
+// formats has the encoder of each format.
 var formats = map[string]func(io.Writer) encoder{
 	"vcf":  func(w io.Writer) encoder { return &vcfEncoder{w} },
 	"json": func(w io.Writer) encoder { return &jsonEncoder{w: w} },
 	"csv":  func(w io.Writer) encoder { return &csvEncoder{w: csv.NewWriter(w)} },
 }
 
-// encoder writes contacts in one format. A photo is nil unless it was asked for,
-// and there is one.
+// encoder writes contacts in one format. photo is nil if photos are not wanted, or if there
+// is none.
 type encoder interface {
 	add(c *icloud.Contact, photo *recordPhoto) error
 	close() error
 }
 
-// run exports to a file or to the standard output. There, what has been written
-// cannot be taken back if something fails; the exit status is all there is to say
-// so, and in JSON the end of the array that is missing.
+// run exports to a file or to the standard output. What was written to the standard output
+// cannot be removed if something fails. Then the exit status says so, and a JSON array has
+// no end.
 func (e *export) run(ctx context.Context, p *program, _ []string) error {
 	if err := e.check(); err != nil {
 		return err
@@ -101,32 +101,31 @@ func (e *export) run(ctx context.Context, p *program, _ []string) error {
 	if e.file != "" {
 		err := replace(e.file, func(w io.Writer) error { return e.write(ctx, p, client, w) })
 		if err == nil && isTerminal(p.err) {
-			// A log has the exit status, and a person nothing else.
+			// Only a person needs this line; a script has the exit status.
 			fmt.Fprintf(p.err, "%s in %s\n", contacts(e.count), visible(e.name))
 		}
 		return err
 	}
 	w := p.out
-	// As ls does it: what is for files is shown to a person in a form that cannot
-	// command the terminal, and is not changed for anybody else.
+	// Like ls, export replaces control characters only if it writes to a terminal.
 	if isTerminal(w) {
 		w = screen{w}
 	}
 	return e.write(ctx, p, client, w)
 }
 
-// check finds what cannot be done before anything is asked or sent.
+// check finds errors in the flags before it prompts or sends anything.
 func (e *export) check() error {
 	if e.file == "-" {
 		e.file = ""
 	}
 	e.name = e.file
 	if e.format == "" {
-		// The dot of a hidden file begins no ending.
+		// The dot at the start of a hidden file does not begin an ending.
 		ending := filepath.Ext(strings.TrimLeft(filepath.Base(e.file), "."))
 		e.format = cmp.Or(strings.TrimPrefix(strings.ToLower(ending), "."), "vcf")
 		if formats[e.format] == nil {
-			// Who asks for .xlsx would find cards in it.
+			// Otherwise a file .xlsx would contain vCards.
 			return misuse("-o: " + visible(ending) + " is none of .vcf, .json and .csv; say -format too")
 		}
 	}
@@ -139,8 +138,8 @@ func (e *export) check() error {
 	if e.file == "" {
 		return nil
 	}
-	// What cannot be replaced shows here, and not after the minutes that a large
-	// address book with its photos takes.
+	// A file that cannot be replaced is found here, and not after the minutes that a
+	// large address book with photos takes.
 	info, err := os.Stat(e.file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -148,10 +147,10 @@ func (e *export) check() error {
 	case err != nil:
 		return misuse(err.Error())
 	case !info.Mode().IsRegular():
-		// A rename would replace a device, /dev/null for one, by a file.
+		// A rename would replace a device, such as /dev/null, by a file.
 		return misuse("-o names something that is not a file; the standard output can be redirected there")
 	}
-	// A rename would replace a symbolic link too, and leave its target old.
+	// A rename would replace a symbolic link and not its target.
 	if e.file, err = filepath.EvalSymlinks(e.file); err != nil {
 		return misuse(err.Error())
 	}
@@ -160,7 +159,7 @@ func (e *export) check() error {
 
 // write writes all contacts to w, or returns why it has not.
 func (e *export) write(ctx context.Context, p *program, client *icloud.Client, w io.Writer) error {
-	// A card is written at once, and most are small.
+	// Encoders make several small writes for each card.
 	buf := bufio.NewWriter(w)
 	enc := formats[e.format](buf)
 	bar := e.progress(p, "contacts", -1)
@@ -171,8 +170,8 @@ func (e *export) write(ctx context.Context, p *program, client *icloud.Client, w
 			return fmt.Errorf("nothing is exported: %w", err)
 		}
 		if e.photos {
-			// The server would not wait for a thousand other requests in the
-			// middle of its answer.
+			// The server would not wait with its answer during a thousand other
+			// requests.
 			waiting = append(waiting, contact)
 		} else if err := enc.add(contact, nil); err != nil {
 			return err
@@ -183,7 +182,7 @@ func (e *export) write(ctx context.Context, p *program, client *icloud.Client, w
 	bar.end()
 	bar = e.progress(p, "photos", len(waiting))
 	defer bar.end()
-	// One after the other: Apple throttles accounts, and its limit is not known.
+	// One after the other, because Apple throttles accounts and the limit is not known.
 	missing := 0
 	for _, contact := range waiting {
 		photo, err := getPhoto(ctx, client, contact)
@@ -203,12 +202,12 @@ func (e *export) write(ctx context.Context, p *program, client *icloud.Client, w
 	}
 	bar.end()
 	if missing > 0 {
-		fmt.Fprintf(p.err, "icloud-contacts: photos that could not be had: %d\n", missing)
+		fmt.Fprintf(p.err, "icloud-contacts: photos that could not be fetched: %d\n", missing)
 	}
 	return nil
 }
 
-// getPhoto returns nil if there is none.
+// getPhoto returns the photo of a contact, or nil if there is none.
 func getPhoto(ctx context.Context, client *icloud.Client, contact *icloud.Contact) (*recordPhoto, error) {
 	data, mediaType, err := client.Photo(ctx, contact)
 	if err != nil || data == nil {
@@ -217,7 +216,7 @@ func getPhoto(ctx context.Context, client *icloud.Client, contact *icloud.Contac
 	return &recordPhoto{mediaType, data}, nil
 }
 
-// contacts returns how many there are, as people write it: "50,007 contacts".
+// contacts returns a number of contacts in words, for example "50,007 contacts".
 func contacts(n int) string {
 	if n == 1 {
 		return "1 contact"
@@ -229,14 +228,13 @@ func contacts(n int) string {
 	return text + " contacts"
 }
 
-// lasting says whether a photo will not be had by trying again: the server knows
-// none at that address, or the package will not go there or cannot decode it,
-// which it says in an error that wraps no other. An export that failed for those
-// would fail for ever.
+// lasting says whether trying again will not get a photo. Then the server has none at the
+// URL, or package icloud does not go there or cannot decode the photo; it returns an error
+// that wraps no other for these. If such a photo ended the export, it would always fail.
 func lasting(err error) bool {
 	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
 		switch answer.StatusCode {
-		// These say by their names that another time is another answer.
+		// Trying again may succeed after these.
 		case http.StatusRequestTimeout, http.StatusTooManyRequests:
 			return false
 		}
@@ -245,25 +243,25 @@ func lasting(err error) bool {
 	return errors.Unwrap(err) == nil
 }
 
-// replace writes a file by way of a temporary one beside it. CreateTemp makes it
-// readable by its owner alone, as contacts should be.
+// replace writes a temporary file and renames it. CreateTemp makes it readable only by its
+// owner.
 func replace(name string, write func(io.Writer) error) (err error) {
-	// In the same folder, because a rename does not cross file systems. The dot keeps
-	// what a crash leaves behind out of the way of "*.vcf".
+	// It is in the same folder, because a rename does not cross file systems. Its name
+	// begins with a dot, so that "*.vcf" does not match what a crash leaves.
 	f, err := os.CreateTemp(filepath.Dir(name), ".icloud-contacts-*")
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			_ = f.Close() // closed already, if that is what failed
+			_ = f.Close() // an error if it was closed before
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
 	if err := write(f); err != nil {
 		return err
 	}
-	// Without Sync, a crash of the machine may leave the name to an empty file.
+	// Without Sync, the file may be empty after a crash of the machine.
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -273,8 +271,8 @@ func replace(name string, write func(io.Writer) error) (err error) {
 // vcfEncoder writes the cards as they are.
 type vcfEncoder struct{ w io.Writer }
 
-// add writes the card's own bytes: an encoder of cards would change nearly every one
-// that Apple's programs have made, and this may be the only copy one day.
+// add writes the bytes of the card. Encoding it again would change nearly every card that
+// Apple's programs have made, and this may one day be the only copy.
 func (e *vcfEncoder) add(c *icloud.Contact, photo *recordPhoto) error {
 	card := c.VCard
 	if photo != nil {
@@ -291,11 +289,11 @@ func (e *vcfEncoder) add(c *icloud.Contact, photo *recordPhoto) error {
 	return nil
 }
 
-// close has nothing to end: a file of cards is the cards.
+// close does nothing.
 func (e *vcfEncoder) close() error { return nil }
 
-// embed returns the card with its photo in place of the photo's address. A card
-// that holds it already, or cannot be edited, stays as it is.
+// embed returns the card with its photo instead of the photo's URL. It does not change a card
+// that contains its photo already or that cannot be edited.
 func embed(c *icloud.Contact, photo *recordPhoto) []byte {
 	card, err := c.Card()
 	if err != nil {
@@ -306,13 +304,13 @@ func embed(c *icloud.Contact, photo *recordPhoto) []byte {
 		return c.VCard
 	}
 	field := &vcard.Field{Group: old.Group, Params: vcard.Params{}}
-	// The card keeps what concerns the picture, and loses what concerned its address.
+	// Keep the parameters about the picture, such as Apple's crop rectangle.
 	for name, values := range old.Params {
 		switch name {
 		case "VALUE", "ENCODING", vcard.ParamType, vcard.ParamMediaType:
 			// These say how the photo is written, which changes.
 		default:
-			field.Params[name] = values // Apple's crop rectangle
+			field.Params[name] = values
 		}
 	}
 	text := base64.StdEncoding.EncodeToString(photo.Data)
@@ -330,13 +328,13 @@ func embed(c *icloud.Contact, photo *recordPhoto) []byte {
 	return edited
 }
 
-// jsonEncoder writes one array, an object a line.
+// jsonEncoder writes one array, with one object in each line.
 type jsonEncoder struct {
 	w     io.Writer
 	begun bool
 }
 
-// add begins the array with the first object, so that an empty book is [].
+// add writes an object. The first one begins the array, so that an empty book is [].
 func (e *jsonEncoder) add(c *icloud.Contact, photo *recordPhoto) error {
 	r := newRecord(c, true)
 	r.Photo = photo
@@ -352,7 +350,7 @@ func (e *jsonEncoder) add(c *icloud.Contact, photo *recordPhoto) error {
 	return err
 }
 
-// close ends the array. A reader of what a failure has cut off misses it.
+// close ends the array. After a failure the end is missing, so a reader notices it.
 func (e *jsonEncoder) close() error {
 	end := "\n]\n"
 	if !e.begun {

@@ -1,5 +1,5 @@
-// What failed, in the words of whoever has to do something about it. Package
-// icloud speaks of requests, and repeats nothing of the network's own words.
+// Errors in words for the users of the command. The errors of package icloud are about
+// requests, and repeat no text of the network.
 
 package main
 
@@ -16,24 +16,24 @@ import (
 	"github.com/go-icloud/icloud/internal/neterr"
 )
 
-// explain returns the text of err in one line, without the package's prefix, which
-// repeats the program's name. Of many joined errors, a thousand cards for instance,
-// the first two stand for all. It contains no account, no password and no URL,
-// because the errors of package icloud do not.
+// explain returns the text of err in one line, without the prefix of package icloud, which
+// resembles the program's name. Of many joined errors it returns the first two and the
+// number of the others. The text contains no account, no password and no URL, because the
+// errors of package icloud do not.
 func explain(err error) string {
-	// The tree of the errors is walked by hand: each branch has its own words.
+	// Not errors.As, because each joined error gets its own text.
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return explainAll(joined.Unwrap())
 	}
 	if inner := errors.Unwrap(err); inner != nil {
-		// "the list is not complete: " and the like stay in front.
+		// Texts such as "the list is not complete: " stay in front.
 		words := strings.TrimPrefix(inner.Error(), "icloud: ")
 		if before, ok := strings.CutSuffix(err.Error(), words); ok {
 			return plain(strings.TrimSuffix(before, "icloud: ")) + explain(inner)
 		}
 	}
 	if g, ok := errors.AsType[guess](err); ok {
-		return g.Error() // it has been explained, and may hold a stateError
+		return g.Error() // its text is explained already
 	}
 	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
 		return explainResponse(answer)
@@ -54,11 +54,12 @@ func plain(text string) string { return visible(strings.TrimPrefix(text, "icloud
 func explainAll(all []error) string {
 	var lines []string
 	for _, err := range all {
-		// What was told when it happened is told again only if there is nothing else.
+		// An error for which a warning was printed is repeated only if it is the only
+		// one.
 		if state, ok := errors.AsType[stateError](err); ok && state.told && len(all) > 1 {
 			continue
 		}
-		// A full disk fails the line and the flush after it.
+		// A full disk causes the same error in a write and in the flush after it.
 		if line := explain(err); !slices.Contains(lines, line) {
 			lines = append(lines, line)
 		}
@@ -89,8 +90,8 @@ func explainResponse(e *icloud.ResponseError) string {
 	return fmt.Sprintf("the server answered %s to %s", status, e.Method)
 }
 
-// seconds returns a wait as "2 s", or "1h0m0s" if that is longer than two minutes.
-// It is rounded up: who comes too early waits again.
+// seconds returns a wait as "2 s", or as "1h0m0s" from two minutes on. It is rounded up,
+// because who comes too early must wait again.
 func seconds(d time.Duration) string {
 	d = (d + time.Second - 1).Truncate(time.Second)
 	if d < 2*time.Minute {
@@ -99,8 +100,8 @@ func seconds(d time.Duration) string {
 	return d.String()
 }
 
-// connection returns why a connection failed. Its Code is "" if it is not known that
-// one did.
+// connection returns why a connection failed. Its Code is "" if err is not known to be about
+// a connection.
 func connection(err error) neterr.Class {
 	if errors.Is(err, context.Canceled) {
 		return neterr.Class{}

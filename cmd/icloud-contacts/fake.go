@@ -1,5 +1,4 @@
-// fake: the fake iCloud on a port of this machine, for programs in any language,
-// and for meeting every failure before a customer does.
+// fake: the fake iCloud on a port of this machine, for programs in any language.
 
 package main
 
@@ -25,8 +24,8 @@ import (
 	"github.com/go-icloud/icloud/internal/fakecontrol"
 )
 
-// fakeCommand speaks http on a port, for programs that cannot be given a Transport:
-// those in other languages, and this one from another window.
+// fakeCommand serves HTTP on a port, for programs that cannot use a Transport of package
+// icloudtest: those in other languages, and this one in another window.
 var fakeCommand = &command{
 	name:    "fake",
 	summary: "a fake iCloud on a port of this machine",
@@ -67,8 +66,8 @@ host names (docs/testing-your-integration.md in the sources).`,
 	},
 }
 
-// typedHelp is a table of the commands that may be typed. Two spaces are between its
-// columns, by which reflow knows them.
+// typedHelp returns a table of the commands that can be typed. reflow recognizes its columns
+// by the two spaces between them.
 func typedHelp() string {
 	var b strings.Builder
 	for _, t := range fakecontrol.Typed {
@@ -77,7 +76,8 @@ func typedHelp() string {
 	return b.String()
 }
 
-// pasteHint is a comment to the shell into which it is pasted too.
+// pasteHint begins with #, because it may be pasted into a shell together with the lines
+// before it.
 const pasteHint = "# Paste these elsewhere. Here, type expire 30s, revoke, ...; see \"help fake\".\n"
 
 // fake is one run of the command.
@@ -100,7 +100,8 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 		return misuse("-age must be 0 to 36500 days")
 	}
 	k.p = p
-	// The ports are open before anything is printed: who reads that can connect.
+	// The ports are opened before anything is printed, so that a reader can connect at
+	// once.
 	front, err := listen(ctx, "-addr", k.addr)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 		if certificate, err = k.certify(&config, front); err != nil {
 			return err
 		}
-		// localhost may mean another address, which is as good if it is there.
+		// localhost may also mean ::1, on which the fake listens if it can.
 		if _, port, err := net.SplitHostPort(front.Addr().String()); err == nil {
 			if other, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("::1", port)); err == nil {
 				defer other.Close()
@@ -140,7 +141,7 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 	k.it = fakecontrol.New(config)
 	defer k.it.Close()
 
-	// A client that opens a connection and says nothing does not keep it for ever.
+	// ReadHeaderTimeout closes connections on which a client sends nothing.
 	ended := make(chan error, 4)
 	var servers []*http.Server
 	start := func(l net.Listener, h http.Handler, certificate *tls.Config) {
@@ -160,7 +161,7 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 	if control != nil {
 		start(control, k.it.Control(), nil)
 	}
-	// It is meant to end like this; who is being answered is cut off.
+	// At the end, answers that are being sent are cut off.
 	defer func() {
 		for _, server := range servers {
 			_ = server.Close()
@@ -169,7 +170,7 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 	if err := k.begin(control); err != nil {
 		return err
 	}
-	background() // so that reading does not stop it there
+	background() // so that reading in the background does not stop the process
 	over := make(chan struct{})
 	go func() {
 		k.read(p.in)
@@ -187,8 +188,8 @@ func (k *fake) run(ctx context.Context, p *program, _ []string) error {
 	}
 }
 
-// listen listens on a loopback address. What is there has a password of no worth,
-// but anybody could use it.
+// listen listens on a loopback address. Other addresses are refused, because anybody on the
+// network could use the fake.
 func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -201,7 +202,7 @@ func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
 	return listener, nil
 }
 
-// begin prints what a client needs.
+// begin prints what a client needs to connect.
 func (k *fake) begin(control net.Listener) error {
 	controlURL := ""
 	if control != nil {
@@ -231,30 +232,30 @@ func (k *fake) begin(control net.Listener) error {
 		return err
 	}
 	if isTerminal(k.p.in) {
-		// On the standard error: the standard output is for a shell to read.
+		// It goes to the standard error, because a shell may read the standard output.
 		fmt.Fprint(k.p.err, pasteHint)
 	}
 	return nil
 }
 
-// environment prints the environment for a password.
+// environment prints the environment variables for a password.
 func (k *fake) environment(cred fakecontrol.Credential) error {
 	ca := ""
 	if cred.CA != "" {
 		ca = "export SSL_CERT_FILE=" + shellQuote(cred.CA) + "\n"
 	}
 	_, err := fmt.Fprintf(k.p.out, "export ICLOUD_ENDPOINT=%s\nexport ICLOUD_APPLE_ID=%s\n%sexport ICLOUD_APP_PASSWORD=%s\n"+
-		// Off iCloud's own hosts no lifetime is assumed, and this one is exact.
+		// For other hosts than iCloud's no lifetime is assumed. This one is exact.
 		"export ICLOUD_APP_PASSWORD_LIFETIME=365d\nexport ICLOUD_APP_PASSWORD_ISSUED=%s\n",
 		cred.Endpoint, cred.AppleID, ca, cred.Password, cred.Issued.UTC().Format(time.RFC3339))
 	return err
 }
 
-// shellQuote makes one word of a text for a shell.
+// shellQuote quotes a text as one word for a shell.
 func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// read obeys what is typed, for as long as something is. The end of the input is
-// not the end of the fake, unless that is asked for: it may have none.
+// read executes the typed commands until the input ends. Without -exit-with-stdin the fake
+// continues then, because it may have no input from the start.
 func (k *fake) read(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		if a, ok := k.it.Type(lines.Text()); ok {
@@ -263,7 +264,7 @@ func (k *fake) read(r io.Reader) {
 	}
 }
 
-// acknowledge says what came of a line.
+// acknowledge prints the result of a typed line.
 func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 	if k.json {
 		line, err := jsonLine(struct {
@@ -281,7 +282,7 @@ func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 	}
 	if words := a.Error(); words != "" {
 		if words = visible(words); uniseg.StringWidth(words) > 120 {
-			words = fit(words, 120) // a paste that went to the wrong window may be long
+			words = fit(words, 120) // text that was pasted by mistake may be long
 		}
 		if strings.HasPrefix(words, "not understood") {
 			words += "; see \"icloud-contacts help fake\""
@@ -295,7 +296,7 @@ func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 		fakecontrol.IDs
 		Total    *int
 		ByStatus map[string]int `json:"by_status"`
-		Redirect *int           // of all settings
+		Redirect *int           // in the answer with all settings
 		Accounts []json.RawMessage
 		Cards    []json.RawMessage
 	}
@@ -321,8 +322,8 @@ func (k *fake) acknowledge(typed string, a fakecontrol.Answer) {
 	fmt.Fprintln(k.p.err, done)
 }
 
-// certify makes the certificates, writes the one to trust, and gives the endpoint
-// and the home their names.
+// certify makes the certificates, writes the one to trust, and sets the names of the two
+// hosts in config.
 func (k *fake) certify(config *fakecontrol.Config, front net.Listener) (*tls.Config, error) {
 	certificate, ca, err := certificates(k.tls)
 	if err != nil {
@@ -336,7 +337,7 @@ func (k *fake) certify(config *fakecontrol.Config, front net.Listener) (*tls.Con
 	config.CA, config.HomeHost, config.PartitionOnly = ca, addr, true
 	config.Endpoint = (&url.URL{Scheme: "https", Host: net.JoinHostPort("localhost", port), Path: "/"}).String()
 	if port == "443" {
-		// Only iCloud's own names imply it.
+		// Port 443 is used with iCloud's own host names.
 		config.Endpoint = "https://contacts.icloud.com/"
 	}
 	return certificate, nil

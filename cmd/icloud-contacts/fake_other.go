@@ -2,5 +2,5 @@
 
 package main
 
-// background has nothing to do where there is no job control.
+// background does nothing, because there is no job control.
 func background() {}

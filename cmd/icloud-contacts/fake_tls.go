@@ -1,5 +1,5 @@
-// The certificates of fake -tls: an authority of its own, and a server that has
-// this machine's names and iCloud's.
+// The certificates of fake -tls: that of an authority, and that of a server with the names
+// of this machine and of iCloud.
 
 package main
 
@@ -21,13 +21,15 @@ import (
 	"time"
 )
 
-// silent is for servers whose clients may go away, or not trust a certificate.
+// silent is the ErrorLog of servers. Their errors are about clients that go away or do not
+// trust the certificate.
 var silent = log.New(io.Discard, "", 0)
 
-// certificates makes an authority and a server's certificate by it, and writes the
-// authority's into a folder. Its key is kept by nobody: it signs nothing else.
+// certificates makes an authority and a server's certificate that it signs, and writes the
+// authority's certificate to a folder. The authority's key is not kept, so it signs nothing
+// else.
 func certificates(dir string) (config *tls.Config, ca string, err error) {
-	// For as long as a password lives. The clocks of two machines differ.
+	// They are valid for a year, and from an hour ago because clocks differ.
 	from := time.Now().Add(-time.Hour)
 	to := from.AddDate(1, 0, 1)
 	authority := &x509.Certificate{

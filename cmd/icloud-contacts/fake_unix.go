@@ -7,6 +7,6 @@ import (
 	"syscall"
 )
 
-// background lets a program that reads its terminal run behind a shell's "&":
-// the read fails, where otherwise the program would be stopped.
+// background lets a program that reads from its terminal run in a shell's background ("&").
+// The read fails then; otherwise it would stop the program.
 func background() { signal.Ignore(syscall.SIGTTIN) }

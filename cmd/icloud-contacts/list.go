@@ -19,9 +19,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// listCommand authenticates first, although a listing would find out as well: its
-// user is there to hear that a password has never been right, where a listing
-// alone would have to wait for a quarter of an hour to be sure.
+// listCommand authenticates first, so that a refusal of a password that has never worked is
+// final at once. In a listing it would be final only after 15 minutes.
 var listCommand = &command{
 	name:    "list",
 	args:    "[TEXT...]",
@@ -60,20 +59,22 @@ type list struct {
 	long    bool
 }
 
-// view is what a list of contacts is shown as, when all have come.
+// view shows contacts when all of them have arrived.
 type view interface {
 	add(c *icloud.Contact)
 	write(w *bufio.Writer, p *program)
 }
 
-// run lists. JSON is written while the contacts arrive, a table when all have.
+// run lists the contacts. JSON is written while they arrive, and a table when all have
+// arrived.
 func (l *list) run(ctx context.Context, p *program, words []string) (err error) {
 	client, err := l.account.open(ctx, p)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(p.out)
-	// What was got is shown, whatever happens then; the exit status tells.
+	// The contacts that arrived before an error are shown; the exit status says that the
+	// list is not complete.
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	var t view = new(table)
 	full := new(long)
@@ -106,7 +107,7 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 		}
 	}
 	if found == 0 && len(words) > 0 {
-		return errors.New("no contact matches") // as grep has it: a status, and no header
+		return errors.New("no contact matches") // an exit status as of grep, and no header
 	}
 	if !l.json {
 		t.write(out, p)
@@ -114,8 +115,8 @@ func (l *list) run(ctx context.Context, p *program, words []string) (err error) 
 	return nil
 }
 
-// matches says whether each word is in the contact somewhere. A phone number also
-// matches by its digits alone: nobody remembers where its spaces are.
+// matches says whether the contact contains each word. A phone number also matches without
+// its spaces and other separators.
 func matches(c *icloud.Contact, words []string) bool {
 	texts := []string{strings.ToLower(c.Name), strings.ToLower(c.Org)}
 	for _, e := range c.Emails {
@@ -133,7 +134,7 @@ func matches(c *icloud.Contact, words []string) bool {
 	return true
 }
 
-// digits returns what one dials.
+// digits returns the digits of a phone number, and "+".
 func digits(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsDigit(r) || r == '+' {
@@ -143,18 +144,18 @@ func digits(s string) string {
 	}, s)
 }
 
-// table is what list shows of each contact. It is kept until all rows are known,
-// for the order and the widths; that is far less than the cards.
+// table keeps its rows until all are known, because it sorts them and computes the widths of
+// the columns. The rows are much smaller than the cards.
 type table struct{ rows []row }
 
-// row is name, e-mail, phone: the most useful first, the last column is the first
-// to go.
+// row has a name, an e-mail address and a phone number. On a narrow terminal the last column
+// is omitted.
 type row [3]string
 
-// header counts in the columns' widths like any row.
+// header counts for the widths of the columns like a row.
 var header = row{"NAME", "EMAIL", "PHONE"}
 
-// add takes what the table shows of a contact, made harmless.
+// add adds the row of a contact, without control characters.
 func (t *table) add(c *icloud.Contact) {
 	r := row{visible(cmp.Or(c.Name, "(no name)")), first(c.Emails), first(c.Phones)}
 	if c.Group {
@@ -163,7 +164,7 @@ func (t *table) add(c *icloud.Contact) {
 	t.rows = append(t.rows, r)
 }
 
-// first returns the first value, and how many more there are.
+// first returns the first value, and the number of the others.
 func first(all []icloud.Labeled) string {
 	switch len(all) {
 	case 0:
@@ -174,20 +175,19 @@ func first(all []icloud.Labeled) string {
 	return fmt.Sprintf("%s (+%d)", visible(all[0].Value), len(all)-1)
 }
 
-// unlimited is the width of a pipe: what is cut there is lost for the next
-// program.
+// unlimited is the width of a pipe or a file, for which nothing is cut.
 const unlimited = 1 << 20
 
-// write writes the table; errors of a bufio.Writer come again when it is flushed.
+// write writes the table. The caller flushes w and gets its errors then.
 func (t *table) write(w *bufio.Writer, p *program) {
-	// The server's order is no order at all. Lower case is not the alphabet of any
-	// language, but it keeps "de la Cruz" near "Delgado" without a table of Unicode's.
+	// The server's order means nothing. Sorting by lower case is right for no language,
+	// but it needs no tables of Unicode and puts "de la Cruz" near "Delgado".
 	slices.SortStableFunc(t.rows, func(a, b row) int {
 		return cmp.Or(strings.Compare(strings.ToLower(a[0]), strings.ToLower(b[0])), strings.Compare(a[1], b[1]))
 	})
 	header, total := header, p.width(p.out, unlimited)
 	if total < narrow {
-		// Of two ways to reach somebody there is room for one.
+		// There is room for either the e-mail address or the phone number.
 		header[1] = "EMAIL OR PHONE"
 		for i := range t.rows {
 			t.rows[i][1] = cmp.Or(t.rows[i][1], t.rows[i][2])
@@ -200,8 +200,8 @@ func (t *table) write(w *bufio.Writer, p *program) {
 	}
 }
 
-// line writes one row. Paint goes around the whole of it, after the widths are
-// settled: escape sequences have no width, and nobody else knows that.
+// line writes one row. It applies paint to the whole line, because fit would count the
+// escape sequences as columns.
 func (t *table) line(w io.Writer, widths []int, r row, paint func(string) string) {
 	var b strings.Builder
 	for i, n := range widths {
@@ -213,13 +213,13 @@ func (t *table) line(w io.Writer, widths []int, r row, paint func(string) string
 	fmt.Fprintln(w, paint(strings.TrimRight(b.String(), " ")))
 }
 
-// narrow is where the column of phone numbers goes: a number that is cut is
-// worth nothing, and an address that is cut to make room for it little. Where there
-// is no address, the number has its place.
+// narrow is the width below which there is no column of phone numbers, because a number that
+// is cut is useless, and little room would be left for an address. A contact without an
+// e-mail address then has its number in that column.
 const narrow = 60
 
-// widths returns the columns' widths, so that a line takes at most total columns:
-// the widest gives way first.
+// widths returns the widths of the columns, so that a line takes at most total columns. It
+// reduces the widest column first.
 func (t *table) widths(total int, header row) []int {
 	columns := len(header)
 	if total < narrow {
@@ -235,7 +235,7 @@ func (t *table) widths(total int, header row) []int {
 		sum += widths[i]
 	}
 	for sum > total {
-		// Numbers keep their place while a name or an address can still give.
+		// The phone numbers are cut only if the name and the address are narrow.
 		widest := 0
 		if widths[1] > widths[0] {
 			widest = 1

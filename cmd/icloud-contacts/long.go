@@ -1,4 +1,4 @@
-// list -long: each contact in full, as a person would want to read it.
+// list -long: each contact in full, for people.
 
 package main
 
@@ -15,26 +15,27 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// long shows contacts in full. It keeps what it shows of each, as a table does, and
-// the groups that they are in.
+// long shows contacts in full. It keeps the lines of each contact, as a table does, and the
+// groups.
 type long struct {
 	entries []longEntry
-	groups  map[string][]string // the names, by the members' UIDs
-	names   map[string]string   // of all contacts, by UID
+	groups  map[string][]string // names of groups, by the members' UIDs
+	names   map[string]string   // names of all contacts, by UID
 }
 
 // longEntry is one contact.
 type longEntry struct {
 	name, uid string
-	members   []string // of a group: UIDs
+	members   []string // the UIDs of a group's members
 	lines     []longLine
 }
 
-// longLine is a line with its label; more lines of the same have none.
+// longLine is a line with its label. If a value has several lines, only the first one has a
+// label.
 type longLine struct{ label, text string }
 
-// see notes what others say of a contact: groups name their members, and a member
-// has a name. It is called for those too that are not shown.
+// see keeps the names of groups and of their members. It is called for all contacts, also
+// for those that are not shown.
 func (l *long) see(c *icloud.Contact) {
 	if l.groups == nil {
 		l.groups, l.names = make(map[string][]string), make(map[string]string)
@@ -47,15 +48,14 @@ func (l *long) see(c *icloud.Contact) {
 	}
 }
 
-// add takes a contact in that is to be shown.
+// add adds a contact to show.
 func (l *long) add(c *icloud.Contact) {
 	l.entries = append(l.entries, longEntry{longName(c), c.UID, c.Members, longLines(c)})
 }
 
 func longName(c *icloud.Contact) string { return cmp.Or(c.Name, "(no name)") }
 
-// longLines returns what there is to say of a contact, in the order in which one
-// looks for it.
+// longLines returns the lines of a contact, the most useful first.
 func longLines(c *icloud.Contact) (lines []longLine) {
 	d := c.Details()
 	add := func(label, text string) {
@@ -108,7 +108,7 @@ func join(separator string, texts ...string) string {
 	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), separator)
 }
 
-// otherThan returns a text if it says something else than another one.
+// otherThan returns text, or "" if it is the same as other.
 func otherThan(text, other string) string {
 	if text == other {
 		return ""
@@ -116,8 +116,8 @@ func otherThan(text, other string) string {
 	return text
 }
 
-// addressLines returns an address as on a letter. The order of the city, its region
-// and its code differs from country to country; this one is understood in all.
+// addressLines returns an address as on a letter. The order of city, region and postal code
+// differs between countries; this order is understood everywhere.
 func addressLines(a icloud.Address) string {
 	return join("\n", a.POBox, a.Extended, strings.TrimSpace(strings.ReplaceAll(a.Street, "\r\n", "\n")),
 		join(" ", a.PostalCode, a.City), a.Region, cmp.Or(a.Country, strings.ToUpper(a.CountryCode)))
@@ -171,8 +171,7 @@ func (l *long) write(w *bufio.Writer, p *program) {
 	}
 }
 
-// line writes one line, and what is too long for it below, between words where
-// there are some.
+// line writes one line. If it is too long, it is broken between words.
 func (l *long) line(w *bufio.Writer, line longLine, column, width int) {
 	head := "  " + fit(line.label, column) + "  "
 	indent := strings.Repeat(" ", uniseg.StringWidth(head))

@@ -3,53 +3,57 @@
 //
 //	go install github.com/go-icloud/icloud/cmd/icloud-contacts@latest
 //
-//	icloud-contacts demo      what a dead password looks like; no account needed
-//	icloud-contacts check     is the password accepted, and until when
-//	icloud-contacts list      the contacts in a table, or in full
-//	icloud-contacts export    the contacts in a file: vcf, json or csv
-//	icloud-contacts watch     what changes, a line each
-//	icloud-contacts fake      a fake iCloud on a port of this machine
+//	icloud-contacts demo        what happens when a password dies; no account needed
+//	icloud-contacts check       whether the password is accepted, and until when
+//	icloud-contacts list        the contacts in a table, in full, or as JSON
+//	icloud-contacts export      the contacts in a file: vcf, json or csv
+//	icloud-contacts watch       the changes, one line each
+//	icloud-contacts fake        a fake iCloud on a port of this machine
 //	icloud-contacts completion  completion for bash, zsh or fish
 //
-// "icloud-contacts help" and "icloud-contacts help COMMAND" say more.
+// See "icloud-contacts help" and "icloud-contacts help COMMAND" for more.
 //
 // # Account
 //
-// The account comes from the environment: ICLOUD_APPLE_ID is the account's
-// primary e-mail address, ICLOUD_APP_PASSWORD its app-specific password, or
-// ICLOUD_APP_PASSWORD_FILE the name of a file whose first line is the password.
-// ICLOUD_APP_PASSWORD_ISSUED is the day when it was made, ICLOUD_APP_PASSWORD_LIFETIME
-// for how long it lives. What is missing is asked for, if there is a terminal to ask on. Nothing secret
-// is ever an argument, where every user of a machine could read it, and neither
+// The account comes from the environment. ICLOUD_APPLE_ID is the account's primary
+// e-mail address. ICLOUD_APP_PASSWORD is its app-specific password, or
+// ICLOUD_APP_PASSWORD_FILE names a file whose first line is the password.
+// ICLOUD_APP_PASSWORD_ISSUED is the day when the password was generated, and
+// ICLOUD_APP_PASSWORD_LIFETIME says how long it lives. On a terminal, the program asks
+// for the Apple ID and the password if they are not set. The password is never an
+// argument, because every user of a machine can see the arguments of programs. Neither
 // the password nor the account's name is ever printed.
 //
 // On iCloud, a text that does not have the form of an app-specific password is
-// refused before anything is sent: it is most often the account's own.
+// refused before anything is sent, because it is most often the account's own password.
 // ICLOUD_ENDPOINT or -endpoint names another CardDAV server, where passwords may
 // have any form. It must be https, or http on a loopback address.
 //
 // # Memory
 //
 // iCloud says that a password is refused, and never why. The reason follows from
-// what is remembered: when the password was made (-issued), and when it worked.
-// So a folder keeps what was learned, for all commands alike: a password that has
-// worked before is told from one that never has, and a refusal is final only once
-// it has lasted for -dwell. watch keeps there, too, how far it has come. The folder
-// holds no password and no cards, but dates, URLs with the account's number and,
-// for watch, names of contacts: it is personal data, and readable by its owner
-// alone. It is icloud-contacts in XDG_STATE_HOME, else in ~/.local/state, on macOS
-// in ~/Library/Application Support, on Windows in %LocalAppData%; -state names
-// another, or none. To forget all accounts, delete it.
+// what is remembered: when the password was generated (-issued), and when it worked.
+// So all commands keep what they learn in a folder. With it they can tell a password
+// that has worked before from one that never has, and a refusal is final only once it
+// has lasted for -dwell. watch also keeps there how far it has come.
+//
+// The folder contains dates, URLs with the account's number, a salted hash of the
+// password and, for watch, the names of contacts. It does not contain the password or
+// the cards. It is personal data, and only its owner can read it. By default it is
+// icloud-contacts in XDG_STATE_HOME, else in ~/.local/state, on macOS in
+// ~/Library/Application Support, on Windows in %LocalAppData%. -state names another
+// folder, or none. To forget all accounts, delete the folder.
 //
 // # Output
 //
-// Results go to the standard output, errors to the standard error, one line each,
-// those of watch with the time in front.
-// The objects of -json, one a line, keep the names of their members in later
-// versions; tables and texts are for people and may change. On a terminal a
-// table is as wide as the terminal, colors are used unless NO_COLOR is set, and
-// characters of a contact that would command the terminal are replaced. COLUMNS
-// overrides the width. There, errors too are broken between words.
+// Results go to the standard output, and errors to the standard error, one line for each.
+// The errors of watch begin with the time. With -json there is one object in each line;
+// later versions keep the names of its members. Tables and texts are for people and may
+// change.
+//
+// On a terminal, a table is as wide as the terminal or as COLUMNS says, and errors are
+// broken between words. Colors are used unless NO_COLOR is set. Characters of a contact
+// that would control the terminal are replaced.
 //
 // # Exit status
 //
@@ -60,9 +64,9 @@
 //	64   the command line or the environment is wrong; nothing was sent
 //	130  interrupted
 //
-// Where nothing is remembered (-state none), a refusal that may be a mistake, a
-// revoked password or a passing fault is a 1. watch and fake are meant to end by an
-// interruption, and exit with 0 then. "go run" turns every status but 0 into 1.
+// With -state none nothing is remembered. Then the status for a refusal of a password that
+// may have worked before is 1 and not 2. If watch or fake is interrupted, the status is 0.
+// "go run" turns every status but 0 into 1.
 package main
 
 import (
@@ -84,21 +88,20 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// The exit statuses. A script that may only tell a customer to reconnect if that
-// is certain looks for dead alone. Those from 64 to 78 have had meanings since
-// sendmail; 64 is the one for a wrong command line. 2, which many programs use for
-// that, is taken here by what this program is for.
+// The exit statuses. A script tells a customer to reconnect only if the status is dead.
+// Many programs use 2 for a wrong command line. Here that is 64, as in sysexits(3), because
+// a dead password is what this program is for.
 const (
 	ok          = 0
 	failed      = 1
 	dead        = 2
-	misused     = 64  // EX_USAGE of sysexits(3)
-	interrupted = 130 // 128 and SIGINT, as shells have it
+	misused     = 64  // EX_USAGE
+	interrupted = 130 // 128 and SIGINT, as in shells
 )
 
-// main is the only place that knows of signals and of the process itself. A
-// command sees no more of an interruption than that its context ends, so that
-// whatever it has begun, a file half written for instance, it can undo.
+// main is the only function that uses signals and the process itself. At an interruption the
+// context of the command ends, so that the command can undo what it has begun, for example
+// remove a file that is not complete.
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -106,13 +109,12 @@ func main() {
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// program is all that the commands know of the world, so that a test can give
-// them another one.
+// program is the environment of the commands, which tests replace.
 type program struct {
 	in        io.Reader
 	out, err  io.Writer
 	getenv    func(string) string
-	transport http.RoundTripper // nil: the network
+	transport http.RoundTripper // nil means the network
 }
 
 // command is one subcommand.
@@ -120,8 +122,8 @@ type command struct {
 	name    string
 	args    string // what follows the flags in the usage line
 	summary string // one line of "help"
-	about   string // what its own help says, between usage and flags
-	example string // and after the flags
+	about   string // the text of its help between usage and flags
+	example string // the examples after the flags
 
 	// setup defines the flags and returns what to do once they are parsed.
 	setup func(*flag.FlagSet) action
@@ -130,13 +132,12 @@ type command struct {
 // action is what a command does with the arguments that are not flags.
 type action func(ctx context.Context, p *program, args []string) error
 
-// commands are in the order of "help": what needs no account comes first.
+// commands are in the order of "help".
 var commands = []*command{demoCommand, checkCommand, listCommand, exportCommand, watchCommand, fakeCommand}
 
 // run runs the command that args name and returns the exit status.
 func (p *program) run(ctx context.Context, args []string) int {
-	// p itself stays as it is: report has to write to what the caller gave, and
-	// a program in a test may run twice.
+	// p itself is not changed: report writes to its outputs, and a test may run p twice.
 	inner := *p
 	inner.out = output{p.out}
 	return p.report(ctx, inner.dispatch(ctx, args))
@@ -147,8 +148,7 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return misuse("no command; \"icloud-contacts help\" lists them, \"icloud-contacts demo\" needs no account")
 	}
-	// "help X" and "X -h" are the same, and so is "-h" before anything else: people
-	// try all three before they look anywhere.
+	// "help X", "X -h" and "-h X" are the same, because people try all three.
 	name, args := args[0], args[1:]
 	switch name {
 	case "help", "-h", "-help", "--help":
@@ -163,10 +163,10 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	if i < 0 {
 		return misuse(noCommand(name))
 	}
-	// Each run has flags of its own, since what they set lives in the action.
+	// Each run has its own flags, because these set variables of the action.
 	c := commands[i]
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(io.Discard) // its usage message would drown the error
+	f.SetOutput(io.Discard) // its usage message is longer than the error
 	act := c.setup(f)
 	args, err := parse(f, args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -181,9 +181,8 @@ func (p *program) dispatch(ctx context.Context, args []string) error {
 	return act(ctx, p, args)
 }
 
-// noCommand says what is wrong with a word where a command should be. A word is
-// repeated if it looks like a command or a flag, and otherwise may be anything that
-// was pasted, a password for one.
+// noCommand says what is wrong with a word where a command should be. It repeats the word
+// only if it looks like a command or a flag, because it may be a password that was pasted.
 func noCommand(word string) string {
 	const list = "; \"icloud-contacts help\" lists them"
 	flagName, _, _ := strings.Cut(word, "=")
@@ -197,8 +196,8 @@ func noCommand(word string) string {
 	return fmt.Sprintf("no such command: %q", bare) + list
 }
 
-// parse parses flags wherever they stand, so that "list ada -json" is what it
-// looks like, and returns the other arguments. "--" ends the flags.
+// parse parses flags, also after arguments, as in "list ada -json", and returns the
+// arguments. "--" ends the flags.
 func parse(f *flag.FlagSet, args []string) (rest []string, err error) {
 	for {
 		if err := f.Parse(args); err != nil {
@@ -218,19 +217,18 @@ func parse(f *flag.FlagSet, args []string) (rest []string, err error) {
 // misuse is an error about the command line or the environment.
 type misuse string
 
-// Error returns the text, which says what to do instead, and repeats nothing
-// that was typed unless it cannot be a secret.
+// Error returns the text, which says what to do instead. It does not repeat input that may
+// be a secret.
 func (e misuse) Error() string { return string(e) }
 
-// told is an error whose text has been printed already, by a command that has
-// made it its result.
+// told is an error that the command has already printed as its result.
 type told struct{ error }
 
 // Unwrap lets report find the verdict, and so the exit status.
 func (e told) Unwrap() error { return e.error }
 
-// output marks what failed in writing the results, which is not to be mistaken
-// for the same failure on the way to the server: watch survives only that.
+// output turns the errors of writing results into outputErrors, because watch ends at these
+// and not at the same errors of the network.
 type output struct{ io.Writer }
 
 // outputError is a failure to write the results.
@@ -248,11 +246,9 @@ func (o output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// report prints err, in one line, and returns the exit status that it stands for.
-// A standard output that nobody reads any more does not come here: the Go runtime
-// ends the process by SIGPIPE, as a pipeline expects, even if a parent has had
-// that ignored.
-// The errors of package icloud contain no account, no password and no URL.
+// report prints err in one line, and returns its exit status. If nobody reads the standard
+// output any more, report is not called: the Go runtime ends the process by SIGPIPE, as a
+// pipeline expects.
 func (p *program) report(ctx context.Context, err error) int {
 	if err == nil {
 		return ok
@@ -262,16 +258,15 @@ func (p *program) report(ctx context.Context, err error) int {
 	confirmed := refused && auth.Confirmed && !guessed
 	_, spoken := errors.AsType[told](err)
 	switch {
-	// Only if the interruption is also why it failed: an error that came before it
-	// deserves its line.
+	// Another error that came before the interruption is printed.
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return interrupted
 	case !spoken:
 		p.complain(explain(err))
 		p.advise(err)
 	}
-	// Death goes before everything else that may be joined with it, such as a state
-	// folder that could not be written.
+	// A dead password has precedence over errors that are joined with it, such as that
+	// of a state folder that could not be written.
 	switch _, usage := errors.AsType[misuse](err); {
 	case confirmed:
 		return dead
@@ -281,8 +276,7 @@ func (p *program) report(ctx context.Context, err error) int {
 	return failed
 }
 
-// complain prints what has failed: in one line, but on a terminal broken between
-// words.
+// complain prints an error in one line, which is broken between words on a terminal.
 func (p *program) complain(text string) {
 	line := "icloud-contacts: " + text + "\n"
 	if isTerminal(p.err) {
@@ -291,15 +285,15 @@ func (p *program) complain(text string) {
 	fmt.Fprint(p.err, line)
 }
 
-// advise tells a person what to do about a password that is dead. A log has the
-// line above it.
+// advise prints the remedy for a dead password on a terminal. Logs have only the error
+// itself.
 func (p *program) advise(err error) {
 	if auth, ok := errors.AsType[*icloud.AuthError](err); ok && auth.Confirmed && isTerminal(p.err) {
 		fmt.Fprint(p.err, wrap(auth.Remedy(), "  ", p.width(p.err, 80)))
 	}
 }
 
-// environment is the end of "help" and is not repeated in each command's own.
+// environment is the end of "help". The help of a command refers to it.
 const environment = `Environment:
   ICLOUD_APPLE_ID               the account's primary e-mail address
   ICLOUD_APP_PASSWORD           its app-specific password
@@ -335,7 +329,7 @@ Exit status:
 "go run" turns every exit status but 0 into 1; an installed program does not.
 `
 
-// help prints what there is.
+// help prints the commands and the environment.
 func (p *program) help() error {
 	var b strings.Builder
 	b.WriteString("icloud-contacts lists, exports and follows the contacts of an iCloud account,\n" +
@@ -352,13 +346,13 @@ func (p *program) help() error {
 	return err
 }
 
-// helpOn prints what there is to know about one command.
+// helpOn prints the help of one command.
 func (p *program) helpOn(c *command, f *flag.FlagSet) error {
 	var b strings.Builder
 	var flags strings.Builder
 	w := tabwriter.NewWriter(&flags, 0, 0, 3, ' ', 0)
-	// flag.PrintDefaults takes two lines for each flag, and shows defaults that are
-	// the zero value of another package's Options.
+	// flag.PrintDefaults takes two lines for each flag, and shows defaults that mean
+	// nothing to users.
 	f.VisitAll(func(g *flag.Flag) {
 		value, usage := flag.UnquoteUsage(g)
 		fmt.Fprintf(w, "  -%s\t%s\n", strings.TrimSpace(g.Name+" "+value), usage)
@@ -376,7 +370,7 @@ func (p *program) helpOn(c *command, f *flag.FlagSet) error {
 		fmt.Fprintf(&b, "\nFlags:\n%s", flags.String())
 	}
 	fmt.Fprintf(&b, "\nExamples:\n%s\n", strings.Trim(c.example, "\n"))
-	// demo and fake have no account, and no use for the environment.
+	// Commands without an account do not use the environment.
 	if f.Lookup("endpoint") != nil {
 		b.WriteString("\n\"icloud-contacts help\" explains the environment and the exit statuses.\n")
 	}
@@ -384,7 +378,7 @@ func (p *program) helpOn(c *command, f *flag.FlagSet) error {
 	return err
 }
 
-// version prints what "go install" has built.
+// version prints the version with which "go install" has built the program.
 func (p *program) version() error {
 	version := "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -479,7 +479,7 @@ func TestExportPhotos(t *testing.T) {
 	if got := h.run(t.Context(), []string{"export", "-photos"}); got != ok {
 		t.Fatalf("exit status %d: %s", got, h.err.take())
 	}
-	if got := h.err.take(); got != "icloud-contacts: photos that could not be had: 2\n" {
+	if got := h.err.take(); got != "icloud-contacts: photos that could not be fetched: 2\n" {
 		t.Errorf("errors: %q", got)
 	}
 	text := h.out.take()

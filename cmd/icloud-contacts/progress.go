@@ -1,4 +1,4 @@
-// How far an export has come, for a person who waits.
+// A progress line of export.
 
 package main
 
@@ -11,21 +11,21 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// progress is a line on the standard error that counts. A nil one does nothing.
+// progress is a line on the standard error that counts. A nil progress does nothing.
 type progress struct {
 	w     io.Writer
 	width int
 	what  string
-	total int // -1: unknown
+	total int // -1 if unknown
 
 	done  int
-	shown int       // columns of the line that stands there
-	next  time.Time // when it is drawn again
+	shown int       // the columns of the line that is shown now
+	next  time.Time // when the line may be drawn again
 }
 
-// progress returns a line if a person looks at the standard error, and the
-// contacts go to a file: what reads the standard output may draw there too. How
-// many there are is not known before the end of a listing; total is -1 then.
+// progress returns a progress line if the standard error is a terminal and the contacts go
+// to a file. Otherwise it returns nil, because a program that reads the standard output may
+// use the terminal too. total is -1 for contacts, whose number is not known before the end.
 func (e *export) progress(p *program, what string, total int) *progress {
 	if total == 0 || e.file == "" || !isTerminal(p.err) {
 		return nil
@@ -33,7 +33,7 @@ func (e *export) progress(p *program, what string, total int) *progress {
 	return &progress{w: p.err, width: p.width(p.err, 80), what: what, total: total}
 }
 
-// add counts one more, and draws ten times a second at most.
+// add counts one more, and draws the line at most ten times a second.
 func (b *progress) add() {
 	if b == nil {
 		return
@@ -51,20 +51,19 @@ func (b *progress) add() {
 	b.draw(text)
 }
 
-// draw puts text into the place of the line. In the last column some terminals break
-// the line. A line that cannot be drawn is no reason to stop.
+// draw replaces the line by text. It does not use the last column, where some terminals
+// begin a new line. It ignores errors.
 func (b *progress) draw(text string) {
 	columns := uniseg.StringWidth(text)
 	if columns >= b.width {
 		return
 	}
-	// Blanks, because not every terminal knows the sequence that clears a line.
+	// Blanks clear the line, because not every terminal has an escape sequence for it.
 	fmt.Fprint(b.w, "\r"+text+strings.Repeat(" ", max(b.shown-columns, 0)))
 	b.shown = columns
 }
 
-// end removes the line. It may be called again: on the way out of an error, and
-// before a message that would otherwise stand there.
+// end removes the line. It may be called several times.
 func (b *progress) end() {
 	if b == nil || b.shown == 0 {
 		return

@@ -1,11 +1,11 @@
-// A contact in JSON, as list -json and export write it.
+// A contact in JSON, as list -json and export -format json write it.
 
 package main
 
 import "github.com/go-icloud/icloud"
 
-// record is a contact in JSON. Its names are for other programs, and stay;
-// docs/contact.schema.json describes them. What a contact does not have is left out.
+// record is a contact in JSON. Other programs depend on its names, which must not change;
+// docs/contact.schema.json describes them. Fields that a contact does not have are omitted.
 type record struct {
 	ID     string        `json:"id"`
 	UID    string        `json:"uid,omitempty"`
@@ -41,8 +41,7 @@ type recordDetails struct {
 	Categories     []string          `json:"categories,omitempty"`
 }
 
-// recordValue is an address, a number, a web page or a person, with its label as
-// a person reads it.
+// recordValue is an icloud.Labeled.
 type recordValue struct {
 	Label string `json:"label,omitempty"`
 	Value string `json:"value"`
@@ -69,27 +68,27 @@ type recordService struct {
 	URL     string `json:"url,omitempty"`
 }
 
-// recordDate is a day; what is not known of it is left out.
+// recordDate is a day. Parts that are not known are omitted.
 type recordDate struct {
 	Year  int `json:"year,omitempty"`
 	Month int `json:"month,omitempty"`
 	Day   int `json:"day,omitempty"`
 }
 
-// recordNamedDate is a day, and what it is called.
+// recordNamedDate is an icloud.LabeledDate.
 type recordNamedDate struct {
 	Label string     `json:"label,omitempty"`
 	Date  recordDate `json:"date"`
 }
 
-// recordPhoto is there in exports alone.
+// recordPhoto is a photo. Only export -photos has it.
 type recordPhoto struct {
 	Type string `json:"type"`
 	Data []byte `json:"data"` // base64
 }
 
-// newRecord copies what icloud.Contact has parsed, with its Details or without; the
-// card itself stays out, since "export" has it for those who want every byte.
+// newRecord copies the fields of a Contact, with its Details or without. It omits the card
+// itself, which export -format vcf has.
 func newRecord(c *icloud.Contact, details bool) *record {
 	r := &record{
 		ID: c.ID, UID: c.UID, Name: c.Name, Org: c.Org, Emails: recordValues(c.Emails), Phones: recordValues(c.Phones),

@@ -1,5 +1,5 @@
-// check -record: asks what a real account answers, and keeps the shape of it, as
-// evidence for QUIRKS.md. It reads, and changes nothing in the account.
+// check -record: records the shape of the answers for a real account, as evidence for
+// QUIRKS.md. It changes nothing in the account.
 
 package main
 
@@ -19,8 +19,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// recorder is an http.RoundTripper that observes answers on their way. It does not
-// change them, and holds of them what answerShape says, no more.
+// recorder is an http.RoundTripper that observes answers. It does not change them, and keeps
+// only an answerShape of each.
 type recorder struct {
 	rt http.RoundTripper
 
@@ -30,23 +30,23 @@ type recorder struct {
 	running sync.WaitGroup // observers of bodies
 }
 
-// A book of many cards is fetched in many batches, which look alike.
+// maxAnswers limits the record, because the many batches of a large book look alike.
 const maxAnswers = 30
 
-// shapeRecord is what the file holds: in JSON, because it is to be read by people first,
-// in an issue, and by programs after that.
+// shapeRecord is the content of the file. It is JSON, which people can read in an issue and
+// programs can read too.
 type shapeRecord struct {
 	Format      int            `json:"format"` // 1
 	Month       string         `json:"month"`
-	Accepted    *bool          `json:"accepted"` // null: neither yes nor no
+	Accepted    *bool          `json:"accepted"` // null if the answer was neither yes nor no
 	PasswordAge string         `json:"password_age"`
 	Answers     []*answerShape `json:"answers"`
-	More        string         `json:"more,omitempty"` // answers that are not in it
+	More        string         `json:"more,omitempty"` // how many answers are not in Answers
 }
 
 // RoundTrip implements http.RoundTripper.
 func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	// The body is read before it is sent: afterwards it is the transport's.
+	// This reads a copy of the request's body before the body is sent.
 	request := requestShape(req)
 	resp, err := r.rt.RoundTrip(req)
 	if err != nil || resp == nil {
@@ -64,11 +64,11 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		shape.Body = bodyShape{Kind: "empty"}
 		return resp, nil
 	}
-	// What reads the body reads at its own pace, so that a listing is not held in
-	// memory. The observer reads along in a goroutine that ends with the body.
+	// The observer gets the body through a pipe while the caller reads it, so that a
+	// listing is not kept in memory. Its goroutine ends with the body.
 	pr, pw := io.Pipe()
 	done := make(chan struct{})
-	encoding := resp.Header.Get("Content-Encoding") // now: the caller may remove it
+	encoding := resp.Header.Get("Content-Encoding") // get it now, because the caller may remove it
 	r.running.Go(func() {
 		defer close(done)
 		shape.Body = observe(pr, encoding, req.URL.Path)
@@ -78,7 +78,7 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// observedBody is the body of an answer that somebody reads along.
+// observedBody is the body of an answer. It copies what is read to an observer.
 type observedBody struct {
 	io.ReadCloser
 	pipe *io.PipeWriter
@@ -100,12 +100,12 @@ func (b *observedBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *observedBody) Close() error {
-	_ = b.pipe.CloseWithError(io.ErrUnexpectedEOF) // nothing, if it was read to its end
+	_ = b.pipe.CloseWithError(io.ErrUnexpectedEOF) // does nothing if the body was read to its end
 	<-b.done
 	return b.ReadCloser.Close()
 }
 
-// record returns what was observed. All bodies have been closed by then.
+// record returns what was observed. All bodies must have been closed.
 func (r *recorder) record(accepted *bool, issued time.Time) *shapeRecord {
 	r.running.Wait()
 	r.mu.Lock()
@@ -122,9 +122,9 @@ func (r *recorder) record(accepted *bool, issued time.Time) *shapeRecord {
 	return record
 }
 
-// survey makes the requests whose answers QUIRKS.md is about, all of which read: the
-// way to the address book, a listing, a sync from the start and one from its token,
-// one card, one photo.
+// survey makes the requests that QUIRKS.md is about: it finds the address book, lists it,
+// syncs from "" and then from the token, and gets one card and one photo. All of them only
+// read.
 func survey(ctx context.Context, client *icloud.Client) error {
 	var first, withPhoto *icloud.Contact
 	n := 0
@@ -139,7 +139,7 @@ func survey(ctx context.Context, client *icloud.Client) error {
 			withPhoto = contact
 		}
 	}
-	// A sync fetches the cards once more; of a large book its first answer is enough.
+	// A sync fetches all cards again. For a large book the first answers are enough.
 	enough := errors.New("enough")
 	token, err := client.Sync(ctx, "", func(icloud.Change) error {
 		if n > 2000 {
@@ -168,11 +168,11 @@ func survey(ctx context.Context, client *icloud.Client) error {
 	return nil
 }
 
-// keep shows the record, and writes it if nobody minds.
+// keep shows the record, and writes it unless a person says no.
 func (c *check) keep(ctx context.Context, p *program, record *shapeRecord) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // for people, in an issue
+	enc.SetEscapeHTML(false) // people read it in an issue
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(record); err != nil {
 		return err
@@ -182,7 +182,7 @@ func (c *check) keep(ctx context.Context, p *program, record *shapeRecord) error
 	said, err := p.ask(ctx, "Write it to "+visible(c.record)+"? [y/N] ", false)
 	switch {
 	case errors.Is(err, errNoTerminal):
-		// Nobody is there to be asked; -record has said it.
+		// There is nobody to ask; -record is enough.
 	case err != nil && ctx.Err() != nil:
 		return err
 	case err != nil || !strings.HasPrefix(strings.ToLower(strings.TrimSpace(said)), "y"):
@@ -195,7 +195,7 @@ func (c *check) keep(ctx context.Context, p *program, record *shapeRecord) error
 	})
 }
 
-// checkRecord finds out before anything is sent whether the record can be written.
+// checkRecord returns an error if the file exists. It is called before anything is sent.
 func checkRecord(file string) error {
 	if _, err := os.Lstat(file); err == nil {
 		return misuse("-record: the file is there already; it is not overwritten")

@@ -1,6 +1,5 @@
-// The shape of an answer: what may be told of it in public. Everything here is built
-// from constants and numbers; no byte of an answer is copied, whatever the answer
-// says. A form that is not known yet is "other".
+// The shape of an answer: what may be published about it. A shape consists of constants and
+// numbers. No byte of an answer is copied into it; unknown values become "other".
 
 package main
 
@@ -14,14 +13,14 @@ import (
 
 const other = "other"
 
-// answerShape is one answer and what was asked.
+// answerShape is the shape of one answer and its request.
 type answerShape struct {
 	Request  string            `json:"request"`
 	Host     string            `json:"host"`
 	Path     string            `json:"path"`
 	Protocol string            `json:"protocol"`
 	Status   int               `json:"status"`
-	Headers  map[string]string `json:"headers"` // those that are known; "other" counts the rest
+	Headers  map[string]string `json:"headers"` // the known headers; "other" counts the rest
 	Body     bodyShape         `json:"body"`
 }
 
@@ -30,7 +29,7 @@ type bodyShape struct {
 	Kind       string     `json:"kind"` // empty, xml, html, card, image, other
 	Size       string     `json:"size,omitempty"`
 	Compressed bool       `json:"compressed,omitempty"`
-	Cut        bool       `json:"cut,omitempty"` // not read to its end, or not whole
+	Cut        bool       `json:"cut,omitempty"` // not read to its end, or not complete
 	XML        *xmlShape  `json:"xml,omitempty"`
 	Cards      *cardShape `json:"cards,omitempty"`
 }
@@ -39,14 +38,14 @@ type bodyShape struct {
 type xmlShape struct {
 	Declaration string            `json:"declaration"`
 	Malformed   bool              `json:"malformed,omitempty"`
-	Elements    map[string]string `json:"elements"`           // how many of each that is known
+	Elements    map[string]string `json:"elements"`           // the number of each known element
 	Statuses    map[string]string `json:"statuses,omitempty"` // of rows and of propstats
 	Hrefs       map[string]string `json:"hrefs,omitempty"`
 	ETags       map[string]string `json:"etags,omitempty"`
 	Tokens      map[string]string `json:"tokens,omitempty"`
 	CTags       map[string]string `json:"ctags,omitempty"`
 	SameToken   bool              `json:"ctag_is_token,omitempty"`
-	OwnRow      string            `json:"own_row,omitempty"` // the resource itself as a row
+	OwnRow      string            `json:"own_row,omitempty"` // the href of a row for the resource itself
 	Defaults    string            `json:"dav_as_default_namespace"`
 	Prefixes    string            `json:"declared_prefixes"`
 	CDATA       string            `json:"cdata"`
@@ -54,7 +53,7 @@ type xmlShape struct {
 	BlankLines  string            `json:"blank_lines"`
 }
 
-// cardShape is about all the cards of an answer.
+// cardShape is the shape of all cards in an answer.
 type cardShape struct {
 	Count     string            `json:"count"`
 	Versions  map[string]string `json:"versions"`
@@ -64,8 +63,8 @@ type cardShape struct {
 	Photos    map[string]string `json:"photos,omitempty"`
 }
 
-// requestShape names a request that this program makes, by what package icloud
-// writes into it.
+// requestShape returns a name for a request of package icloud, which it recognizes by the
+// body.
 func requestShape(req *http.Request) string {
 	method := known(req.Method, "GET", "PROPFIND", "REPORT", "OPTIONS")
 	var body []byte
@@ -91,7 +90,7 @@ func requestShape(req *http.Request) string {
 	return method
 }
 
-// newAnswerShape is what an answer shows before its body.
+// newAnswerShape returns the shape of an answer without its body.
 func newAnswerShape(request string, req *http.Request, resp *http.Response) *answerShape {
 	a := &answerShape{
 		Request: request, Host: hostShape(req.URL.Host), Path: pathShape(req.URL.Path),
@@ -116,7 +115,7 @@ func newAnswerShape(request string, req *http.Request, resp *http.Response) *ans
 				shapes = append(shapes, shape(value, req))
 			}
 		}
-		// The name is equal to one of the list; two lines are told from one.
+		// The name is one of headerShapes. Several lines are separated by " | ".
 		a.Headers[strings.ToLower(name)] = strings.Join(shapes, " | ")
 	}
 	if unknown > 0 {
@@ -128,8 +127,8 @@ func newAnswerShape(request string, req *http.Request, resp *http.Response) *ans
 	return a
 }
 
-// headerShapes are the headers that may be told, each with what may be told of its
-// value: nil for nothing.
+// headerShapes has the headers that may be published, each with the function that returns
+// the shape of its value. nil means that only the presence of the header is published.
 var headerShapes = map[string]func(value string, req *http.Request) string{
 	"server": func(v string, _ *http.Request) string {
 		if rest, ok := strings.CutPrefix(v, "AppleHttpServer/"); ok {

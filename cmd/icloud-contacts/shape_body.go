@@ -1,4 +1,4 @@
-// The shape of a body: of a multistatus, of the cards in it, of a single card.
+// The shapes of bodies: of a multistatus and its cards, and of a single card.
 
 package main
 
@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-// maxObserved bounds what is looked at of one answer, decompressed.
+// maxObserved bounds how many bytes of one answer are observed, after decompression.
 const maxObserved = 256 << 20
 
 // observe returns the shape of a body.
@@ -31,7 +31,7 @@ func observe(body io.Reader, encoding, path string) (shape bodyShape) {
 	}
 	m := &marks{in: io.LimitReader(in, maxObserved)}
 	r := bufio.NewReader(m)
-	// What it is, it shows itself: Content-Type is not to be trusted.
+	// The kind is found by the first bytes, because Content-Type cannot be trusted.
 	head, _ := r.Peek(512)
 	text := bytes.ToLower(bytes.TrimLeft(head, " \t\r\n"))
 	switch {
@@ -67,12 +67,13 @@ func observe(body io.Reader, encoding, path string) (shape bodyShape) {
 	return shape
 }
 
-// marks counts what an XML parser does not tell.
+// marks counts what an XML parser does not report: CDATA sections, carriage returns written
+// as references, and blank lines.
 type marks struct {
 	in                io.Reader
 	n                 int
 	cdata, crs, blank int
-	last              []byte // the end of what came before
+	last              []byte // the end of what was read before
 	err               error
 }
 
@@ -83,8 +84,8 @@ func (m *marks) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		m.err = err
 	}
-	// A mark that two reads share is found with the end of the first; one that was
-	// counted there is not counted again.
+	// A mark that is split between two reads is found because the end of the first one
+	// is kept. A mark within that end is not counted twice.
 	all := append(m.last, p[:n]...)
 	for _, mark := range []struct {
 		text  string
@@ -96,7 +97,7 @@ func (m *marks) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// elements are the names that may be told, by namespace.
+// elements are the names that may be published, by namespace.
 var elements = map[string][]string{
 	"DAV:": {"multistatus", "response", "href", "propstat", "prop", "status", "error", "responsedescription", "collection", "resourcetype",
 		"displayname", "getetag", "getlastmodified", "getcontenttype", "getcontentlength", "creationdate", "current-user-principal",
@@ -111,7 +112,7 @@ var elements = map[string][]string{
 
 var namespaceNames = map[string]string{"DAV:": "DAV:", "urn:ietf:params:xml:ns:carddav": "CARDDAV:", "http://calendarserver.org/ns/": "CS:"}
 
-// elementShape returns the name of an element that is known.
+// elementShape returns the name of an element if it is known.
 func elementShape(name xml.Name) string {
 	if i := slices.Index(elements[name.Space], name.Local); i >= 0 {
 		return namespaceNames[name.Space] + elements[name.Space][i]
@@ -121,8 +122,8 @@ func elementShape(name xml.Name) string {
 
 var statusLine = regexp.MustCompile(`^HTTP/[0-9.]+ ([1-5][0-9][0-9])( |$)`)
 
-// observeXML reads a document to its end, or to where it is none any more. path is
-// that of the request.
+// observeXML reads a document to its end, or to its first syntax error. path is the path of
+// the request.
 func observeXML(r io.Reader, path string) (*xmlShape, *cardShape) {
 	x := &xmlShape{Declaration: "none"}
 	names, statuses, hrefs, etags, tokens, ctags := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
@@ -204,7 +205,7 @@ func observeXML(r io.Reader, path string) (*xmlShape, *cardShape) {
 	return x, cards.shape()
 }
 
-// cards is what is counted of cards.
+// cards has the counts for a cardShape.
 type cards struct {
 	n, long, groups        int
 	versions, ends, photos map[string]int
@@ -214,7 +215,7 @@ func newCards() *cards {
 	return &cards{versions: map[string]int{}, ends: map[string]int{}, photos: map[string]int{}}
 }
 
-// add looks at one card.
+// add counts one card.
 func (c *cards) add(card []byte) {
 	c.n++
 	switch crlf, lf := bytes.Count(card, []byte("\r\n")), bytes.Count(card, []byte("\n")); {
@@ -228,7 +229,7 @@ func (c *cards) add(card []byte) {
 		c.ends["mixed"]++
 	}
 	version := "none"
-	// A line that begins with white space goes on with the one before it.
+	// A line that begins with white space continues the line before it.
 	unfolded := strings.NewReplacer("\r\n ", "", "\n ", "", "\r\n\t", "", "\n\t", "").Replace(string(card))
 	for line := range strings.Lines(string(card)) {
 		if len(strings.TrimRight(line, "\r\n")) > 75 {
@@ -262,7 +263,7 @@ func (c *cards) add(card []byte) {
 	c.versions[version]++
 }
 
-// shape returns nil if there was no card.
+// shape returns the cardShape, or nil if there was no card.
 func (c *cards) shape() *cardShape {
 	if c.n == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// The forms of texts, as shapes tell them: which of the known ones it is, how long, or
-// of which kinds of characters.
+// The shapes of texts: which known value a text has, how long it is, or which kinds of
+// characters it has.
 
 package main
 
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// known returns value if it is one of all.
+// known returns value if it is one of all, and else "other".
 func known(value string, all ...string) string {
 	if i := slices.Index(all, value); i >= 0 {
 		return all[i]
@@ -21,7 +21,7 @@ func known(value string, all ...string) string {
 	return other
 }
 
-// knownList is known for values that are separated by commas.
+// knownList applies known to values that are separated by commas.
 func knownList(value string, all ...string) string {
 	var parts []string
 	for part := range strings.SplitSeq(value, ",") {
@@ -33,8 +33,8 @@ func knownList(value string, all ...string) string {
 	return strings.Join(parts, ", ")
 }
 
-// count returns a number: itself up to 9, and then how many digits it has. How many
-// contacts somebody has is nobody's business.
+// count returns a number up to 9 as it is, and a larger one as a range, such as "10 to 99",
+// because the number of somebody's contacts is private.
 func count(n int) string {
 	for low := 10; low <= n; low *= 10 {
 		if n < low*10 {
@@ -63,9 +63,10 @@ func numberShape(text string) string {
 	return other
 }
 
-// pattern returns the form of an opaque text: a for runs of lower-case letters, A of
-// upper-case ones, 9 of digits and x of a mixture, each with its length; and marks.
-// A run longer than 16 is told as a range.
+// pattern returns the form of an opaque text: its marks, and for each run of other
+// characters a letter and the length. The letter is a for lower-case letters, A for
+// upper-case letters, 9 for digits, x for a mixture of these, and ? if there are others. A
+// length over 16 is a range.
 func pattern(text string) string {
 	const marks = `"=@_+/:.,-`
 	var b strings.Builder
@@ -113,7 +114,7 @@ func pattern(text string) string {
 	return b.String()
 }
 
-// hostShape returns iCloud's own names, of a partition its pattern alone.
+// hostShape returns the name of a host of iCloud. The number of a partition becomes 9s.
 func hostShape(hostport string) string {
 	host, port, explicit := strings.Cut(strings.ToLower(hostport), ":")
 	shape := known(host, "contacts.icloud.com", "contacts.icloud.com.cn", "gateway.icloud.com", "gateway.icloud.com.cn", "icloud.com", "www.icloud.com")
@@ -134,7 +135,7 @@ func hostShape(hostport string) string {
 
 var partitionHost = regexp.MustCompile(`^p([0-9]{1,4})-contacts\.icloud\.com(\.cn)?$`)
 
-// partitionShape says how the partition of an answer's header relates to the host.
+// partitionShape says whether the partition in a header of an answer is that of the host.
 func partitionShape(value string, req *http.Request) string {
 	m := partitionHost.FindStringSubmatch(strings.ToLower(req.URL.Hostname()))
 	switch {
@@ -146,7 +147,7 @@ func partitionShape(value string, req *http.Request) string {
 	return "another than the host's"
 }
 
-// pathShapes are the paths that are known, with what stands for them.
+// pathShapes are the known paths, and the shape of each.
 var pathShapes = []struct {
 	re    *regexp.Regexp
 	shape string
@@ -176,7 +177,7 @@ func pathShape(path string) string {
 	return other
 }
 
-// hrefShape is about an href: a path, or a URL with its host.
+// hrefShape returns the shape of an href, which is a path or a URL.
 func hrefShape(href string) string {
 	u, err := url.Parse(href)
 	if err != nil {
@@ -188,7 +189,7 @@ func hrefShape(href string) string {
 	return known(u.Scheme, "https", "http") + "://" + hostShape(u.Host) + pathShape(u.Path)
 }
 
-// mediaTypeShape keeps types that are known, and the charset.
+// mediaTypeShape returns a known media type and its charset.
 func mediaTypeShape(value string) string {
 	media, params, _ := strings.Cut(value, ";")
 	shape := known(strings.ToLower(strings.TrimSpace(media)), "text/xml", "application/xml", "text/html", "text/plain", "text/vcard",
@@ -199,7 +200,7 @@ func mediaTypeShape(value string) string {
 	return shape
 }
 
-// few is counts for forms of which there may be any number.
+// few is counts for a map that may have many keys: it puts those over 20 under "other".
 func few(m map[string]int) map[string]string {
 	for len(m) > 20 {
 		for form, n := range m {
@@ -211,7 +212,8 @@ func few(m map[string]int) map[string]string {
 	return counts(m)
 }
 
-// tokenShape is a token's beginning, if it is the one that is known, and its form.
+// tokenShape returns the beginning of a token, if that is a known one, and the form of the
+// rest.
 func tokenShape(token string) string {
 	for _, start := range []string{"HwoQEgwA", "FT=-@RU=", "https://", "http://", "data:,", "urn:"} {
 		if rest, ok := strings.CutPrefix(token, start); ok {

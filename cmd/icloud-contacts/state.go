@@ -1,4 +1,4 @@
-// The state folder: where it is, and what is said when it cannot be used.
+// The state folder: where it is, and the errors if it cannot be used.
 
 package main
 
@@ -14,11 +14,12 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// defaultFolder returns the folder that is used without -state: in XDG_STATE_HOME, or
-// where the system keeps what programs remember for a user. goos is runtime.GOOS.
+// defaultFolder returns the folder that is used without -state: a folder in XDG_STATE_HOME,
+// or in the folder of the system for the state of programs. goos is runtime.GOOS.
 func defaultFolder(goos string, getenv func(string) string) (string, error) {
 	const name = "icloud-contacts"
-	// The XDG Base Directory Specification: a path that is not absolute is ignored.
+	// A path that is not absolute is ignored, as the XDG Base Directory Specification
+	// requires.
 	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, name), nil
 	}
@@ -27,30 +28,31 @@ func defaultFolder(goos string, getenv func(string) string) (string, error) {
 	case "darwin", "ios":
 		below = []string{"Library", "Application Support"}
 	case "windows":
-		// What belongs to this machine; the other folder follows a user to others.
+		// This folder stays on this machine; AppData follows the user to others.
 		home, below, variable = getenv("LocalAppData"), nil, "LocalAppData"
 	}
 	if !filepath.IsAbs(home) {
-		// To go on without a memory would make a passing fault look like a password
-		// that has never worked.
+		// Without a state folder, a passing fault would look like a password that has
+		// never worked.
 		return "", misuse("no state folder: " + variable + " is not set; use -state DIR, or -state none to remember nothing")
 	}
 	return filepath.Join(slices.Concat([]string{home}, below, []string{name})...), nil
 }
 
-// folder is the icloud.Store of -state. Package icloud goes on if it cannot save
-// that a password works, which is right for a service; here it would make a later
-// run call a revoked password one that has never worked, and nobody would know why.
+// folder is the icloud.Store of -state. If package icloud cannot save that a password works,
+// it continues, which is right for a service. Here a later run would then report a revoked
+// password as one that has never worked. So folder prints a warning, and remembers that
+// something could not be saved.
 type folder struct {
 	dir  icloud.DirStore
 	warn func(text string)
-	once sync.Once // a warning each time would fill a log
+	once sync.Once // for warn, because a warning for each Save would fill a log
 
 	mu     sync.Mutex
 	broken bool // something could not be saved
 }
 
-// Load implements icloud.Store. Its failure ends the command, which reports it.
+// Load implements icloud.Store. Its error ends the command, which prints it.
 func (f *folder) Load(ctx context.Context, key string) ([]byte, error) {
 	data, err := f.dir.Load(ctx, key)
 	if err != nil {
@@ -59,8 +61,8 @@ func (f *folder) Load(ctx context.Context, key string) ([]byte, error) {
 	return data, nil
 }
 
-// Save implements icloud.Store. Its first failure is told at once, because not
-// every one reaches the end of the command.
+// Save implements icloud.Store. A warning is printed at the first error, because the command
+// does not return every error of Save.
 func (f *folder) Save(ctx context.Context, key string, data []byte) error {
 	err := f.dir.Save(ctx, key, data)
 	if err == nil {
@@ -76,7 +78,7 @@ func (f *folder) Save(ctx context.Context, key string, data []byte) error {
 	return err
 }
 
-// remembers says whether there is a folder, and all that was learned is in it.
+// remembers says whether there is a folder, and everything could be saved in it.
 func (f *folder) remembers() bool {
 	if f == nil {
 		return false
@@ -93,8 +95,8 @@ type stateError struct {
 	told bool // a warning was printed when it happened
 }
 
-// Error names the folder, which the user has, and the cause without its path, which
-// is a hash of the account.
+// Error names the folder and the cause. It omits the path of the file, which contains a hash
+// of the account.
 func (e stateError) Error() string {
 	cause := e.err
 	if path, ok := errors.AsType[*fs.PathError](cause); ok {
@@ -107,5 +109,5 @@ func (e stateError) Error() string {
 	return fmt.Sprintf("the state folder %s cannot be %s: %v", e.dir, verb, cause)
 }
 
-// Unwrap lets a folder that is not there be told from one that may not be read.
+// Unwrap returns the error of the DirStore.
 func (e stateError) Unwrap() error { return e.err }

@@ -1,5 +1,4 @@
-// The terminal: how wide it is, whether it shows colors, and what must never
-// reach it.
+// The terminal: its width and colors, and texts that are safe to print on it.
 
 package main
 
@@ -19,7 +18,7 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal returns the descriptor behind w, if a person looks at it.
+// terminal returns the file descriptor of w if w is a terminal.
 func terminal(w any) (fd int, ok bool) {
 	if o, wrapped := w.(output); wrapped {
 		w = o.Writer
@@ -31,14 +30,14 @@ func terminal(w any) (fd int, ok bool) {
 	return int(file.Fd()), true
 }
 
-// isTerminal says whether a person looks at w, or types into it.
+// isTerminal says whether w is a terminal. w may also be a reader.
 func isTerminal(w any) bool {
 	_, ok := terminal(w)
 	return ok
 }
 
-// width returns how many columns w has: what COLUMNS says (POSIX, XBD 8.3), or the
-// terminal, or otherwise, where there is no terminal.
+// width returns how many columns w has: as COLUMNS says (POSIX, XBD 8.3), else as the
+// terminal says, or otherwise if w is not a terminal.
 func (p *program) width(w io.Writer, otherwise int) int {
 	if n, err := strconv.Atoi(p.getenv("COLUMNS")); err == nil && n > 0 {
 		return n
@@ -47,13 +46,12 @@ func (p *program) width(w io.Writer, otherwise int) int {
 		if n, _, err := term.GetSize(fd); err == nil && n > 0 {
 			return n
 		}
-		// Not even the kernel knows then.
-		return 80 // a terminal that does not know, a serial line for instance
+		return 80 // a terminal of unknown width, for example a serial line
 	}
 	return otherwise
 }
 
-// Colors are the terminal's own eight, which its owner has chosen to be readable.
+// The colors are among the terminal's own eight, which its user can choose.
 const (
 	bold   = "1"
 	red    = "31"
@@ -61,8 +59,8 @@ const (
 	yellow = "33"
 )
 
-// paint returns text in a color, "" being none, if w shows colors and its reader wants them
-// (no-color.org).
+// paint returns text in a color, or unchanged if color is "", if w shows no colors, or if
+// the user does not want them (no-color.org).
 func (p *program) paint(w io.Writer, color, text string) string {
 	if name := p.getenv("TERM"); color == "" || !isTerminal(w) || p.getenv("NO_COLOR") != "" || name == "" || name == "dumb" {
 		return text
@@ -70,11 +68,11 @@ func (p *program) paint(w io.Writer, color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// visible returns s without anything that could command a terminal: a contact's
-// name is written by strangers, and an escape sequence in it could move the
-// cursor, hide a line or answer for the user. Line breaks become spaces; other
-// control characters, the C1 ones and bytes that are no UTF-8 among them, and
-// the invisible ones that reverse the direction of what follows become U+FFFD.
+// visible returns s without anything that could control a terminal. A contact's name may
+// come from strangers, and an escape sequence in it could move the cursor, hide a line or
+// type for the user. Line breaks and tabs become spaces. Other control characters (C1
+// included), bytes that are not UTF-8, and the invisible characters that change the
+// direction of text become U+FFFD.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -83,24 +81,23 @@ func visible(s string) string {
 		case unicode.IsControl(r), commandsDirection(r):
 			return utf8.RuneError
 		}
-		return r // bytes that are no UTF-8 arrive as U+FFFD
+		return r
 	}, strings.ToValidUTF8(strings.ReplaceAll(s, "\r\n", " "), "\ufffd"))
 }
 
-// commandsDirection says whether r is one of Unicode's embeddings, overrides and
-// isolates (UAX 9). The marks U+200E and U+200F act on nothing but themselves,
-// and the joiners between emoji are needed.
+// commandsDirection says whether r is one of Unicode's embeddings, overrides and isolates
+// (UAX 9). The marks U+200E and U+200F are harmless, and the joiners between emoji are
+// needed.
 func commandsDirection(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// screen passes bytes on to a terminal as visible does, but with the line breaks:
-// for what is made for files.
+// screen writes to a terminal what was made for files. It replaces characters as visible
+// does, but keeps line breaks.
 type screen struct{ io.Writer }
 
-// Write implements io.Writer. A character that two writes share is lost as
-// U+FFFD; a bufio.Writer in front makes such places rare, and it is only for the
-// eye.
+// Write implements io.Writer. A character that is split between two writes becomes U+FFFD.
+// This is rare, because a bufio.Writer is in front.
 func (s screen) Write(b []byte) (int, error) {
 	lines := strings.Split(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n")
 	for i, line := range lines {
@@ -112,11 +109,11 @@ func (s screen) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// fit returns s in exactly n columns: cut with an ellipsis, or padded. Columns are
-// the terminal's: a Chinese character takes two, an accent none.
+// fit returns s in exactly n columns of a terminal: cut with an ellipsis, or padded with
+// blanks. A Chinese character takes two columns, a combining accent none.
 func fit(s string, n int) string {
-	// Grapheme clusters, not runes: cut between a letter and its accent, or between
-	// the people of a family that is one emoji, and something else is shown.
+	// Text is cut between grapheme clusters, because a cut between a letter and its
+	// accent, or within an emoji of several runes, would show something else.
 	w := uniseg.StringWidth(s)
 	if w > n {
 		var b strings.Builder
@@ -125,7 +122,7 @@ func fit(s string, n int) string {
 			var cluster string
 			var columns int
 			cluster, s, columns, state = uniseg.FirstGraphemeClusterInString(s, state)
-			// One column is the ellipsis's.
+			// The ellipsis takes one column.
 			if w+columns > n-1 {
 				break
 			}
@@ -167,20 +164,20 @@ func wrap(text, indent string, width int) string {
 
 // wrapRest is wrap for a text that follows head in the first line.
 func wrapRest(head, text, indent string, width int) string {
-	// A word without blanks takes the place of head while lines are broken.
+	// While lines are broken, a word of the same width stands for head.
 	stand := strings.Repeat("x", uniseg.StringWidth(head)-1)
 	lines := strings.TrimPrefix(wrap(stand+" "+text, indent, width), indent)
 	return head + strings.TrimLeft(strings.TrimPrefix(lines, stand), " ")
 }
 
-// reflow fits a text of help into a terminal narrower than the text. Lines at the
-// margin are paragraphs, indented ones are columns, or commands to paste.
+// reflow fits the text of a help page into a terminal that is narrower. Lines without
+// indentation are paragraphs. Indented lines are columns, or commands to paste.
 func reflow(text string, width int) string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if !slices.ContainsFunc(lines, func(line string) bool { return uniseg.StringWidth(line) > width }) {
 		return text
 	}
-	// What belongs together, first: a paragraph's lines, and a column's.
+	// First join the lines of each paragraph and of each entry of a column.
 	type item struct{ head, text string }
 	var items []item
 	for _, line := range lines {
@@ -208,7 +205,7 @@ func reflow(text string, width int) string {
 		case it.head == "":
 			b.WriteString(cmp.Or(wrap(it.text, "", width), "\n"))
 		case it.text == "":
-			// A shell takes the parts of a command back together.
+			// A command is broken with backslashes, which a shell understands.
 			b.WriteString(strings.ReplaceAll(strings.TrimSuffix(wrap(it.head, "    ", width-2), "\n"), "\n", " \\\n")[2:] + "\n")
 		default:
 			b.WriteString(it.head + "\n" + wrap(it.text, "      ", width))
@@ -217,19 +214,19 @@ func reflow(text string, width int) string {
 	return b.String()
 }
 
-// jsonLine returns v as JSON in one line. What encoding/json leaves alone and a
-// terminal obeys is escaped too; a reader of JSON sees no difference.
+// jsonLine returns v as JSON in one line. It also escapes characters that encoding/json does
+// not escape and that could control a terminal.
 func jsonLine(v any) ([]byte, error) {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
-	// This goes to programs and eyes, not into a page.
+	// The line is not for HTML.
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
 	var line []byte
 	for _, r := range b.String() {
-		// All of these can only be inside of strings, where JSON allows the escape.
+		// These can only be inside of strings, where JSON allows the escape.
 		if r != '\n' && unicode.IsControl(r) || commandsDirection(r) {
 			line = fmt.Appendf(line, "\\u%04x", r)
 			continue

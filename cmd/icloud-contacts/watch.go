@@ -1,4 +1,4 @@
-// watch: what changes, a line each, and what becomes of the password.
+// watch: one line for each change of a contact and of the password's state.
 
 package main
 
@@ -18,9 +18,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// watchCommand syncs every five minutes, because iCloud has no way to tell, and Apple
-// has published no rate that it allows. One request is all it takes if nothing has
-// changed.
+// watchCommand syncs every five minutes, because iCloud does not notify clients, and Apple
+// has not published how often they may ask. If nothing has changed, a sync is one request.
 var watchCommand = &command{
 	name:    "watch",
 	summary: "the changes, one line each",
@@ -57,17 +56,17 @@ type watch struct {
 
 	p      *program
 	client *icloud.Client
-	store  icloud.Store // nil: nothing is kept
+	store  icloud.Store // nil if nothing is kept
 	state  followed
-	silent bool   // until the first listing is complete: everything is new, and nothing is news
-	dirty  bool   // state has changed since it was kept
-	outage outage // the one that lasts, if one does
-	broken error  // a line of the password's that could not be written
+	silent bool   // print no changes, because the first listing is not complete
+	dirty  bool   // state has changed since it was saved
+	outage outage // the present one, if there is one
+	broken error  // the error of a line about the password that could not be written
 }
 
-// followed is what watch keeps: how far it has come, and what it has reported. The
-// token is "" before the book was listed once, and also when it has to be listed
-// again; Complete tells the one from the other.
+// followed is what watch keeps: how far it has come, and what it has reported. Token is ""
+// before the first listing, and also if the book must be listed again. Complete says whether
+// a listing has ever been complete.
 type followed struct {
 	Version  int             `json:"v"`
 	Token    string          `json:"token"`
@@ -75,19 +74,19 @@ type followed struct {
 	Complete bool            `json:"complete"`
 }
 
-// card tells a change from a repetition, and the name of what is deleted.
+// card is kept to recognize cards that have not changed, and to name cards that are deleted.
 type card struct {
 	Name string `json:"name"`
 	ETag string `json:"etag"`
 }
 
-// run follows until it is interrupted, or there is no point in going on.
+// run follows the changes until it is interrupted, or until an error is final.
 func (w *watch) run(ctx context.Context, p *program, _ []string) (err error) {
 	if w.interval <= 0 {
 		return misuse("-interval must be positive")
 	}
-	// The password's lines come through the Client's OnStatus, in the middle of
-	// whatever call has changed its state.
+	// OnStatus prints the lines about the password, during the call that has changed
+	// its state.
 	w.p = p
 	if w.client, err = w.account.connect(ctx, p, w.password); err != nil {
 		return err
@@ -105,7 +104,7 @@ func (w *watch) run(ctx context.Context, p *program, _ []string) (err error) {
 			return w.ended(ctx, err)
 		}
 		if w.once || ctx.Err() != nil {
-			return nil // this is how it is meant to end
+			return nil
 		}
 		w.complain(err)
 		if !sleep(ctx, pause(w.client.Status(), time.Duration(w.interval))) {
@@ -114,8 +113,8 @@ func (w *watch) run(ctx context.Context, p *program, _ []string) (err error) {
 	}
 }
 
-// final says whether there is no point in going on: the password is dead, or
-// what was found can be neither shown nor kept.
+// final says whether watch must end: the password is dead, or the changes cannot be printed
+// or kept.
 func final(err error) bool {
 	auth, ok := errors.AsType[*icloud.AuthError](err)
 	if ok && auth.Confirmed {
@@ -126,8 +125,8 @@ func final(err error) bool {
 	return unwritten || unsaved
 }
 
-// pause returns how long to wait: longer than the interval if another call is not
-// worth making before.
+// pause returns how long to wait until the next sync: the interval, or until NextTry if that
+// is later.
 func pause(s icloud.Status, interval time.Duration) time.Duration {
 	if s.NextTry.IsZero() {
 		return interval
@@ -135,7 +134,7 @@ func pause(s icloud.Status, interval time.Duration) time.Duration {
 	return max(interval, time.Until(s.NextTry))
 }
 
-// sleep waits, and reports whether ctx has lasted.
+// sleep waits for d, and returns false if ctx ends before.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -147,15 +146,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// outage is a failure that watch survives.
+// outage is a failure during which watch continues.
 type outage struct {
-	kind  string // "": there is none
-	what  string // the word in front of its lines
+	kind  string // "" if there is none
+	what  string // the first word of its lines
 	since time.Time
 }
 
-// complain reports an error that watch survives, once for as long as it lasts, and
-// its end. What concerns the password has its own lines.
+// complain reports an error after which watch continues: once when it begins, and once when
+// it is over. Refusals of the password are reported by OnStatus.
 func (w *watch) complain(err error) {
 	before := w.outage
 	_, refused := errors.AsType[*icloud.AuthError](err)
@@ -166,18 +165,19 @@ func (w *watch) complain(err error) {
 		return
 	}
 	now := outage{kind: err.Error(), what: "connection", since: time.Now()}
-	// A server that is down for a night would otherwise fill a log.
+	// An error of the same kind is not repeated, so that a long outage does not fill a
+	// log.
 	if answer, ok := errors.AsType[*icloud.ResponseError](err); ok {
-		now.kind = fmt.Sprint(answer.StatusCode) // the wait that is left differs each time
+		now.kind = fmt.Sprint(answer.StatusCode) // not the text, because its wait differs each time
 	}
 	text := explain(err)
 	if _, ok := errors.AsType[*icloud.CardError](err); ok {
 		now.what = "contacts"
 	} else {
-		text = strings.TrimPrefix(text, "the connection ") // which the line says already
+		text = strings.TrimPrefix(text, "the connection ") // the line begins with "connection"
 	}
 	if before.kind != "" {
-		now.since = before.since // one fault may have several faces
+		now.since = before.since // one outage may cause several errors
 	}
 	if now.kind != before.kind {
 		w.trouble(now.what, text)
@@ -185,7 +185,7 @@ func (w *watch) complain(err error) {
 	w.outage = now
 }
 
-// since returns how long ago t was, as roughly as people want it.
+// since returns how long ago t was, rounded for people.
 func since(t time.Time) string {
 	d := time.Since(t)
 	if d < time.Second {
@@ -194,7 +194,7 @@ func since(t time.Time) string {
 	return d.Round(time.Second).String()
 }
 
-// trouble writes a line of what is no result.
+// trouble writes a line to the standard error.
 func (w *watch) trouble(what, text string) {
 	head := fmt.Sprintf("%s  %-10s  ", time.Now().Format(time.DateTime), what)
 	line := head + text + "\n"
@@ -204,8 +204,8 @@ func (w *watch) trouble(what, text string) {
 	fmt.Fprint(w.p.err, line)
 }
 
-// ended reports the error that watch ends with, unless that is an interruption, and
-// returns it as one that was reported.
+// ended reports the error with which watch ends, and returns it as told. An interruption is
+// returned unchanged.
 func (w *watch) ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return err
@@ -218,8 +218,8 @@ func (w *watch) ended(ctx context.Context, err error) error {
 	return told{err}
 }
 
-// password is the Client's OnStatus. The line is short enough for 80 columns; the
-// evidence comes with the line in which watch ends.
+// password is the Client's OnStatus. Its line fits 80 columns. The last line of watch has the
+// evidence.
 func (w *watch) password(_ context.Context, s icloud.Status) {
 	text := s.State.String()
 	auth, refused := errors.AsType[*icloud.AuthError](s.Err)
@@ -237,12 +237,12 @@ func (w *watch) password(_ context.Context, s icloud.Status) {
 	}
 }
 
-// line prints one line of the log. Each is one write, so that nobody reads half.
+// line prints one line of the log. Each line is one write, so that no reader gets a part.
 func (w *watch) line(what, text string) error {
 	line := fmt.Sprintf("%s  %-10s  %s", time.Now().Format(time.DateTime), what, visible(text))
 	if n := w.p.width(w.p.out, unlimited); n < unlimited && uniseg.StringWidth(line) > n {
 		if what == "password" {
-			// What is said of the password is not cut.
+			// Lines about the password are broken and not cut.
 			head, _, _ := strings.Cut(line, "  "+what)
 			line = head + "  " + what + "\n" + strings.TrimSuffix(wrap(visible(text), "  ", n), "\n")
 		} else {
@@ -253,30 +253,30 @@ func (w *watch) line(what, text string) error {
 	return err
 }
 
-// sync reports what has changed since the last time, and keeps how far it came.
+// sync reports what has changed since the last sync, and keeps how far it came.
 func (w *watch) sync(ctx context.Context) error {
 	w.silent = !w.state.Complete
 	if w.silent && w.client.Status().State == icloud.Untested {
-		// A first start has a person in front of it, who should not wait for
-		// fifteen minutes to hear of a typing error.
+		// At the first start a person probably waits. Authenticate reports a mistyped
+		// password at once and not after fifteen minutes.
 		if err := w.client.Authenticate(ctx); err != nil {
 			return w.account.unremembered(err)
 		}
 	}
-	// From here on, lines are written. The token is kept after the last of them, so
-	// that a crash in between repeats lines instead of losing some. It is kept whatever
-	// the error is: it belongs to the lines that were written.
+	// The token is saved after the last line was written, so that a crash repeats lines
+	// and loses none. It is saved with every error, because it belongs to the lines that
+	// were written.
 	err := w.follow(ctx)
 	if w.silent && w.state.Complete {
 		err = errors.Join(err, w.line("following", fmt.Sprintf("%d contacts", len(w.state.Cards))))
 	}
-	// An interruption at this moment must not cost what was reported already.
+	// An interruption must not prevent saving what was reported.
 	return errors.Join(err, w.save(context.WithoutCancel(ctx)))
 }
 
 // follow applies the changes since the token, and takes the next one.
 func (w *watch) follow(ctx context.Context) error {
-	// The usual case: one request, and the cards that changed.
+	// The usual case is one request, and the cards that changed.
 	if w.state.Token != "" {
 		next, err := w.client.Sync(ctx, w.state.Token, w.apply)
 		w.take(next)
@@ -284,9 +284,8 @@ func (w *watch) follow(ctx context.Context) error {
 			return err
 		}
 	}
-	// Everything is listed again. What that does not mark has been deleted in the
-	// meantime, but only a listing that is complete says so, and not of the contacts
-	// that could not be fetched.
+	// Everything is listed again. If the listing is complete, the cards that it does not
+	// mark were deleted. Cards that could not be fetched are marked too.
 	marked := make(map[string]bool)
 	next, err := w.client.Sync(ctx, "", func(c icloud.Change) error {
 		marked[c.ID] = c.Contact != nil
@@ -303,7 +302,8 @@ func (w *watch) follow(ctx context.Context) error {
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.state.Cards)) {
 		if !marked[id] {
-			// Without the token the listing, and this with it, comes again.
+			// If this fails, the token is not taken, so the next sync lists
+			// everything again.
 			if err := w.apply(icloud.Change{ID: id}); err != nil {
 				return err
 			}
@@ -321,8 +321,8 @@ func (w *watch) take(next string) {
 	w.state.Token = next
 }
 
-// apply reports one change. It is remembered after it was written: a line that
-// nobody got comes again.
+// apply reports one change. It keeps the change after the line was written, so that a line
+// that was not written is written again.
 func (w *watch) apply(c icloud.Change) error {
 	old, known := w.state.Cards[c.ID]
 	if c.Contact == nil {
@@ -355,7 +355,7 @@ func (w *watch) apply(c icloud.Change) error {
 	return nil
 }
 
-// change writes the line of a change, unless all is new.
+// change writes the line of a change, unless w.silent is set.
 func (w *watch) change(what, name string) error {
 	if w.silent {
 		return nil
@@ -363,15 +363,15 @@ func (w *watch) change(what, name string) error {
 	return w.line(what, name)
 }
 
-// load reads what an earlier run has kept. It lies beside what package icloud
-// remembers of the password, in a file of the same kind.
+// load reads what an earlier run has kept. It is in the state folder, in a file beside that
+// of package icloud.
 func (w *watch) load(ctx context.Context) error {
 	w.state = followed{Version: 1, Cards: make(map[string]card)}
 	if w.account.store == nil {
 		return nil
 	}
-	// A DirStore replaces files whole and keeps them to their owner, which is all that
-	// is needed here too: a token, and names, which are personal data.
+	// A DirStore is good for this data too: it replaces files as a whole, and only their
+	// owner can read them. The token and the names are personal data.
 	w.store = w.account.store
 	data, err := w.store.Load(ctx, w.account.key("watch"))
 	if err != nil {
@@ -382,8 +382,8 @@ func (w *watch) load(ctx context.Context) error {
 	}
 	var s followed
 	if err := json.Unmarshal(data, &s); err != nil || s.Version != 1 || s.Cards == nil {
-		// Beginning again would lose deletions, and overwrite what may be
-		// worth a look.
+		// Beginning again would miss deletions, and would overwrite data that
+		// somebody may want to look at.
 		return stateError{w.account.store.dir, errors.New("this program does not know what is in " + w.account.key("watch") + "; move it away to begin again"), false}
 	}
 	// Earlier versions kept a token only after a listing that was complete.
