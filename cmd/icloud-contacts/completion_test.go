@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// completionOf writes a script of completion to a file.
+// completionOf writes the completion script of a shell to a file.
 func completionOf(t *testing.T, shell string) (file string) {
 	t.Helper()
 	h := newHome(t)
@@ -51,7 +51,7 @@ func shell(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// Every command and every flag is in each script.
+// TestCompletionNames: every command and every flag is in each script.
 func TestCompletionNames(t *testing.T) {
 	t.Parallel()
 	for name := range shells {
@@ -79,7 +79,7 @@ func TestCompletionNames(t *testing.T) {
 	}
 }
 
-// The shells complete what they should.
+// TestCompletionBash: bash completes commands, flags, words and files.
 func TestCompletionBash(t *testing.T) {
 	t.Parallel()
 	file := completionOf(t, "bash")
@@ -98,7 +98,7 @@ func TestCompletionBash(t *testing.T) {
 		"nonsense -":             "",
 		"export -o secret -phot": "-photos",
 	} {
-		// A shell whose line is not complete hands the last word, which may be empty.
+		// The last word is the one to complete; it may be empty.
 		script := `source "$1"; shift; COMP_WORDS=(icloud-contacts "$@"); COMP_CWORD=$#; _icloud_contacts; echo "${COMPREPLY[*]}"`
 		args := append([]string{"--norc", "-c", script, "bash", file}, strings.Split(line, " ")...)
 		words := strings.Fields(shell(t, "bash", args...))
@@ -128,8 +128,8 @@ func TestCompletionFish(t *testing.T) {
 	}
 }
 
-// Zsh completes in an editor only, so _arguments and _describe are looked at as they
-// are called.
+// TestCompletionZsh: zsh completes only in its line editor, so the test looks at the
+// arguments of _arguments and _describe.
 func TestCompletionZsh(t *testing.T) {
 	t.Parallel()
 	file := completionOf(t, "zsh")

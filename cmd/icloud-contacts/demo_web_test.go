@@ -16,7 +16,7 @@ import (
 type visitor struct {
 	t    *testing.T
 	base string
-	page string // the latest
+	page string // the latest page
 }
 
 // visit starts the demo and opens its page.
@@ -69,7 +69,7 @@ func (v *visitor) answer(resp *http.Response, err error) int {
 	return resp.StatusCode
 }
 
-// part is what the dashboard says of a customer.
+// part returns the part of the dashboard about a customer.
 func (v *visitor) part(id string) string {
 	v.t.Helper()
 	v.get("")
@@ -80,7 +80,7 @@ func (v *visitor) part(id string) string {
 	return part
 }
 
-// find returns what a pattern has in parentheses.
+// find returns what matches the group of a pattern.
 func (v *visitor) find(pattern, text string) string {
 	v.t.Helper()
 	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -96,7 +96,7 @@ const (
 	state  = `<dt>State</dt><dd>([^<]*)<`
 )
 
-// Each customer begins where the issue of each begins.
+// TestDemoWebBegins: at the start each customer is in another situation.
 func TestDemoWebBegins(t *testing.T) {
 	t.Parallel()
 	v := visit(t)
@@ -117,8 +117,8 @@ func TestDemoWebBegins(t *testing.T) {
 	}
 }
 
-// The whole loop: a password is revoked, a mail comes, its link is opened, a new
-// password is made and entered, and the link is dead.
+// TestDemoWebLoop: a password is revoked, a mail is sent, its link is opened, a new password
+// is made and entered, and then the link no longer works.
 func TestDemoWebLoop(t *testing.T) {
 	t.Parallel()
 	v := visit(t)
@@ -148,7 +148,7 @@ func TestDemoWebLoop(t *testing.T) {
 	}
 }
 
-// An outage is no death, and ends; the first time is the same page.
+// TestDemoWebOutage: an outage does not sign a customer out, and ends.
 func TestDemoWebOutage(t *testing.T) {
 	t.Parallel()
 	v := visit(t)
@@ -168,7 +168,7 @@ func TestDemoWebOutage(t *testing.T) {
 	if part := v.part("grace"); strings.Contains(part, "503 Service") {
 		t.Error(part)
 	}
-	// Any number of passwords can be made, although Apple has 25.
+	// Any number of passwords can be made, although an account can have only 25.
 	for range 60 {
 		if status := v.post("do/make/grace"); status != http.StatusOK {
 			t.Fatalf("%d %s", status, v.page)
@@ -176,7 +176,7 @@ func TestDemoWebOutage(t *testing.T) {
 	}
 }
 
-// What is no button does nothing, and neither does another site's.
+// TestDemoWebMisuse: unknown buttons and requests from other sites do nothing.
 func TestDemoWebMisuse(t *testing.T) {
 	t.Parallel()
 	v := visit(t)

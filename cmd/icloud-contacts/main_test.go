@@ -24,28 +24,28 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files of testdata/script")
 
-// TestMain lets this binary be the command too, for scripts and terminals.
+// TestMain lets the test binary also run as the command, for scripts and terminals.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"icloud-contacts": main})
 }
 
-// noWait keeps a program built with -race from waiting for a second before it ends.
+// noWait prevents that a program built with -race waits for a second before it ends.
 const noWait = "atexit_sleep_ms=0"
 
-// TestScript runs testdata/script. Beside testscript's own commands there are:
+// TestScript runs testdata/script. Besides testscript's own commands there are:
 //
-//	server [new]          a fake iCloud and the environment for it
-//	server FAULT [N]      a fault in it, until another; healthy is one
-//	put ID NAME [LINE...] a card in it; NAME may have Go's escapes
-//	remove ID             takes it out
-//	people N              the sample of demo and fake, and N invented people
-//	forget                the sync tokens are not honored any more
-//	password VERB         revoke; aged N: a new one, N days old
+//	server [new]          starts a fake iCloud, and sets the environment for it
+//	server FAULT [N]      sets a fault of the server; "healthy" removes it
+//	put ID NAME [LINE...] adds a card; NAME may have Go's escapes
+//	remove ID             removes a card
+//	people N              adds the sample of demo and fake, and N invented people
+//	forget                makes the server forget its sync tokens
+//	password VERB         "revoke", or "aged N" for a new password that is N days old
 //	exits STATUS CMD...   runs CMD, which must exit with STATUS
-//	await FILE REGEXP     waits until FILE contains it
-//	dates FILE            replaces the days in FILE by their distance from today
-//	mode FILE MODE        asserts the permissions
-//	requests N            asserts how many requests there were since the last time
+//	await FILE REGEXP     waits until FILE contains REGEXP
+//	dates FILE            replaces the dates in FILE by their distance from today
+//	mode FILE MODE        checks the permissions of FILE
+//	requests N            checks the number of requests since the last check
 func TestScript(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -162,7 +162,7 @@ func scriptPassword(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "revoke":
 		w.srv.Revoke(w.cred.Password)
-	case "aged": // issued so many days ago
+	case "aged":
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		w.cred = w.srv.IssueAt(time.Now().AddDate(0, 0, -n))
@@ -209,7 +209,7 @@ func scriptDates(ts *testscript.TestScript, _ bool, args []string) {
 	text := dayPattern.ReplaceAllStringFunc(string(data), func(s string) string {
 		d, err := time.Parse(time.DateOnly, s)
 		ts.Check(err)
-		// As many characters as a date has, so that nothing is wrapped otherwise.
+		// It has as many characters as a date, so that lines break at the same places.
 		return fmt.Sprintf("<day%+05d>", int(d.Sub(today).Hours())/24)
 	})
 	ts.Check(os.WriteFile(name, []byte(text), 0o600))

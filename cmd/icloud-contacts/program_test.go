@@ -34,8 +34,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// home is a program whose network leads to a fake under iCloud's own names, where
-// passwords have a form and a lifetime. Scripts cannot have that.
+// home is a program that reaches a fake under iCloud's own host names, where passwords have a
+// form and a lifetime. Scripts cannot do that.
 type home struct {
 	*program
 	srv      *icloudtest.Server
@@ -59,14 +59,14 @@ func newHome(t *testing.T) *home {
 	return h
 }
 
-// safeBuffer is what a running program writes to while a test reads it.
+// safeBuffer is a buffer to which a program writes while a test reads it.
 type safeBuffer struct {
 	mu  sync.Mutex
 	b   bytes.Buffer
 	err error
 }
 
-// fail lets all that is written from now on fail.
+// fail makes all further writes fail.
 func (s *safeBuffer) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *safeBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-// take returns what was written since the last time.
+// take returns what was written since the last call.
 func (s *safeBuffer) take() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *safeBuffer) take() string {
 	return s.b.String()
 }
 
-// Each command's help fits a terminal, explains every flag and has examples.
+// TestHelp: the help of each command fits a terminal, explains every flag and has examples.
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -126,7 +126,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Flags may follow arguments.
+// TestParse: flags may follow arguments.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -149,7 +149,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What an error means for a script.
+// TestReport: each kind of error has its exit status.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	refused := &icloud.AuthError{Err: icloud.ErrPasswordRevoked}
@@ -173,7 +173,7 @@ func TestReport(t *testing.T) {
 		{misuse("x"), t.Context(), 64, 1},
 		{fmt.Errorf("x: %w", context.Canceled), over, 130, 0},
 		{errors.New("x"), over, 1, 1},
-		// Somebody else's context is not our interruption.
+		// The end of another context is not an interruption.
 		{context.Canceled, t.Context(), 1, 1},
 		{errors.Join(slices.Repeat([]error{errors.New("card")}, 1000)...), t.Context(), 1, 1},
 	} {
@@ -191,7 +191,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, nothing that is printed says who, or with what.
+// TestNoSecrets: no output contains the Apple ID or the password, whatever fails.
 func TestNoSecrets(t *testing.T) {
 	t.Parallel()
 	commands := [][]string{
@@ -245,14 +245,15 @@ func TestNoSecrets(t *testing.T) {
 	}
 }
 
-// deaf is a network whose errors name hosts.
+// deaf is a network whose errors contain host names.
 type deaf struct{}
 
 func (deaf) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("dial %s/secret-path: no route", r.URL)
 }
 
-// On iCloud the remedy is Apple's page, and the verdict knows the lifetime.
+// TestCheckOnICloud: on iCloud the remedy names Apple's page, and the verdict uses the
+// lifetime.
 func TestCheckOnICloud(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -273,8 +274,8 @@ func TestCheckOnICloud(t *testing.T) {
 	}
 }
 
-// A year of watching, until the password has expired: what is printed when, and
-// that no interruption and no verdict comes a moment too early.
+// TestWatchForAYear: watch runs for a year, until the password has expired. It prints each
+// line at the right time.
 func TestWatchForAYear(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -332,7 +333,7 @@ func TestWatchForAYear(t *testing.T) {
 	})
 }
 
-// Whoever is told to wait waits, and says so once.
+// TestWatchRetryAfter: watch waits as long as the server asks, and says so once.
 func TestWatchRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -361,7 +362,7 @@ func TestWatchRetryAfter(t *testing.T) {
 		if got := h.out.take(); !strings.Contains(got, "added       Ada") {
 			t.Errorf("after the wait: %q", got)
 		}
-		// Interrupted in its sleep, it ends at once.
+		// If it is interrupted while it sleeps, it ends at once.
 		cancel()
 		synctest.Wait()
 		if got := <-status; got != ok {
@@ -370,12 +371,12 @@ func TestWatchRetryAfter(t *testing.T) {
 	})
 }
 
-// Watch comes when another call is worth making, and no sooner.
+// TestPause: watch waits until NextTry, and at least for the interval.
 func TestPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
-			next time.Duration // from now; 0: at once
+			next time.Duration // from now; 0 means at once
 			want time.Duration
 		}{
 			{0, time.Minute},
@@ -394,7 +395,8 @@ func TestPause(t *testing.T) {
 	})
 }
 
-// A fault is told once, and its end; a failing server is asked more and more seldom.
+// TestWatchOutage: watch reports a fault once, and its end, and sends fewer and fewer
+// requests to a server that fails.
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -424,7 +426,7 @@ func TestWatchOutage(t *testing.T) {
 	})
 }
 
-// What watch can neither show nor keep it would report for ever: it ends, at once.
+// TestWatchEnds: watch ends at once if it cannot print or keep the changes.
 func TestWatchEnds(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -465,7 +467,7 @@ func TestWatchEnds(t *testing.T) {
 	}
 }
 
-// Photos that are kept outside of the cards come into them, whole.
+// TestExportPhotos: photos that iCloud keeps outside of the cards are put into them.
 func TestExportPhotos(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -522,7 +524,7 @@ func TestExportPhotos(t *testing.T) {
 		}
 	}
 
-	// In JSON too; and without -photos, none is asked for.
+	// They are in JSON too. Without -photos, none is fetched.
 	if got := h.run(t.Context(), []string{"export", "-photos", "-format", "json"}); got != ok {
 		t.Errorf("exit status %d", got)
 	}
@@ -542,7 +544,7 @@ func TestExportPhotos(t *testing.T) {
 		t.Errorf("%d photos asked for", asked)
 	}
 
-	// A fault that passes is a failure: the next export may have the photo.
+	// A passing fault ends the export, because the next export may get the photo.
 	h.srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		return r.Host == "gateway.icloud.com" && icloudtest.Status(503)(w, r)
 	}
@@ -555,7 +557,7 @@ func TestExportPhotos(t *testing.T) {
 	}
 }
 
-// An interruption leaves no file either.
+// TestExportInterrupted: an interruption leaves no file.
 func TestExportInterrupted(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -643,8 +645,8 @@ func TestFit(t *testing.T) {
 	}
 }
 
-// fakeOf runs the command fake until the test ends, and returns what is typed to
-// it, after the environment has been printed.
+// fakeOf runs the command fake until the test ends. It waits until the environment is
+// printed, and returns a writer for the typed commands.
 func (h *home) fakeOf(t *testing.T, args ...string) (stdin io.Writer) {
 	t.Helper()
 	r, w := io.Pipe()
@@ -662,7 +664,7 @@ func (h *home) fakeOf(t *testing.T, args ...string) (stdin io.Writer) {
 	return w
 }
 
-// await waits for a text in what was printed, and returns all of it.
+// await waits until a text was printed, and returns the whole output.
 func (s *safeBuffer) await(t *testing.T, want string) string {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
@@ -677,8 +679,8 @@ func (s *safeBuffer) await(t *testing.T, want string) string {
 	return ""
 }
 
-// The fake obeys and explains, in one line for each that is typed; it never panics
-// over what is typed.
+// TestFakeObeys: the fake executes typed commands and prints one line for each. No input
+// causes a panic.
 func TestFakeObeys(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -689,7 +691,7 @@ func TestFakeObeys(t *testing.T) {
 		"expire 5s", "throttle x", "throttle 1s", "throttle 0s", "revoke now", "revoke", "issue", "forget", "\x1b[2J" + strings.Repeat("x", 300),
 		"outage", "401 -1s", "outage 0s", "401 0s", "requests", "set", "generate 2", "reset",
 	}
-	for range 60 { // more than the account may have at a time
+	for range 60 { // more than an account can have at a time
 		lines = append(lines, "issue")
 	}
 	if _, err := io.WriteString(in, strings.Join(lines, "\n")+"\nheal\n"); err != nil {
@@ -717,14 +719,15 @@ func TestFakeObeys(t *testing.T) {
 			t.Errorf("a line that begins otherwise: %q", line)
 		}
 	}
-	// At the start, the one before the reset, its own, and what there was room for.
+	// These are the password at the start, the one before the reset, the one of the
+	// reset, and as many as an account can have.
 	if got := strings.Count(h.out.take(), "export ICLOUD_APP_PASSWORD="); got != 3+24 {
 		t.Errorf("%d passwords, want 27", got)
 	}
 }
 
-// What the fake is told to go wrong goes wrong, and passes; and a password that dies
-// of age while a program runs is seen to expire, not to be revoked.
+// TestFakeFaults: faults of the fake happen and end. A password that expires while a program
+// runs is reported as expired, not as revoked.
 func TestFakeFaults(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -769,8 +772,8 @@ func TestFakeFaults(t *testing.T) {
 	expect("expired", append(check, "-dwell", "0"), dead, "expired, likely")
 }
 
-// For machines: a line of JSON for the start and for each line that is typed, and an
-// end with the program that started it.
+// TestFakeJSON: with -json there is a line of JSON for the start and for each typed line.
+// With -exit-with-stdin the fake ends together with the program that started it.
 func TestFakeJSON(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -804,8 +807,8 @@ func TestFakeJSON(t *testing.T) {
 	}
 }
 
-// With -tls there is a certificate to trust, and the home is on another host, where
-// alone the address book is.
+// TestFakeTLS: with -tls there is a certificate to trust, and the home-set and the address
+// book are only on the second host.
 func TestFakeTLS(t *testing.T) {
 	t.Parallel()
 	h, dir := newHome(t), t.TempDir()
@@ -827,7 +830,8 @@ func TestFakeTLS(t *testing.T) {
 	if !strings.HasPrefix(start.Endpoint, "https://localhost:") || start.Home != "https://127.0.0.1:"+port+"/" {
 		t.Errorf("endpoint %s, home %s; want two hosts", start.Endpoint, start.Home)
 	}
-	// A client that follows hrefs to their host arrives, one that drops it does not.
+	// A client that uses the host of the home-set finds the address book; a client that
+	// drops the host does not.
 	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	ask := func(method, url, body string) (int, string) {
 		t.Helper()
@@ -862,7 +866,7 @@ func TestFakeTLS(t *testing.T) {
 	}
 	web.CloseIdleConnections()
 
-	// Under iCloud's own names this package is at home there.
+	// Package icloud works there under iCloud's own host names.
 	to := strings.TrimSuffix(strings.TrimPrefix(start.Home, "https://"), "/")
 	var dialled []string
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -891,13 +895,13 @@ func TestFakeTLS(t *testing.T) {
 	}
 }
 
-// hidden wraps an error as package icloud does, without its words.
+// hidden wraps an error without its text, as package icloud does.
 type hidden struct{ err error }
 
 func (hidden) Error() string   { return "icloud: PROPFIND: the connection failed" }
 func (h hidden) Unwrap() error { return h.err }
 
-// Every failure has plain words, and those around it are kept.
+// TestExplain: every failure has a plain text, and the text around it is kept.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	refused := hidden{&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}}
@@ -931,11 +935,12 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Why a connection failed is found below what package icloud says of it.
+// TestConnection: the reason why a connection failed is found in the errors that package
+// icloud wraps.
 func TestConnection(t *testing.T) {
 	t.Parallel()
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
-	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // the failed handshake would be logged
 	defer untrusted.Close()
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
@@ -971,7 +976,8 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// When a doubted password is probed again, and dies, is what package icloud says.
+// TestCheckSchedule: check shows the times of the next probe and of the final refusal as
+// package icloud computes them.
 func TestCheckSchedule(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -981,7 +987,7 @@ func TestCheckSchedule(t *testing.T) {
 		h.srv.Revoke(h.cred.Password)
 		h.out.take()
 		refused := time.Now().UTC()
-		for range 2 { // the second sends nothing, and knows from the first
+		for range 2 { // the second check sends nothing and uses what the first has saved
 			if got := h.run(t.Context(), check); got != failed {
 				t.Errorf("exit status %d, want %d", got, failed)
 			}
@@ -1001,8 +1007,8 @@ func TestCheckSchedule(t *testing.T) {
 	})
 }
 
-// Cron runs check once an hour, and a passing fault costs nobody their password: the
-// folder of the user's remembers that it has worked.
+// TestCheckInCron: cron runs check once an hour. A passing fault is not final, because the
+// state folder says that the password has worked.
 func TestCheckInCron(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1022,7 +1028,7 @@ func TestCheckInCron(t *testing.T) {
 	})
 }
 
-// The folder that is used without -state.
+// TestDefaultFolder: the folder that is used without -state.
 func TestDefaultFolder(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir() // an absolute path on every system
@@ -1052,8 +1058,8 @@ func TestDefaultFolder(t *testing.T) {
 	}
 }
 
-// A date of issue that has not come is a mistake; one of today is not, wherever
-// one is.
+// TestDate: a date of issue in the future is an error. The present day is accepted in every
+// time zone.
 func TestDate(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// schema is as much of JSON Schema as docs/contact.schema.json needs.
+// schema is the part of JSON Schema that docs/contact.schema.json uses.
 type schema struct {
 	Ref        string            `json:"$ref"`
 	Type       string            `json:"type"`
@@ -20,7 +20,7 @@ type schema struct {
 	Defs       map[string]schema `json:"$defs"`
 }
 
-// The schema has what a record has, no more and no less.
+// TestSchema: the schema has exactly the members of a record.
 func TestSchema(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/contact.schema.json")

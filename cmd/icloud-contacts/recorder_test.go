@@ -40,8 +40,8 @@ func recordOf(t *testing.T, h *home, status int) (shapeRecord, string) {
 	return record, string(text)
 }
 
-// A record of the fake says what QUIRKS.md says of iCloud, and nothing about whose
-// account it is; and nothing but reading was done.
+// TestRecord: a record of the fake agrees with QUIRKS.md and does not identify the account,
+// and only requests that read were sent.
 func TestRecord(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -108,7 +108,7 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// A refused password is the evidence that is wanted most: the headers of the 401.
+// TestRecordRefused: the record of a refused password has the headers of the 401.
 func TestRecordRefused(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -123,7 +123,7 @@ func TestRecordRefused(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 
-	// Neither yes nor no is recorded too.
+	// An answer that is neither yes nor no is recorded too.
 	h = newHome(t)
 	h.srv.SetIntercept(icloudtest.BadGateway)
 	if record, _ := recordOf(t, h, failed); record.Accepted != nil || record.Answers[0].Body.Kind != "html" {
@@ -131,7 +131,7 @@ func TestRecordRefused(t *testing.T) {
 	}
 }
 
-// What is there is not overwritten, and nothing is sent then.
+// TestRecordFile: an existing file is not overwritten, and then nothing is sent.
 func TestRecordFile(t *testing.T) {
 	t.Parallel()
 	h := newHome(t)
@@ -147,8 +147,8 @@ func TestRecordFile(t *testing.T) {
 	}
 }
 
-// QUIRKS.md says for each of its rows what a record would do, and the issue template
-// takes one.
+// TestRecordQuirks: each row of QUIRKS.md says what a record would do, and the issue
+// template asks for one.
 func TestRecordQuirks(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../QUIRKS.md")
@@ -205,7 +205,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// Marks are counted wherever reads end.
+// TestMarks: marks are counted independently of where reads end.
 func TestMarks(t *testing.T) {
 	t.Parallel()
 	const text = "<a>\n\n<![CDATA[x&#13;]]>y<![CDATA[z]]>&#13;\n&#13;</a>"
@@ -222,13 +222,13 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// answered is a RoundTripper with one answer.
+// answered is a RoundTripper that always returns one answer.
 type answered struct{ resp *http.Response }
 
 func (a answered) RoundTrip(*http.Request) (*http.Response, error) { return a.resp, nil }
 
-// Whatever an answer holds, nothing of it is in the record. The secret is planted in
-// every place that an answer has, and in what fuzzing makes of one.
+// FuzzRecord: no part of an answer is in the record. A secret is put into every place of an
+// answer, and into the texts of the fuzzer.
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte("<S/>"), uint8(0))
 	f.Add([]byte(`<D:multistatus xmlns:D="DAV:"><D:S D:S="S">S</D:S></D:multistatus>`), uint8(1))
@@ -300,7 +300,7 @@ END:VCARD</address-data><getctag xmlns="http://calendarserver.org/ns/">FT=-@RU=S
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Not even a part of it, in any case.
+		// The record has no part of the secret, in upper or lower case.
 		low := strings.ToLower(string(out))
 		for i := range len(secret) - 3 {
 			if part := strings.ToLower(secret[i : i+4]); strings.Contains(low, part) {
@@ -318,8 +318,8 @@ END:VCARD</address-data><getctag xmlns="http://calendarserver.org/ns/">FT=-@RU=S
 	})
 }
 
-// What is observed is not changed, and a body that is not read to its end is said to
-// be cut.
+// TestRecorderPassesOn: the recorder does not change answers, and a body that was not read to
+// its end is recorded as cut.
 func TestRecorderPassesOn(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("<a>text</a>", 10_000)

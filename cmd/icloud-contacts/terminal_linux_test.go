@@ -20,8 +20,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// console is a command on a terminal of its own: on all three descriptors, so that
-// its escape sequences, its width and its echo are what a person would have.
+// console is a command with its own terminal on all three file descriptors, so that its
+// escape sequences, width and echo are those that a person gets.
 type console struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -32,7 +32,7 @@ type console struct {
 	done chan struct{}
 }
 
-// onTerminal starts the command on a terminal of so many columns.
+// onTerminal starts the command on a terminal with the given number of columns.
 func onTerminal(t *testing.T, columns uint16, env []string, args ...string) *console {
 	t.Helper()
 	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -82,7 +82,7 @@ func onTerminal(t *testing.T, columns uint16, env []string, args ...string) *con
 			c.seen.Write(b[:n])
 			c.mu.Unlock()
 			if err != nil {
-				return // EIO: the other end is closed
+				return // EIO means that the other end is closed
 			}
 		}
 	}()
@@ -123,7 +123,7 @@ func (c *console) type_(text string) {
 
 // end waits for the end and returns the exit status and all that was shown.
 func (c *console) end() (int, string) {
-	_ = c.cmd.Wait() // its error is the status
+	_ = c.cmd.Wait() // its error is the exit status
 	select {
 	case <-c.done:
 	case <-time.After(time.Second):
@@ -131,7 +131,7 @@ func (c *console) end() (int, string) {
 	return c.cmd.ProcessState.ExitCode(), c.text()
 }
 
-// served is a fake on a port, and the environment for it.
+// served starts a fake on a port, and returns it with the environment for it.
 func served(t *testing.T) (*icloudtest.Server, []string) {
 	t.Helper()
 	srv := icloudtest.NewServer()
@@ -150,7 +150,7 @@ func serve(t *testing.T, srv *icloudtest.Server) []string {
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[mKhl]|\x1b\[\?25[hl]`)
 
-// Nothing is wider than the terminal, and all that a name can do is be a name.
+// TestTerminalList: no line is wider than the terminal, and names cannot control it.
 func TestTerminalList(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -174,7 +174,7 @@ func TestTerminalList(t *testing.T) {
 	}
 }
 
-// A file's bytes go to a file; on a terminal they are looked at.
+// TestTerminalExport: control characters are replaced only on a terminal.
 func TestTerminalExport(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -184,7 +184,7 @@ func TestTerminalExport(t *testing.T) {
 	}
 }
 
-// Colors where they are wanted.
+// TestTerminalColor: there are colors unless the environment says otherwise.
 func TestTerminalColor(t *testing.T) {
 	t.Parallel()
 	_, env := served(t)
@@ -201,7 +201,7 @@ func TestTerminalColor(t *testing.T) {
 	}
 }
 
-// A person who waits sees a count; it is gone at the end, and fits.
+// TestTerminalProgress: the progress line fits the terminal and disappears at the end.
 func TestTerminalProgress(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -233,7 +233,8 @@ func TestTerminalProgress(t *testing.T) {
 	}
 }
 
-// What goes down a pipe has no count beside it: the reader may draw there.
+// TestTerminalNoProgress: there is no progress line if the output goes to a pipe, whose
+// reader may use the terminal.
 func TestTerminalNoProgress(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -243,7 +244,7 @@ func TestTerminalNoProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := filepath.Join(t.TempDir(), "icloud-contacts") // testscript goes by the name
+	link := filepath.Join(t.TempDir(), "icloud-contacts") // testscript runs the command by this name
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +257,7 @@ func TestTerminalNoProgress(t *testing.T) {
 	}
 }
 
-// Asked for, the password is not shown, and the terminal is as it was.
+// TestTerminalPrompt: the password is not shown, and the terminal is restored.
 func TestTerminalPrompt(t *testing.T) {
 	t.Parallel()
 	_, env := served(t)
@@ -268,7 +269,7 @@ func TestTerminalPrompt(t *testing.T) {
 	}
 	c.type_(name + "\r")
 	c.await("(not shown): ")
-	for range 2000 { // the prompt is printed before the echo is switched off
+	for range 2000 { // the prompt is printed before the echo is turned off
 		if !c.echoes() {
 			break
 		}
@@ -284,10 +285,11 @@ func TestTerminalPrompt(t *testing.T) {
 	}
 }
 
-// A password of the wrong form is asked for again, three times in all, and never sent.
+// TestTerminalPromptAgain: after a password of the wrong form the program asks again, three
+// times in all, and sends nothing.
 func TestTerminalPromptAgain(t *testing.T) {
 	t.Parallel()
-	// On iCloud, where alone a password has a form, through a proxy that nobody runs.
+	// The form is checked only for iCloud. A proxy that does not exist prevents requests.
 	env := []string{"ICLOUD_APPLE_ID=ada@icloud.example", "HTTPS_PROXY=http://127.0.0.1:1"}
 	const prompt = "App-specific password (not shown): "
 	enter := func(c *console, nth int, text string) {
@@ -320,7 +322,8 @@ func TestTerminalPromptAgain(t *testing.T) {
 	}
 }
 
-// Interrupted in the middle of the prompt, too.
+// TestTerminalPromptInterrupted: the terminal is restored after an interruption of the
+// prompt.
 func TestTerminalPromptInterrupted(t *testing.T) {
 	t.Parallel()
 	_, env := served(t)
@@ -340,7 +343,7 @@ func TestTerminalPromptInterrupted(t *testing.T) {
 	if !c.echoes() {
 		t.Error("the terminal is left without echo")
 	}
-	// Nothing entered is a mistake of the caller's.
+	// An empty password is a usage error.
 	c = onTerminal(t, 80, env[:2], "list")
 	c.await("(not shown): ")
 	c.type_("\r")
@@ -349,7 +352,8 @@ func TestTerminalPromptInterrupted(t *testing.T) {
 	}
 }
 
-// A dead password is one line for a log, and for a person what to do.
+// TestTerminalRemedy: for a dead password a log gets one line, and a terminal also the
+// remedy.
 func TestTerminalRemedy(t *testing.T) {
 	t.Parallel()
 	srv, env := served(t)
@@ -362,7 +366,8 @@ func TestTerminalRemedy(t *testing.T) {
 	}
 }
 
-// What watch says of a doubted password is read whole on any terminal.
+// TestTerminalDoubt: the line of watch about a doubted password is complete on every
+// terminal.
 func TestTerminalDoubt(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()
@@ -375,7 +380,7 @@ func TestTerminalDoubt(t *testing.T) {
 		srv.SetIntercept(icloudtest.Unauthorized)
 		status, text := onTerminal(t, columns, env, "watch", "-once", "-state", state).end()
 		srv.SetIntercept(nil)
-		text, _, _ = strings.Cut(text, "  ended ") // the standard error is for logs
+		text, _, _ = strings.Cut(text, "  ended ") // the rest is the standard error
 		if i := strings.LastIndex(text, "\n"); i >= 0 {
 			text = text[:i+1]
 		}
@@ -390,7 +395,7 @@ func TestTerminalDoubt(t *testing.T) {
 	}
 }
 
-// The record is shown, and written if that is wanted.
+// TestTerminalRecord: the record is shown, and written if the user agrees.
 func TestTerminalRecord(t *testing.T) {
 	t.Parallel()
 	_, env := served(t)
