@@ -1,4 +1,4 @@
-// The accounts of a Server: who they are, and what the methods of both types do.
+// The accounts of a Server, and the methods that Server and Account share.
 
 package icloudtest
 
@@ -23,13 +23,13 @@ import (
 type Account struct {
 	srv       *Server
 	appleID   string
-	dsid      string // "directory services identifier", the number in every path
-	partition string // the partition host begins with it: "p07", "p133"
+	dsid      string // the "directory services identifier", the number in every path
+	partition string // the beginning of the partition host: "p07", "p133"
 	requests  atomic.Int64
 
-	// mu guards what follows. It is never held while an answer is written:
-	// a client may be slow to read it, and in a bubble waiting for a mutex
-	// would stop the clock.
+	// mu guards what follows. It is never held while an answer is written, because a
+	// client may be slow to read it, and the clock of a synctest bubble stops while a
+	// goroutine waits for a mutex.
 	mu        sync.Mutex
 	passwords passwords
 	book      book
@@ -55,10 +55,10 @@ func (s *Server) Account(appleID string) *Account {
 	a := &Account{srv: s, appleID: appleID, passwords: make(passwords), photos: make(map[string]photo)}
 	sum := sha256.Sum256([]byte("icloudtest account " + key))
 	number := binary.BigEndian.Uint64(sum[:])
-	// Partitions seen are 1 to 180; below 100 they have two digits.
+	// Partitions from 1 to 180 were seen, with at least two digits.
 	a.partition = fmt.Sprintf("p%02d", 1+sum[8]%180)
 	for {
-		// As long as those that were captured.
+		// It is as long as those that were captured.
 		a.dsid = fmt.Sprint(10_000_000_000 + number%10_000_000_000)
 		if !s.numbers[a.dsid] {
 			break
@@ -70,7 +70,7 @@ func (s *Server) Account(appleID string) *Account {
 	return a
 }
 
-// account returns the account that a user name is of, or nil.
+// account returns the account with a user name, or nil.
 func (s *Server) account(user string) *Account {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,11 +78,12 @@ func (s *Server) account(user string) *Account {
 }
 
 var (
-	// servers counts the Servers of this process, so that no two have the
-	// same first account, and a test of many can keep them in one Store.
+	// servers counts the Servers of this process, so that no two have the same first
+	// account, and a test can use one Store for many Servers.
 	servers atomic.Uint64
 
-	// process keeps the accounts and passwords of two processes apart.
+	// process is in the accounts and passwords, so that two processes never have the
+	// same ones.
 	process = strings.ToLower(rand.Text()[:10])
 )
 
@@ -158,7 +159,7 @@ func (a *Account) ForgetTokens() {
 	a.book.forgetTokens()
 }
 
-// What follows are the methods of a Server that are its first account's.
+// These methods of Server call those of its first account.
 
 // Issue is [Account.Issue] of the first account.
 func (s *Server) Issue() icloud.Credential { return s.first.Issue() }

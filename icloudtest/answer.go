@@ -1,5 +1,4 @@
-// Answers: a multistatus row by row, an error with its condition, a page of
-// HTML.
+// Answers: a multistatus, an error with its condition, and a page of HTML.
 
 package icloudtest
 
@@ -13,8 +12,8 @@ import (
 	"sync"
 )
 
-// Writers are kept: a compressor is a megabyte, and a simulation makes a
-// million requests.
+// Writers are kept, because a compressor takes a megabyte and a simulation makes a million
+// requests.
 var (
 	buffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 1<<15) }}
 	zippers = sync.Pool{New: func() any {
@@ -26,13 +25,12 @@ var (
 	}}
 )
 
-// multistatus answers 207 (RFC 4918, section 13) with the rows that fill
-// writes. They leave as they are written: chunked, without a length,
-// compressed if the client takes that and it is worth it.
+// multistatus answers 207 (RFC 4918, section 13) with the rows that fill writes. The body is
+// chunked, without a length, and compressed if it is large and the client accepts that.
 func (s *Server) multistatus(w http.ResponseWriter, r *http.Request, fill func(row func(node))) {
 	h := w.Header()
-	// Both types are right (RFC 4918, section 8.2), and clients that know
-	// only one of them should notice.
+	// Both types are right (RFC 4918, section 8.2). A client that accepts only one of
+	// them fails here.
 	switch {
 	case s.ContentType != "":
 		h.Set("Content-Type", s.ContentType)
@@ -42,13 +40,13 @@ func (s *Server) multistatus(w http.ResponseWriter, r *http.Request, fill func(r
 		h.Set("Content-Type", "text/xml; charset=utf-8")
 	}
 	h.Set("DAV", davClasses)
-	// Caches in between must not give it to who cannot unpack it.
+	// A cache must not give a compressed answer to a client that cannot decompress it.
 	h.Set("Vary", "Accept-Encoding")
 	c := &chunks{w: w, gzip: !s.Uncompressed && strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")}
 	out := buffers.Get().(*bufio.Writer)
 	out.Reset(c)
-	// Errors of writing mean that the client has gone; bufio keeps the
-	// first, and what is written after it goes nowhere.
+	// An error of writing means that the client has gone. bufio ignores all writes after
+	// the first error.
 	d := document{w: out, prefixed: s.Prefixes}
 	d.begin("multistatus")
 	fill(d.write)
@@ -59,11 +57,10 @@ func (s *Server) multistatus(w http.ResponseWriter, r *http.Request, fill func(r
 	buffers.Put(out)
 }
 
-// chunks is the body of a multistatus. It begins the answer when the first
-// buffer of it is full or complete.
+// chunks writes the body of a multistatus. Its first Write begins the answer.
 type chunks struct {
 	w    http.ResponseWriter
-	gzip bool // the client takes it
+	gzip bool // whether the client accepts it
 	z    *gzip.Writer
 	sent bool
 }
@@ -71,7 +68,7 @@ type chunks struct {
 func (c *chunks) Write(p []byte) (int, error) {
 	if !c.sent {
 		c.sent = true
-		// What fits a packet is not worth compressing.
+		// An answer that fits a packet is not worth compressing.
 		if c.gzip && len(p) > 1400 {
 			c.w.Header().Set("Content-Encoding", "gzip")
 			c.z = zippers.Get().(*gzip.Writer)
@@ -79,7 +76,7 @@ func (c *chunks) Write(p []byte) (int, error) {
 		}
 		c.w.WriteHeader(http.StatusMultiStatus)
 		if f, ok := c.w.(http.Flusher); ok {
-			f.Flush() // or net/http would count a short answer and send its length
+			f.Flush() // otherwise net/http adds a Content-Length to a short answer
 		}
 	}
 	if c.z != nil {
@@ -90,7 +87,7 @@ func (c *chunks) Write(p []byte) (int, error) {
 
 func (c *chunks) close() {
 	if c.z != nil {
-		_ = c.z.Close() // the client has gone, as above
+		_ = c.z.Close() // an error means that the client has gone
 		zippers.Put(c.z)
 	}
 }
@@ -105,7 +102,7 @@ func (s *Server) failure(w http.ResponseWriter, status int, condition xml.Name) 
 	d.begin("error")
 	d.write(element(condition))
 	d.end("error")
-	_ = out.Flush() // as above
+	_ = out.Flush() // an error means that the client has gone
 }
 
 // page answers with HTML.
@@ -115,7 +112,7 @@ func page(w http.ResponseWriter, status int, html string) {
 	_, _ = io.WriteString(w, html)
 }
 
-// nowhere answers 400 as iCloud does for paths that it does not know.
+// nowhere answers 400, as iCloud does for unknown paths.
 func nowhere(w http.ResponseWriter) {
 	page(w, http.StatusBadRequest, "<html>\r\n<head><title>400 Bad Request</title></head>\r\n<body>\r\n"+
 		"<center><h1>400 Bad Request</h1></center>\r\n<hr><center>"+w.Header().Get("Server")+"</center>\r\n</body>\r\n</html>\r\n")

@@ -1,5 +1,4 @@
-// The address book: its cards, their ETags, and what has changed since
-// when.
+// The address book: its cards, their ETags, and when they changed.
 
 package icloudtest
 
@@ -16,31 +15,30 @@ import (
 	"unicode"
 )
 
-// card is one resource of the book, or what is left of it after its
-// removal. It is never modified, only replaced, so that an answer can be
-// written from it without holding a lock.
+// card is a card of the book, or the record of one that was removed. It is never modified,
+// only replaced, so that an answer can be written from it without holding a lock.
 type card struct {
-	id       string // the last segment of the URL, as written by whoever made it
+	id       string // the last segment of the URL, as written when the card was created
 	vcard    string
-	etag     string // with its quotes, in today's form
-	oldETag  string // in the form of before 2021
-	created  uint64 // revision of the book at which the id was first there
-	changed  uint64 // revision of the book at which it became as it is
-	gone     bool
+	etag     string // with its quotes, in the present form
+	oldETag  string // in the form from before 2021
+	created  uint64 // the revision of the book at which the id was first used
+	changed  uint64 // the revision of the book at which the card was last changed or removed
+	gone     bool   // whether it was removed
 	modified time.Time
 }
 
-// book is the one address book of the account. It is not safe for
-// concurrent use; its Server's mutex guards it.
+// book is the address book of an account. It is not safe for concurrent use; the mutex of
+// the Account guards it.
 type book struct {
 	owner    string // the account's number
 	revision uint64 // grows with each change
-	stamp    int64  // of the latest ETag
+	stamp    int64  // the number in the latest ETag
 	epoch    uint32 // grows when tokens are forgotten
 	cards    map[string]*card
 }
 
-// newBook returns an empty book, at revision zero: the empty token's.
+// newBook returns an empty book at revision 0, which is that of the empty token.
 func newBook(owner string) book {
 	return book{owner: owner, cards: make(map[string]*card)}
 }
@@ -50,8 +48,8 @@ func segment(id string) bool {
 	return id != "" && id != "." && id != ".." && !strings.ContainsAny(id, "/?#") && !strings.ContainsFunc(id, unicode.IsControl)
 }
 
-// key is by which a card is found: URLs are equal when their decoded paths
-// are (RFC 3986, section 6.2.2), however they were written.
+// key returns the key of a card in book.cards. It is the decoded id, because URLs are equal
+// if their decoded paths are (RFC 3986, section 6.2.2).
 func key(id string) string {
 	if decoded, err := url.PathUnescape(id); err == nil {
 		return decoded
@@ -67,8 +65,7 @@ func (b *book) get(id string) *card {
 	return nil
 }
 
-// put adds a card or replaces it. A card that is replaced keeps the name
-// that it was first put by, in whatever spelling it is written to now.
+// put adds or replaces a card. A card that is replaced keeps the spelling of its id.
 func (b *book) put(id, vcard string) *card {
 	b.revision++
 	c := &card{id: id, vcard: vcard, created: b.revision, changed: b.revision, modified: time.Now()}
@@ -78,9 +75,9 @@ func (b *book) put(id, vcard string) *card {
 			c.id = old.id
 		}
 	}
-	// A number of base 36 that is a time in milliseconds, if that is what those
-	// are that were captured. It grows with each change, whatever the clock does,
-	// and so never comes back for a card that was removed and made again.
+	// The ETag is a time in milliseconds in base 36, as captured ETags seem to be. It
+	// grows with each change, whatever the clock does, so a card that is removed and
+	// made again has a new ETag.
 	b.stamp = max(b.stamp+1, c.modified.UnixMilli())
 	c.etag = `"` + strconv.FormatInt(b.stamp, 36) + `"`
 	sum := sha256.Sum256([]byte(b.owner + "/" + key(id)))
@@ -89,8 +86,7 @@ func (b *book) put(id, vcard string) *card {
 	return c
 }
 
-// delete removes a card, and leaves a mark of it for the sync tokens that
-// are out: in the map it takes little more room than its name.
+// delete removes a card, and keeps a record of it for the sync tokens that were issued.
 func (b *book) delete(id string) {
 	old := b.get(id)
 	if old == nil {
@@ -112,7 +108,7 @@ func (b *book) all() []*card {
 	return list
 }
 
-// oldTag is the book's getctag in the form of before 2021.
+// oldTag returns the book's getctag in the form from before 2021.
 func (b *book) oldTag() string {
 	sum := sha256.Sum256([]byte(b.owner))
 	return fmt.Sprintf("FT=-@RU=%s@S=%d", uuid(hex.EncodeToString(sum[:16])), b.revision)

@@ -1,4 +1,4 @@
-// One card: reading it, writing and removing it under its conditions.
+// One card: reading it, and writing or removing it under preconditions.
 
 package icloudtest
 
@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// serveCard does what was asked with a card, or with a place where one may
-// be.
+// serveCard answers a request for the URL of a card, which may not exist.
 func (a *Account) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 	switch r.Method {
 	case http.MethodPut:
@@ -29,7 +28,7 @@ func (a *Account) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 		empty(w, http.StatusNotFound)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		h := w.Header()
-		h.Set("ETag", a.etag(c)) // also of a 304 (RFC 9110, section 15.4.5)
+		h.Set("ETag", a.etag(c)) // a 304 has it too (RFC 9110, section 15.4.5)
 		if ifNoneMatch := r.Header.Values("If-None-Match"); ifNoneMatch != nil && a.matches(ifNoneMatch, c) {
 			w.WriteHeader(http.StatusNotModified)
 			return
@@ -37,15 +36,14 @@ func (a *Account) serveCard(w http.ResponseWriter, r *http.Request, id string) {
 		h.Set("Content-Type", "text/vcard; charset=utf-8")
 		h.Set("Last-Modified", c.modified.UTC().Format(http.TimeFormat))
 		h.Set("Content-Length", fmt.Sprint(len(c.vcard)))
-		_, _ = io.WriteString(w, c.vcard) // to HEAD net/http sends the length alone
+		_, _ = io.WriteString(w, c.vcard) // net/http sends no body for HEAD
 	default:
 		a.method(w, r, a.cardAt(c))
 	}
 }
 
-// matches says whether a list of ETags names the card's present state, by
-// the strong comparison (RFC 9110, section 8.8.3.2). The card may be nil:
-// there is none.
+// matches says whether a list of ETags contains the card's ETag, by the strong comparison
+// (RFC 9110, section 8.8.3.2). c is nil if there is no card.
 func (a *Account) matches(list []string, c *card) bool {
 	if c == nil {
 		return false
@@ -60,10 +58,9 @@ func (a *Account) matches(list []string, c *card) bool {
 	return false
 }
 
-// permits says whether the preconditions of a write hold (RFC 9110, section
-// 13.1). iCloud honors them (carddavclient lists no fault of it there). The
-// caller holds a.mu, so that nobody writes between this check and
-// the write.
+// permits says whether the preconditions of a write are met (RFC 9110, section 13.1). iCloud
+// honors them (carddavclient reports no fault there). The caller holds a.mu, so that there is
+// no other write between this check and the write.
 func (a *Account) permits(h http.Header, c *card) bool {
 	if list := h.Values("If-Match"); len(list) > 0 {
 		if !a.matches(list, c) || a.srv.RefuseIfMatchAny && slices.Contains(list, "*") {
@@ -76,8 +73,8 @@ func (a *Account) permits(h http.Header, c *card) bool {
 	return true
 }
 
-// putCard creates or replaces a card. The name is the client's choice, and
-// the bytes are kept, of vCard 4.0 too (KashCal).
+// putCard creates or replaces a card. The client chooses the name. The bytes are kept, also
+// those of vCard 4.0 (KashCal).
 func (a *Account) putCard(w http.ResponseWriter, r *http.Request, id string) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -100,8 +97,8 @@ func (a *Account) putCard(w http.ResponseWriter, r *http.Request, id string) {
 	case !ok:
 		empty(w, http.StatusPreconditionFailed)
 	case c == nil:
-		// What it takes for no card it refuses with a bare 403, which says
-		// nothing of the password (vdirsyncer#931).
+		// iCloud refuses a card that it rejects with a bare 403, which says nothing
+		// about the password (vdirsyncer#931).
 		empty(w, http.StatusForbidden)
 	default:
 		if !a.srv.OmitETag {
@@ -115,15 +112,15 @@ func (a *Account) putCard(w http.ResponseWriter, r *http.Request, id string) {
 	}
 }
 
-// isCard says whether data looks like a vCard from outside. What iCloud
-// checks beyond that is not known. Server.Put does not ask: a test may want
-// to see what becomes of a bad one.
+// isCard says whether data begins and ends like a vCard. What else iCloud checks is not
+// known. Server.Put does not check this, because a test may need a bad card.
 func isCard(data string) bool {
 	data = strings.ToUpper(strings.TrimSpace(data))
 	return strings.HasPrefix(data, "BEGIN:VCARD") && strings.HasSuffix(data, "END:VCARD")
 }
 
-// fits says whether a card of that size may be written. The caller holds a.mu.
+// fits says whether a card of this size may be written. another means that it is a new card.
+// The caller holds a.mu.
 func (a *Account) fits(size int, another bool) bool {
 	if a.srv.MaxCard > 0 && size > a.srv.MaxCard {
 		return false
@@ -131,8 +128,7 @@ func (a *Account) fits(size int, another bool) bool {
 	return !another || a.srv.MaxCards <= 0 || len(a.book.all()) < a.srv.MaxCards
 }
 
-// deleteCard removes a card. Without a condition it removes any state of
-// it.
+// deleteCard removes a card.
 func (a *Account) deleteCard(w http.ResponseWriter, r *http.Request, id string) {
 	if a.srv.RefuseDeleteDepth && r.Header.Get("Depth") != "" {
 		empty(w, http.StatusBadRequest)

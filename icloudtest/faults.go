@@ -32,8 +32,8 @@ func Times(n int, fault Fault) Fault {
 	var left atomic.Int64
 	left.Store(int64(n))
 	return func(w http.ResponseWriter, r *http.Request) bool {
-		// Taken before fault answers, so that of many requests at once just
-		// n get it; given back if it was not used.
+		// The count is reduced before fault answers, so that of many concurrent
+		// requests no more than n get it. It is restored if fault did not apply.
 		if left.Add(-1) < 0 {
 			left.Add(1)
 			return false
@@ -104,8 +104,8 @@ func BadGateway(w http.ResponseWriter, _ *http.Request) bool {
 	return true
 }
 
-// CaptivePortal answers 200 with an HTML page, as the network of a hotel does that wants to
-// be paid first.
+// CaptivePortal answers 200 with an HTML page, as the network of a hotel does before a guest
+// has signed in.
 func CaptivePortal(w http.ResponseWriter, _ *http.Request) bool {
 	w.Header().Set("Server", "portal")
 	page(w, http.StatusOK, "<!DOCTYPE html>\n<html><head><title>Welcome</title></head>\n"+
@@ -116,11 +116,11 @@ func CaptivePortal(w http.ResponseWriter, _ *http.Request) bool {
 // Stall does not answer. It holds the request until the client gives up or
 // the Server is closed.
 func Stall(_ http.ResponseWriter, r *http.Request) bool {
-	// net/http notices that a client has gone only when the body was read.
+	// net/http notices that a client has gone only after the body was read.
 	_, _ = io.Copy(io.Discard, r.Body)
 	select {
 	case <-r.Context().Done():
-	case <-serverOf(r).pipe.closing.Done(): // another http.Server does not know of it
+	case <-serverOf(r).pipe.closing.Done(): // for a Server that another http.Server serves
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -136,15 +136,15 @@ func Cut(n int) Fault {
 		c := &cutter{ResponseWriter: w, left: n}
 		serverOf(r).serve(c, r)
 		if c.cut {
-			c.Flush() // what was written is to arrive
+			c.Flush() // so that the client gets the bytes before the cut
 			panic(http.ErrAbortHandler)
 		}
 		return true
 	}
 }
 
-// cutter passes on so many bytes and then none. It fails rather than
-// panics, so that who writes can clean up first.
+// cutter passes on a number of bytes, and then returns an error. It does not panic, so that
+// the handler can clean up first.
 type cutter struct {
 	http.ResponseWriter
 	left int
@@ -183,10 +183,10 @@ func serverOf(r *http.Request) *Server {
 	return s
 }
 
-// throttle is how long the account is throttled.
+// throttle says how long an account is throttled.
 type throttle struct {
 	until  time.Time
-	asDate bool // the form of the next Retry-After
+	asDate bool // whether the next Retry-After is a date
 }
 
 // Throttle makes the Server ask the account to wait, for d from now. Every request of the
@@ -200,7 +200,7 @@ func (a *Account) Throttle(d time.Duration) {
 	a.throttle = throttle{until: time.Now().Add(d)}
 }
 
-// throttled returns a Retry-After, if there is to be one.
+// throttled returns the Retry-After of an answer, and false if the account is not throttled.
 func (a *Account) throttled(now time.Time) (string, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -208,7 +208,7 @@ func (a *Account) throttled(now time.Time) (string, bool) {
 	if left <= 0 {
 		return "", false
 	}
-	// Both forms know whole seconds only (RFC 9110, section 10.2.3).
+	// Both forms have only whole seconds (RFC 9110, section 10.2.3).
 	wait := max(left/2, time.Second).Truncate(time.Second)
 	asDate := a.throttle.asDate
 	a.throttle.asDate = !asDate

@@ -1,5 +1,4 @@
-// Filters of addressbook-query, evaluated as iCloud does, which is not as RFC
-// 6352 has it.
+// Filters of addressbook-query, evaluated as iCloud does, which differs from RFC 6352.
 
 package icloudtest
 
@@ -8,31 +7,30 @@ import (
 	"strings"
 )
 
-// A filter is what a query asks of a card (RFC 6352, section 10.5). What iCloud
-// makes of it is known from the tests that carddavclient's authors run against a
-// real account: it has the prop-filters, joined by "anyof" whatever the filter's
-// attribute test says; names must match letter by letter; param-filters are passed
-// over. A limit and a choice of properties are passed over too, elsewhere.
+// A filter chooses cards (RFC 6352, section 10.5). How iCloud evaluates it is known from the
+// tests that carddavclient's authors run against a real account. The prop-filters are joined
+// by "anyof", whatever the filter's attribute test says. Names are case-sensitive.
+// param-filters are ignored.
 type filter []propFilter
 
-// A propFilter asks for a property of a name, and something of its value.
+// A propFilter is a condition on the properties with a name.
 type propFilter struct {
-	group, name string // the group is empty for any, and for none
-	undefined   bool   // that there is no such property
-	all         bool   // a value must pass all matches; else one of them
+	group, name string // an empty group matches every property, also one without a group
+	undefined   bool   // is-not-defined
+	all         bool   // whether a value must pass all matches, and not only one
 	matches     []textMatch
 }
 
-// A textMatch asks something of a value (RFC 6352, section 10.5.4).
+// A textMatch is a condition on a value (RFC 6352, section 10.5.4).
 type textMatch struct {
 	text   string
 	how    func(value, text string) bool
-	octet  bool // letters in upper and lower case differ
+	octet  bool // whether it is case-sensitive
 	negate bool
 }
 
-// newFilter reads the filter of a query. None, or one without a prop-filter, lets
-// every card pass, and is nil. False is a filter that the RFC does not know.
+// newFilter reads the filter of a query. It is nil, and every card passes, if there is no
+// filter or if it has no prop-filter. ok is false if the RFC does not allow the filter.
 func newFilter(query *node) (f filter, ok bool) {
 	root := query.kid(carddav("filter"))
 	if root == nil {
@@ -90,8 +88,8 @@ func (p propFilter) passes(properties []line) bool {
 		if l.name != p.name || p.group != "" && l.group != p.group {
 			continue
 		}
-		// One value must pass by itself; what is asked of it is not spread over
-		// several properties of the name.
+		// One value must pass alone. The matches are not distributed over several
+		// properties with the name.
 		if p.value(l.text()) && !p.undefined {
 			return true
 		}
@@ -100,7 +98,7 @@ func (p propFilter) passes(properties []line) bool {
 	return p.undefined && !defined
 }
 
-// value says whether a value passes the matches. Without any, all do.
+// value says whether a value passes the matches. Without matches every value does.
 func (p propFilter) value(value string) bool {
 	if len(p.matches) == 0 {
 		return true

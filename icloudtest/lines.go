@@ -1,5 +1,4 @@
-// The lines of a vCard, as far as a server looks into them: for filters, and for
-// photos that come back as URLs.
+// The lines of a vCard, which the Server reads for filters and for PhotosAsURLs.
 
 package icloudtest
 
@@ -7,18 +6,18 @@ import "strings"
 
 // A line is a content line of a vCard (RFC 2426, section 2.6), unfolded.
 type line struct {
-	group, name string // as written: iCloud compares them letter by letter
+	group, name string // as written, because iCloud's filters are case-sensitive
 	params      []string
 	value       string // with its escapes
-	raw         string // the line as it is in the card, folds and line end included
+	raw         string // the line as it is in the card, with its folds and line end
 }
 
-// lines returns the lines of a card, well-formed or not. Together their raw
-// texts are the card.
+// lines returns the lines of a card, which need not be well-formed. The raw texts together
+// are the card.
 func lines(vcard string) []line {
 	var list []line
 	for vcard != "" {
-		// A line goes on where the next one begins with white space.
+		// A line that begins with white space continues the line before it.
 		end := 0
 		for {
 			i := strings.IndexByte(vcard[end:], '\n')
@@ -67,6 +66,6 @@ func newLine(raw string) line {
 
 var unescape = strings.NewReplacer(`\n`, "\n", `\N`, "\n", `\,`, ",", `\;`, ";", `\\`, `\`)
 
-// text returns the value without escapes. A structured value keeps its
-// semicolons, between parts and within them.
+// text returns the value without escapes. In a structured value, semicolons between parts
+// and within parts then look the same.
 func (l line) text() string { return unescape.Replace(l.value) }

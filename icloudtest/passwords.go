@@ -1,4 +1,4 @@
-// The account's app-specific passwords: issuing, expiry, revocation.
+// The app-specific passwords of an account: how they are issued, expire and are revoked.
 
 package icloudtest
 
@@ -20,11 +20,10 @@ const (
 	lifetime = 365 * 24 * time.Hour
 )
 
-// passwords holds when each password that was not revoked expires, by its
-// sixteen letters.
+// passwords has the end of each password that was not revoked, by its sixteen letters.
 type passwords map[string]time.Time
 
-// active counts those that would be accepted.
+// active counts the passwords that would be accepted.
 func (p passwords) active(now time.Time) int {
 	n := 0
 	for letters := range p {
@@ -42,8 +41,7 @@ func (p passwords) accepts(text string, now time.Time) bool {
 	return ok && now.Before(expires)
 }
 
-// letters is a password without the hyphens that Apple shows and does not
-// insist on.
+// letters returns a password without hyphens. Apple shows hyphens and does not require them.
 func letters(text string) string { return strings.ReplaceAll(text, "-", "") }
 
 // issued counts the passwords of this process, so that none is issued

@@ -1,4 +1,4 @@
-// Photos that are not in the cards but on a host of their own.
+// Photos that are not in the cards but on the photo host.
 
 package icloudtest
 
@@ -30,7 +30,7 @@ func (a *Account) PutPhoto(data []byte, mediaType string) (url string) {
 
 // putPhoto is PutPhoto for a caller that holds a.mu.
 func (a *Account) putPhoto(data []byte, mediaType string) (url string) {
-	// What iCloud hashes is not known; that two photos differ is enough.
+	// What iCloud hashes is not known. Different photos need different URLs.
 	sum := sha256.Sum256(data)
 	host, path := "gateway.icloud.com", "/contacts/"+a.dsid+"/ck/card/"+base64.RawURLEncoding.EncodeToString(sum[:20])
 	if a.srv.OldPhotos {
@@ -43,8 +43,8 @@ func (a *Account) putPhoto(data []byte, mediaType string) (url string) {
 	return "https://" + host + path
 }
 
-// movePhotos replaces the photos inside of a card by their URLs. What cannot be
-// decoded stays where it is. The caller holds a.mu.
+// movePhotos replaces the photos in a card by their URLs. A photo that cannot be decoded is
+// not changed. The caller holds a.mu.
 func (a *Account) movePhotos(vcard string) string {
 	var b strings.Builder
 	for _, l := range lines(vcard) {
@@ -86,8 +86,7 @@ func (l line) base64() bool {
 	return false
 }
 
-// servePhoto answers where photos are, which asks for the password as all else
-// does and knows nothing but photos.
+// servePhoto answers a request for a photo. The caller has checked the password.
 func (a *Account) servePhoto(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	p, ok := a.photos[r.URL.Path]

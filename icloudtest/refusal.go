@@ -1,5 +1,5 @@
-// The 401, which is the same for every reason, and the headers that iCloud
-// adds to all its answers.
+// The 401, which is the same for every reason, and the headers that iCloud adds to all
+// answers.
 
 package icloudtest
 
@@ -9,17 +9,16 @@ import (
 	"strings"
 )
 
-// The two challenges of iCloud. The second is of no use to third parties,
-// but a client that looks only at the last one, or at the first of a line,
-// stumbles.
+// The two challenges of iCloud. Other programs than Apple's can use only the first one. A
+// client that reads only the last challenge, or only the first in a line, fails.
 const (
 	basicChallenge = `Basic realm="MMCalDav"`
 	tokenChallenge = `X-MobileMe-AuthToken realm="MMCalDav"`
 )
 
-// layouts are the ways in which the challenges have been seen, or may as
-// well be: in two lines (calendar hosts, vdirsyncer#838), in one (the edge of a
-// contacts partition, 2024).
+// layouts are the layouts of the challenges. They were captured in two lines (calendar hosts,
+// vdirsyncer#838) and in one line (the edge of a contacts partition, 2024). The other two
+// have the opposite order.
 var layouts = [4][]string{
 	{basicChallenge, tokenChallenge},
 	{tokenChallenge + ", " + basicChallenge},
@@ -27,24 +26,22 @@ var layouts = [4][]string{
 	{basicChallenge + ", " + tokenChallenge},
 }
 
-// unauthorized answers 401. It is told nothing of the cause, so that it
-// cannot give it away.
+// unauthorized answers 401. It does not know the cause, so the answer cannot depend on it.
 //
-// Those that were captured are of two kinds: from an instance, with the
-// challenges in two lines, and from the edge in front of it, with one line, no
-// time and a short way. Which host was asked shows in both, as it does in the
-// captures: x-apple-user-partition is the instance's or the host's number.
+// The captured answers are of two kinds. Those of an instance have the challenges in two
+// lines. Those of the edge in front of it have them in one line, a response time of 0 and a
+// short Via. In both, x-apple-user-partition is the number of the instance or of the host
+// that was asked.
 func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	s.mu.Lock()
 	n := s.refusals
 	s.refusals++
-	// Any four in a row have all four layouts, in another order than the
-	// table's.
+	// Four answers in a row have the four layouts, in another order than the table's.
 	layout := layouts[n*3%len(layouts)]
 	if len(layout) == 1 {
 		h.Set("X-Apple-Filtered-At-Edge", "true")
-		h.Del("X-Responding-Instance") // it never got that far
+		h.Del("X-Responding-Instance") // no instance was asked
 		h.Del("Strict-Transport-Security")
 		h.Set("X-Apple-Edge-Response-Time", "0")
 		h.Set("Via", s.hex(32)+":usdal2")
@@ -58,9 +55,9 @@ func (s *Server) unauthorized(w http.ResponseWriter, r *http.Request) {
 	empty(w, http.StatusUnauthorized)
 }
 
-// noise adds what iCloud adds to its answers: who handled it, and how long
-// that took. None of it means anything. It is here so that nobody builds on
-// it, and comes from a sequence of its own, which no cause can disturb.
+// noise adds headers that iCloud adds to its answers, such as which machine answered and how
+// long that took. A client must not rely on them, so they vary. They come from a fixed random
+// sequence, which does not depend on the cause of an answer.
 func (s *Server) noise(h http.Header, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +86,7 @@ func (s *Server) hex(n int) string {
 	return string(text)
 }
 
-// uuid lays out 32 hexadecimal digits as a UUID.
+// uuid formats 32 hexadecimal digits as a UUID.
 func uuid(h string) string {
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:32]}, "-")
 }

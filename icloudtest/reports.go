@@ -1,4 +1,4 @@
-// The reports that give cards: addressbook-query and addressbook-multiget.
+// The reports that return cards: addressbook-query and addressbook-multiget.
 
 package icloudtest
 
@@ -32,8 +32,8 @@ func (a *Account) report(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// query answers addressbook-query (RFC 6352, section 8.6): with the cards that
-// pass the filter, whatever limit the request names.
+// query answers addressbook-query (RFC 6352, section 8.6) with the cards that pass the
+// filter. It ignores a limit in the request, as iCloud does.
 func (a *Account) query(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
 	f, ok := newFilter(root)
 	if !ok {
@@ -51,8 +51,8 @@ func (a *Account) query(w http.ResponseWriter, r *http.Request, root *node, want
 		cards, more = cards[:limit], !a.srv.QuietLimit
 	}
 	a.srv.multistatus(w, r, func(write func(node)) {
-		// Without a filter the address book counts itself among its members,
-		// and has no address-data; go-webdav loses the list over that.
+		// Without a filter, the answer has a row for the address book itself, without
+		// address-data. go-webdav loses the list because of it.
 		if f == nil && !a.srv.OmitOwnRow {
 			write(a.row(r, resource{kind: atBook, href: a.bookPath()}, wanted))
 		}
@@ -65,16 +65,15 @@ func (a *Account) query(w http.ResponseWriter, r *http.Request, root *node, want
 	})
 }
 
-// more is the row that says that an answer is a part of what there is (RFC
-// 6352, section 8.6.1; RFC 6578, section 3.6).
+// more returns the row that says that an answer is not complete (RFC 6352, section 8.6.1;
+// RFC 6578, section 3.6).
 func (a *Account) more() node {
 	return element(dav("response"), href(a.bookPath()), statusOf(http.StatusInsufficientStorage),
 		element(dav("error"), element(dav("number-of-matches-within-limits"))))
 }
 
-// multiget answers addressbook-multiget (RFC 6352, section 8.7): the cards
-// that were asked for, in that order, and as often. Depth means nothing
-// here.
+// multiget answers addressbook-multiget (RFC 6352, section 8.7) with the requested cards, in
+// the order of the request, repetitions included. Depth has no meaning here.
 func (a *Account) multiget(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
 	var paths []string
 	for _, kid := range root.kids {
@@ -82,9 +81,9 @@ func (a *Account) multiget(w http.ResponseWriter, r *http.Request, root *node, w
 			continue
 		}
 		path := strings.TrimSpace(kid.text)
-		// One href that is a whole URL (msgvault#849), or the address
-		// book's own (KashCal), which a sync hands out as if it were a
-		// card's, and the whole batch is refused.
+		// iCloud refuses the whole request if one href is a URL with a host
+		// (msgvault#849), or that of the address book (KashCal), which a sync reports
+		// like a card.
 		if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.TrimSuffix(path, "/")+"/" == a.bookPath() {
 			empty(w, http.StatusBadRequest)
 			return
@@ -108,7 +107,7 @@ func (a *Account) multiget(w http.ResponseWriter, r *http.Request, root *node, w
 	})
 }
 
-// missing is the row of a resource that is not there.
+// missing returns the row of a resource that does not exist.
 func missing(path string) node {
 	return element(dav("response"), href(path), statusOf(http.StatusNotFound))
 }

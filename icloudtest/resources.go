@@ -1,4 +1,4 @@
-// What there is under the account's URLs, and its properties.
+// The resources under the URLs of an account, and their properties.
 
 package icloudtest
 
@@ -11,14 +11,12 @@ import (
 )
 
 const (
-	// davClasses is what clients look for before they believe that this is
-	// CardDAV.
+	// davClasses is the DAV header, by which clients recognize a CardDAV server.
 	davClasses = "1, 3, access-control, addressbook, sync-collection"
 
 	methods = "OPTIONS, GET, HEAD, PUT, DELETE, PROPFIND, REPORT"
 
-	// maxBody bounds what is read of a request. A multiget of a whole book
-	// of 50,000 cards fits.
+	// maxBody bounds the body of a request. A multiget of 50,000 cards fits.
 	maxBody = 16 << 20
 )
 
@@ -33,31 +31,30 @@ const (
 	atCard
 )
 
-// resource is what a row of a multistatus speaks of. Its href is a path: of
-// all hrefs only the home-set's has a host.
+// resource is the resource of a row in a multistatus. Its href is a path. Only the href in
+// addressbook-home-set has a host.
 type resource struct {
 	kind kind
 	href string
-	card *card // if it is one
+	card *card // set if kind is atCard
 }
 
-// homePath and bookPath end with a slash, as all collections do but one:
-// see Account.sync.
+// homePath and bookPath end with a slash, as the hrefs of all collections do, except one in
+// Account.sync.
 func (a *Account) homePath() string { return "/" + a.dsid + "/carddavhome/" }
 func (a *Account) bookPath() string { return a.homePath() + "card/" }
 
-// ownPrincipal is the principal's path, with the number that it sometimes
-// lacks.
+// ownPrincipal returns the path of the principal, with the account's number.
 func (a *Account) ownPrincipal() string { return "/" + a.dsid + "/principal/" }
 
-// cardAt is the row of a card. Its href is written as it was when it was
-// put.
+// cardAt returns the resource of a card. Its href has the spelling with which the card was
+// created.
 func (a *Account) cardAt(c *card) resource {
 	return resource{kind: atCard, href: a.bookPath() + c.id, card: c}
 }
 
-// discovery says whether r asks where discovery begins. "/co" is no path
-// that anybody documents, but clients use it and it works.
+// discovery says whether the path of r is one at which discovery begins. "/co" is not
+// documented, but clients use it and it works.
 func discovery(r *http.Request) bool {
 	switch r.URL.Path {
 	case "/", "/co", "/co/", "/.well-known/carddav", "/.well-known/carddav/":
@@ -66,26 +63,25 @@ func discovery(r *http.Request) bool {
 	return false
 }
 
-// route finds what a request is about.
+// route finds the resource of a request, and answers the request.
 func (a *Account) route(w http.ResponseWriter, r *http.Request) {
-	// As written, because an id is.
+	// The path is used as written, because an id is as written too.
 	path := r.URL.EscapedPath()
 	owner, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch {
 	case discovery(r):
-		// In place: /.well-known/carddav does not redirect (RFC 6764 would
-		// let it).
+		// /.well-known/carddav does not redirect, although RFC 6764 allows that.
 		a.method(w, r, resource{kind: atRoot, href: path})
 		return
 	case owner == "principal":
-		// Where the principal without its number leads.
+		// This is the principal without the account's number.
 		empty(w, http.StatusForbidden)
 		return
 	case owner == "" || strings.Trim(owner, "0123456789") != "":
 		nowhere(w)
 		return
 	case owner != a.dsid:
-		// Somebody else's.
+		// It is the path of another account.
 		empty(w, http.StatusForbidden)
 		return
 	}
@@ -93,7 +89,7 @@ func (a *Account) route(w http.ResponseWriter, r *http.Request) {
 		nowhere(w)
 		return
 	}
-	// Collections are found without their final slash too.
+	// Collections are also found without their final slash.
 	switch strings.TrimSuffix(path, "/") + "/" {
 	case a.ownPrincipal():
 		a.method(w, r, resource{kind: atPrincipal, href: a.ownPrincipal()})
@@ -110,7 +106,7 @@ func (a *Account) route(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// method does what was asked with anything but a card.
+// method answers a request for a resource, except GET, PUT and DELETE of a card.
 func (a *Account) method(w http.ResponseWriter, r *http.Request, res resource) {
 	switch r.Method {
 	case "PROPFIND":
@@ -124,11 +120,11 @@ func (a *Account) method(w http.ResponseWriter, r *http.Request, res resource) {
 	case http.MethodOptions:
 		options(w)
 	case http.MethodGet, http.MethodHead:
-		// What a browser sees at the root; elsewhere it is our guess.
+		// This is what a browser gets at the root; elsewhere it is a guess.
 		empty(w, http.StatusBadRequest)
 	default:
-		// Address books can be neither made (vdirsyncer#661) nor removed,
-		// renamed or written to, and nothing can be locked or copied.
+		// Address books cannot be made (vdirsyncer#661). That they cannot be removed or
+		// renamed, and nothing can be locked or copied, is a guess.
 		empty(w, http.StatusForbidden)
 	}
 }
@@ -140,7 +136,7 @@ func options(w http.ResponseWriter) {
 	empty(w, http.StatusOK)
 }
 
-// body reads the XML of a request; an empty one gives nil.
+// body reads the XML of a request. It returns nil for an empty body.
 func body(r *http.Request) (*node, error) {
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil || len(data) == 0 {
@@ -149,8 +145,8 @@ func body(r *http.Request) (*node, error) {
 	return parse(data)
 }
 
-// propfind answers PROPFIND (RFC 4918, section 9.1). On a book with Depth 1
-// it is how clients without sync-collection learn all ETags.
+// propfind answers PROPFIND (RFC 4918, section 9.1). With Depth 1, clients without
+// sync-collection get all ETags of the book.
 func (a *Account) propfind(w http.ResponseWriter, r *http.Request, res resource) {
 	root, err := body(r)
 	if err != nil || root != nil && root.name != dav("propfind") {
@@ -162,10 +158,8 @@ func (a *Account) propfind(w http.ResponseWriter, r *http.Request, res resource)
 		return
 	}
 	rows := []resource{res}
-	// Without a Depth it would be infinity, which servers may refuse (RFC
-	// 4918, section 9.1); here it means 0. At the root nothing below is
-	// listed, whatever the Depth: one report has Depth 1 refused there,
-	// several clients send it.
+	// A missing Depth means infinity, which servers may refuse (RFC 4918, section 9.1);
+	// here it means 0. At the root Depth 1 adds no rows.
 	if r.Header.Get("Depth") == "1" {
 		switch res.kind {
 		case atHome:
@@ -193,8 +187,8 @@ func (a *Account) wanted(r *http.Request, root *node, res resource) []xml.Name {
 			return names(prop)
 		}
 	}
-	// No body at all means allprop. To propname, which asks for names
-	// without values, we give the values too.
+	// An empty body means allprop. For propname, which asks only for the names, the
+	// answer has the values too.
 	var all []xml.Name
 	for _, name := range known {
 		if _, ok := a.property(r, res, name); ok {
@@ -213,16 +207,15 @@ func names(prop *node) []xml.Name {
 	return list
 }
 
-// row is a response element: what was asked for, and in a second propstat,
-// with empty elements, what of it does not exist.
+// row returns a response element with the wanted properties. Those that do not exist are in a
+// second propstat, as empty elements.
 func (a *Account) row(r *http.Request, res resource, wanted []xml.Name) node {
 	var found, missing []node
 	for _, name := range wanted {
 		if n, ok := a.property(r, res, name); ok {
 			found = append(found, n)
 		} else if name != dav("getlastmodified") || r.Method != "REPORT" {
-			// Reports leave the date out without a word (go-webdav#33); all
-			// else that is missing is named.
+			// Reports omit getlastmodified without a 404 (go-webdav#33).
 			missing = append(missing, element(name))
 		}
 	}
@@ -240,15 +233,15 @@ func (a *Account) row(r *http.Request, res resource, wanted []xml.Name) node {
 	return row
 }
 
-// known are the properties that an allprop shows where they exist. Cards
-// themselves are not among them (RFC 6352, section 10.4).
+// known are the properties that allprop returns if they exist. address-data is not among them
+// (RFC 6352, section 10.4).
 var known = []xml.Name{
 	dav("resourcetype"), dav("current-user-principal"), dav("principal-URL"), carddav("addressbook-home-set"),
 	dav("getetag"), dav("getcontenttype"), dav("getlastmodified"),
 	server("getctag"), dav("sync-token"), dav("supported-report-set"), dav("current-user-privilege-set"),
 }
 
-// property returns a property of a resource, if it has it.
+// property returns a property of a resource, and false if it does not exist.
 func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, bool) {
 	if res.kind == atCard {
 		return a.cardProperty(r, res.card, name)
@@ -300,8 +293,7 @@ func (a *Account) property(r *http.Request, res resource, name xml.Name) (node, 
 		}
 		return n, true
 	}
-	// Among what is missing is displayname: iCloud's one book has no name
-	// (timfjord/carddav).
+	// displayname does not exist either (timfjord/carddav).
 	return node{}, false
 }
 
@@ -317,16 +309,14 @@ func (a *Account) cardProperty(r *http.Request, c *card, name xml.Name) (node, b
 		}
 		return text(name, c.modified.UTC().Format(http.TimeFormat)), true
 	case carddav("address-data"):
-		// Only reports have it. Which of the card's properties were asked
-		// for is ignored, as iCloud does: all come (carddavclient's
-		// QUIRKS.md).
+		// Only reports have it. A selection of the card's properties is ignored, as
+		// iCloud does (carddavclient's QUIRKS.md).
 		if r.Method == "REPORT" {
 			return node{name: name, text: c.vcard, cdata: a.srv.CDATA}, true
 		}
 	case dav("resourcetype"):
-		// A card that is asked about by itself has none in so many words
-		// (carddavclient's tests). In a list it is missing, and a client that
-		// asks for it pays with a propstat for each card (KashCal).
+		// With Depth 0 it is empty (carddavclient's tests). In a listing it does not
+		// exist, and each card has a propstat of 404 (KashCal).
 		if r.Method == "PROPFIND" && r.Header.Get("Depth") != "1" {
 			return element(name), true
 		}
@@ -334,8 +324,7 @@ func (a *Account) cardProperty(r *http.Request, c *card, name xml.Name) (node, b
 	return node{}, false
 }
 
-// missingDSIDKey is the context key by which the Fault MissingDSID asks for
-// its effect.
+// missingDSIDKey is the context key that the Fault MissingDSID sets.
 type missingDSIDKey struct{}
 
 func (a *Account) principalFor(r *http.Request) string {
@@ -345,7 +334,7 @@ func (a *Account) principalFor(r *http.Request) string {
 	return a.ownPrincipal()
 }
 
-// etag is a card's ETag, in the form that was chosen.
+// etag returns the ETag of a card, in the form that OldForms selects.
 func (a *Account) etag(c *card) string {
 	if a.srv.OldForms {
 		return c.oldETag
@@ -353,7 +342,7 @@ func (a *Account) etag(c *card) string {
 	return c.etag
 }
 
-// bookTag is the book's getctag, in the form that was chosen. The caller holds
+// bookTag returns the book's getctag, in the form that OldForms selects. The caller holds
 // a.mu.
 func (a *Account) bookTag() string {
 	if a.srv.OldForms {
@@ -362,8 +351,7 @@ func (a *Account) bookTag() string {
 	return a.book.token(a.book.revision)
 }
 
-// origin is what the home-set begins with: iCloud's partition host, or another
-// one where iCloud's names are not in use.
+// origin returns the beginning of the home-set's URL, with the host that homeHost returns.
 func (a *Account) origin(r *http.Request) string {
 	if r.TLS == nil && !isICloud(hostname(r.Host)) {
 		return "http://" + a.homeHost(r)
@@ -371,7 +359,8 @@ func (a *Account) origin(r *http.Request) string {
 	return "https://" + a.homeHost(r)
 }
 
-// homeHost is the host of origin.
+// homeHost returns the host of the home-set: the account's partition host, or HomeHost or the
+// host that was asked if that is not a host name of iCloud.
 func (a *Account) homeHost(r *http.Request) string {
 	if isICloud(hostname(r.Host)) {
 		return a.partitionHost(r.Host)
@@ -379,7 +368,7 @@ func (a *Account) homeHost(r *http.Request) string {
 	return cmp.Or(a.srv.HomeHost, r.Host)
 }
 
-// withPort is the host that was asked, with the port that https implies.
+// withPort returns the host that was asked. A host of iCloud gets the port 443.
 func withPort(r *http.Request) string {
 	if isICloud(hostname(r.Host)) {
 		return hostname(r.Host) + ":443"

@@ -232,17 +232,17 @@ type Server struct {
 	// gateway.icloud.com.
 	OldPhotos bool
 
-	intercept atomic.Pointer[Fault] // nil: the field Intercept counts
+	intercept atomic.Pointer[Fault] // if nil, the field Intercept applies
 	requests  atomic.Int64
-	pipe      *pipe // the way to it without a network
+	pipe      *pipe // reaches the Server without a network
 	first     *Account
 
 	// mu guards what follows. It is never held while an answer is written.
 	mu       sync.Mutex
 	accounts map[string]*Account // by Apple ID in lower case
-	numbers  map[string]bool     // the DSIDs that are taken
+	numbers  map[string]bool     // the DSIDs in use
 	rand     *rand.Rand
-	refusals int // 401s answered, and so the layout of the next
+	refusals int // the number of 401s, which chooses the layout of the next one
 }
 
 // NewServer starts a Server, which the caller must Close after use.
@@ -250,7 +250,7 @@ func NewServer() *Server {
 	s := &Server{
 		accounts: make(map[string]*Account),
 		numbers:  make(map[string]bool),
-		// The same noise in every run, so that tests are repeatable.
+		// The seed is fixed, so that tests are repeatable.
 		rand: rand.New(rand.NewPCG(1, 2)),
 	}
 	s.first = s.Account(firstAppleID())
@@ -293,7 +293,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.serve(w, r)
 }
 
-// serve answers as iCloud does: who asks comes first, then what for.
+// serve answers as iCloud does. It checks the account and the password before the rest of the
+// request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	s.noise(w.Header(), r)
 	user, text, ok := r.BasicAuth()
@@ -327,7 +328,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// empty answers with a status, no body, and a length that says so.
+// empty answers with a status and a Content-Length of 0.
 func empty(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(status)

@@ -43,7 +43,7 @@ import (
 // that is in use can be tested.
 func TestStore(store icloud.Store) error {
 	t := storeTest{Store: store}
-	// What is checked first is relied on by what follows.
+	// The later checks rely on the earlier ones.
 	t.unknown()
 	t.bytes()
 	t.keys()
@@ -51,7 +51,7 @@ func TestStore(store icloud.Store) error {
 	t.cancelled()
 	t.concurrent()
 	for _, key := range t.used {
-		// A Store that cannot save has been reported.
+		// An error of Save was reported before.
 		_ = store.Save(context.Background(), key, nil)
 	}
 	return errors.Join(t.errs...)
@@ -68,7 +68,7 @@ func (t *storeTest) errorf(format string, args ...any) {
 	t.errs = append(t.errs, fmt.Errorf("icloudtest: Store: "+format, args...))
 }
 
-// key returns a key of the Client's form that nobody has used before.
+// key returns a new random key in the form of icloud.AccountKey.
 func (t *storeTest) key() string {
 	var b [32]byte
 	rand.Read(b[:])
@@ -77,7 +77,7 @@ func (t *storeTest) key() string {
 	return key
 }
 
-// save saves, and reports if it could not.
+// save saves data. If that fails, it reports the error and returns false.
 func (t *storeTest) save(key string, data []byte) bool {
 	if err := t.Save(context.Background(), key, data); err != nil {
 		t.errorf("Save of %d bytes: %w", len(data), err)
@@ -86,7 +86,7 @@ func (t *storeTest) save(key string, data []byte) bool {
 	return true
 }
 
-// want reports it if what is loaded is not want. What names the promise.
+// want reports an error if Load does not return want. what names the promise.
 func (t *storeTest) want(what, key string, want []byte) {
 	got, err := t.Load(context.Background(), key)
 	switch {
@@ -117,23 +117,23 @@ func (t *storeTest) unknown() {
 func (t *storeTest) bytes() {
 	every := make([]byte, 1<<20)
 	for i := range every {
-		every[i] = byte(i + i>>8) // all values, and no two blocks alike
+		every[i] = byte(i + i>>8) // all values, and no two equal blocks
 	}
 	for _, data := range [][]byte{
 		[]byte(`{"version":1}`),
-		every,                   // longer than a column, a packet or a buffer may be
-		[]byte("  shorter \n "), // of what was there before nothing must be left, nor white space be trimmed
+		every,                   // may be too long for a column, a packet or a buffer
+		[]byte("  shorter \n "), // replaces all of the longer data, and is not trimmed
 		{},
 		{0},
-		[]byte("\x00\xff\xfe\r\n\x1a\\'\"%"), // no text in any encoding
+		[]byte("\x00\xff\xfe\r\n\x1a\\'\"%"), // not text in any encoding
 		nil,
 	} {
-		key := t.used[0] // always the same, so that each replaces the one before
+		key := t.used[0] // the same key, so that each Save replaces the data of the last one
 		if t.save(key, data) {
 			t.want("what was saved", key, data)
 		}
 	}
-	// And under a key that held nothing before.
+	// No bytes under a key without data.
 	if key := t.key(); t.save(key, nil) {
 		t.want("no bytes saved under a new key", key, nil)
 	}
@@ -160,7 +160,8 @@ func (t *storeTest) keys() {
 		a + ".tmp", a + "\x00", a + " ", " " + a, a + "\n", a[:32], "%", "_", strings.Repeat("_", 64), "' OR '1'='1",
 		strings.ToUpper(a), a + b, strings.Repeat(a, 100), "\xff\xfe", "é", "e\u0301",
 	} {
-		// Before it is saved it has nothing, and must not have another's.
+		// Before Save there must be no data under the key, in particular not another
+		// key's.
 		if got, err := t.Load(context.Background(), key); err == nil && len(got) > 0 {
 			t.errorf("key %.80q, never saved: loaded %s", key, brief(got))
 			continue
@@ -216,8 +217,7 @@ func (t *storeTest) cancelled() {
 func (t *storeTest) concurrent() {
 	const workers, rounds = 8, 20
 	shared := t.key()
-	// Of different lengths and of one letter each, so that every mixture
-	// shows.
+	// Each version has its own length and letter, so that a mixture of two is noticed.
 	version := func(i int) []byte { return bytes.Repeat([]byte{'a' + byte(i)}, 1000*(i+1)) }
 	whole := func(data []byte) bool {
 		return len(data) > 0 && bytes.Equal(data, version(int(data[0]-'a')))
@@ -232,7 +232,7 @@ func (t *storeTest) concurrent() {
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
-		first error // one is enough: they are all alike
+		first error // only the first error is reported, because the others are similar
 	)
 	fail := func(format string, args ...any) {
 		mu.Lock()

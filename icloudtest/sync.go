@@ -1,5 +1,4 @@
-// Following the book: sync tokens, and the report sync-collection (RFC
-// 6578).
+// Sync tokens, and the report sync-collection (RFC 6578).
 
 package icloudtest
 
@@ -13,12 +12,12 @@ import (
 	"strings"
 )
 
-// since returns what has changed after a revision, oldest change first, so
-// that a page of it ends at a revision from which to go on. A card that
-// came and went in between is not in it: who asks never knew it.
+// since returns the cards that have changed after a revision. The oldest change comes first,
+// so that a page of them ends at a revision from which a client can continue. A card that was
+// created and removed after the revision is omitted, because the client does not know it.
 //
-// There is no log to compact. Each card remembers its last change, removed
-// ones too, and so a token holds however often they change.
+// There is no log of changes. Each card, also a removed one, has the revision of its last
+// change.
 func (b *book) since(revision uint64) []*card {
 	var list []*card
 	for _, c := range b.cards {
@@ -30,9 +29,8 @@ func (b *book) since(revision uint64) []*card {
 	return list
 }
 
-// page returns the first of the changes after a revision, at most size of
-// them if that is not zero, the token that stands for what is known after
-// them, and whether there are more.
+// page returns the first changes after a revision, the token for the state after them, and
+// whether there are more. If size is not zero, it returns at most size changes.
 func (b *book) page(revision uint64, size int) (changes []*card, next string, more bool) {
 	changes = b.since(revision)
 	if size <= 0 || len(changes) <= size {
@@ -52,8 +50,7 @@ func (b *book) unchanged(revision uint64) *card {
 	return nil
 }
 
-// forgetTokens ends the validity of all tokens, and with it the need to
-// remember what was removed.
+// forgetTokens makes all tokens invalid. The records of removed cards are then not needed.
 func (b *book) forgetTokens() {
 	b.epoch++
 	for k, c := range b.cards {
@@ -63,12 +60,12 @@ func (b *book) forgetTokens() {
 	}
 }
 
-// tokenPrefix makes our tokens look like those that were captured (KashCal's
-// fixtures), HwoQEgwA and more, in which + and / occur. It means nothing.
+// tokenPrefix makes tokens look like captured ones (KashCal's fixtures), which begin with
+// HwoQEgwA and contain + and /. It has no meaning.
 var tokenPrefix = []byte{0x1f, 0x0a, 0x10, 0x12, 0x0c, 0, 0xfb, 0xff, 0xbf}
 
-// token returns the sync token of a revision. It names the book too,
-// because a token of one book must not pass for another's.
+// token returns the sync token of a revision. It contains the owner of the book, because a
+// token of one book must not be valid for another.
 func (b *book) token(revision uint64) string {
 	t := append(slices.Clone(tokenPrefix), b.owner...)
 	t = binary.BigEndian.AppendUint32(t, b.epoch)
@@ -76,8 +73,8 @@ func (b *book) token(revision uint64) string {
 	return base64.StdEncoding.EncodeToString(t)
 }
 
-// revisionOf returns the revision that a token stands for, if it is one of
-// this book, not forgotten, and not of the future.
+// revisionOf returns the revision of a token. ok is false if this book has not issued the
+// token or has forgotten it.
 func (b *book) revisionOf(token string) (revision uint64, ok bool) {
 	raw, err := base64.StdEncoding.DecodeString(token)
 	if err != nil || len(raw) < 8 {
@@ -89,9 +86,9 @@ func (b *book) revisionOf(token string) (revision uint64, ok bool) {
 
 // sync answers sync-collection.
 func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wanted []xml.Name) {
-	// Any Depth but 0 is an error (section 3.2), and none means 0. One
-	// client reports that iCloud refuses the empty token; it sent Depth 1,
-	// which may be all there is to that.
+	// Any Depth but 0 is an error (section 3.2), and a missing one means 0. One client
+	// reports that iCloud refuses the empty token; it sent Depth 1, which may be the real
+	// reason.
 	if depth := r.Header.Get("Depth"); depth != "" && depth != "0" {
 		empty(w, http.StatusBadRequest)
 		return
@@ -123,13 +120,13 @@ func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wante
 	}
 	denied := a.srv.DenyInlineData && !a.srv.InlineData && slices.Contains(wanted, carddav("address-data"))
 	if !a.srv.InlineData {
-		// Not even as missing: iCloud passes over the request for it.
+		// iCloud ignores the request for it, and does not report it as missing.
 		wanted = without(wanted, carddav("address-data"))
 	}
 	a.srv.multistatus(w, r, func(write func(node)) {
 		if len(changes) > 0 {
-			// The address book's own row, without the resourcetype that would
-			// tell it from a card. Where nothing has changed there is no row.
+			// The address book's own row has no resourcetype, so it looks like a card.
+			// If nothing has changed, there is no such row.
 			self := resource{kind: atBook, href: strings.TrimSuffix(a.bookPath(), "/")}
 			if a.srv.OwnRowSlash {
 				self.href += "/"
@@ -149,16 +146,16 @@ func (a *Account) sync(w http.ResponseWriter, r *http.Request, root *node, wante
 			write(row)
 		}
 		if more {
-			// For a part of the changes there is a row with the request's
-			// own URL and 507 (section 3.6).
+			// A row of 507 with the URL of the request says that there are more
+			// changes (section 3.6).
 			write(a.more())
 		}
 		write(text(dav("sync-token"), next))
 	})
 }
 
-// refuseToken answers that a token is not, or no longer, one of the book's. An empty
-// one is refused as one should be even if unknown ones are not.
+// refuseToken answers that a token is not valid. If TokenRefusal is 207, only an empty token is
+// refused, with 403.
 func (a *Account) refuseToken(w http.ResponseWriter) {
 	if a.srv.TokenRefusal != 0 && a.srv.TokenRefusal != http.StatusMultiStatus {
 		empty(w, a.srv.TokenRefusal)
@@ -167,7 +164,7 @@ func (a *Account) refuseToken(w http.ResponseWriter) {
 	a.srv.failure(w, http.StatusForbidden, dav("valid-sync-token")) // section 3.2
 }
 
-// without returns names less one of them.
+// without returns a copy of names without name.
 func without(names []xml.Name, name xml.Name) []xml.Name {
 	return slices.DeleteFunc(slices.Clone(names), func(n xml.Name) bool { return n == name })
 }

@@ -1,5 +1,5 @@
-// The way to a Server without a network: an http.Server on in-memory
-// connections, and a Transport that reaches it under iCloud's host names.
+// How a Server is reached without a network: an http.Server on connections in memory, and a
+// Transport that reaches it under iCloud's host names.
 
 package icloudtest
 
@@ -25,11 +25,10 @@ func (s *Server) Transport() http.RoundTripper { return s.pipe.transport }
 
 var errClosed = errors.New("icloudtest: Server is closed")
 
-// pipe is the http.Server and the http.Transport, and the listener between
-// them. Everything in it waits on channels that it made itself, which is
-// what lets a synctest bubble see that it is waiting; a network connection
-// would keep the bubble's clock from moving. net.Pipe has deadlines and no
-// buffer, and costs less than the HTTP around it.
+// pipe is an http.Server, an http.Transport, and the listener between them. All its goroutines
+// wait on channels that were made in the same synctest bubble, so that time can pass there. A
+// goroutine that waits for a network connection would stop the clock. net.Pipe has deadlines
+// and no buffer.
 type pipe struct {
 	server    *http.Server
 	transport *http.Transport
@@ -44,38 +43,36 @@ func newPipe(h http.Handler) *pipe {
 	p.closing, cancel = context.WithCancel(context.Background())
 	p.server = &http.Server{
 		Handler: h,
-		// So that requests which a Fault stalls end with the Server at the
-		// latest.
+		// Requests that a Fault stalls end when the Server is closed.
 		BaseContext: func(net.Listener) context.Context { return p.closing },
-		// A Fault aborts handlers; nobody wants to read of that.
+		// Faults abort handlers, which net/http would log.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	p.transport = &http.Transport{
 		DialTLSContext: p.dial,
 		DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
-			// iCloud is reached by https alone; that a password went out in
-			// the clear is a failure worth seeing.
+			// A program that sends a password without TLS must fail.
 			return nil, fmt.Errorf("icloudtest: not https: %s", addr)
 		},
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// It returns when the listener closes, with an error that says so.
+		// Serve returns when the listener is closed, with an error that says so.
 		_ = p.server.Serve(listener{p})
 	}()
 	p.close = sync.OnceFunc(func() {
 		cancel()
 		<-done
-		// Serve has returned, and the server knows of every connection that
-		// it accepted. Closing them ends the Transport's side too.
-		_ = p.server.Close() // in memory, nothing can fail to close
+		// After Serve has returned, the server knows all accepted connections. Closing
+		// them also ends the Transport's side.
+		_ = p.server.Close() // connections in memory close without an error
 	})
 	return p
 }
 
-// dial connects to the Server. Its type is http.Transport.DialTLSContext's,
-// whose connections are taken to have done TLS already.
+// dial connects to the Server. It is the Transport's DialTLSContext, so the Transport does no
+// TLS handshake.
 func (p *pipe) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || port != "443" || !isICloud(host) {
@@ -92,7 +89,7 @@ func (p *pipe) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	}
 }
 
-// listener is the side of a pipe that http.Server sees.
+// listener is the net.Listener of a pipe's http.Server.
 type listener struct{ p *pipe }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -104,11 +101,11 @@ func (l listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (listener) Close() error   { return nil } // pipe.close has done so
+func (listener) Close() error   { return nil } // pipe.close closes it
 func (listener) Addr() net.Addr { return &net.UnixAddr{Name: "icloudtest", Net: "pipe"} }
 
-// partitionHost matches any partition. Each serves every account's paths,
-// as does the canonical host.
+// partitionHost matches the host of any partition. Each serves the paths of all accounts, as
+// contacts.icloud.com does.
 var partitionHost = regexp.MustCompile(`^p[0-9]{2,3}-contacts\.icloud\.com(\.cn)?$`)
 
 // hostname returns host without port and final dot, in lower case.
@@ -129,14 +126,13 @@ func isGateway(host string) bool {
 	return h == "gateway.icloud.com" || h == "gateway.icloud.com.cn"
 }
 
-// isICloud says whether host is one of those that a Transport reaches.
+// isICloud says whether a Transport reaches host.
 func isICloud(host string) bool {
 	return isCanonical(host) || isGateway(host) || partitionHost.MatchString(hostname(host))
 }
 
-// partitionHost returns the partition host in the same country as host. The
-// port is always written, as iCloud does: a client that compares hosts as
-// text takes it for another one.
+// partitionHost returns the account's partition host under the same domain as host. It always
+// has the port, as at iCloud. A client that compares hosts as text takes it for another host.
 func (a *Account) partitionHost(host string) string {
 	domain := "icloud.com"
 	if strings.HasSuffix(hostname(host), ".cn") {

@@ -1,5 +1,5 @@
-// XML as the Server reads it and as iCloud writes it. It is of its own
-// making, so that it cannot share a fault with the client that it tests.
+// XML as the Server reads it and as iCloud writes it. It shares no code with package icloud, so
+// that the two cannot have the same fault.
 
 package icloudtest
 
@@ -24,14 +24,14 @@ func dav(local string) xml.Name     { return xml.Name{Space: nsDAV, Local: local
 func carddav(local string) xml.Name { return xml.Name{Space: nsCardDAV, Local: local} }
 func server(local string) xml.Name  { return xml.Name{Space: nsServer, Local: local} }
 
-// node is an element: of a request that was read, or of an answer to be
-// written. Elements of DAV have text or children, not both.
+// node is an element of a request or of an answer. Elements of DAV have either text or
+// children.
 type node struct {
 	name  xml.Name
-	attrs map[string]string // of a request: CardDAV's attributes have no namespace
+	attrs map[string]string // the attributes of a request, which have no namespace in CardDAV
 	text  string
 	kids  []node
-	cdata bool // the text is written as a CDATA section
+	cdata bool // whether the text is written as a CDATA section
 }
 
 func text(name xml.Name, text string) node  { return node{name: name, text: text} }
@@ -42,7 +42,7 @@ func statusOf(code int) node {
 	return status(fmt.Sprintf("HTTP/1.1 %d %s", code, http.StatusText(code)))
 }
 
-// kid returns the first child of that name, or nil.
+// kid returns the first child with this name, or nil.
 func (n *node) kid(name xml.Name) *node {
 	for i := range n.kids {
 		if n.kids[i].name == name {
@@ -56,14 +56,13 @@ var errMalformed = errors.New("malformed XML")
 
 // parse reads a document into its root element.
 func parse(body []byte) (*node, error) {
-	// White space before the XML declaration is against XML's grammar (XML
-	// 1.0, section 2.8). encoding/xml lets it pass, iCloud does not
-	// (KashCal).
+	// White space before the XML declaration is an error (XML 1.0, section 2.8).
+	// encoding/xml accepts it, iCloud does not (KashCal).
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) != len(body) && bytes.HasPrefix(trimmed, []byte("<?xml")) {
 		return nil, errMalformed
 	}
 	d := xml.NewDecoder(bytes.NewReader(body))
-	open := []*node{{}} // the document, and the elements that are open in it
+	open := []*node{{}} // the document and its open elements
 	for {
 		token, err := d.Token()
 		if err == io.EOF {
@@ -98,23 +97,21 @@ func parse(body []byte) (*node, error) {
 	}
 }
 
-// document writes an answer, element by element, in one of iCloud's two
-// manners: with one default namespace that changes on the way, and is
-// declared more often than need be, or with prefixes.
+// document writes an answer in one of iCloud's two styles: with a default namespace, which is
+// declared more often than necessary, or with prefixes.
 type document struct {
 	w        *bufio.Writer
 	prefixed bool
 }
 
-// declaration opens every answer, and blank lines follow it.
+// declaration is the beginning of every answer.
 const declaration = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n\n"
 
-// prefixes are those of the prefixed manner (timfjord/carddav). A name in
-// any other namespace, which a client made up, declares it as a default
-// even there.
+// prefixes are the prefixes of the second style (timfjord/carddav). A name in another
+// namespace, which only a client can use, is written with a default namespace in both styles.
 var prefixes = map[string]string{nsDAV: "D", nsCardDAV: "CD", nsServer: "CS"}
 
-// begin writes the declaration and the start of the root, which is DAV's.
+// begin writes the declaration and the start of the root, which is in the namespace DAV:.
 func (d document) begin(root string) {
 	d.w.WriteString(declaration)
 	if d.prefixed {
@@ -131,15 +128,14 @@ func (d document) end(root string) {
 	d.w.WriteString("</" + root + ">\n")
 }
 
-// write writes a child of the root, with a blank line behind it.
+// write writes a child of the root and a blank line.
 func (d document) write(n node) {
 	d.node(n, nsDAV, true)
 	d.w.WriteString("\n")
 }
 
-// node writes n within an element whose default namespace is ns. With
-// declare the namespace is declared whether that is needed or not: iCloud
-// does so on rows and on properties.
+// node writes n within an element whose default namespace is ns. With declare, the namespace
+// is declared even if that is not necessary, as iCloud does on rows and properties.
 func (d document) node(n node, ns string, declare bool) {
 	tag := n.name.Local
 	d.w.WriteByte('<')
@@ -161,7 +157,7 @@ func (d document) node(n node, ns string, declare bool) {
 	}
 	d.w.WriteByte('>')
 	if n.cdata {
-		// The end of a section cannot stand within one.
+		// A section cannot contain its own end, so that is split between two sections.
 		d.w.WriteString("<![CDATA[" + strings.ReplaceAll(n.text, "]]>", "]]]]><![CDATA[>") + "]]>")
 	} else {
 		d.escape(n.text)
@@ -179,10 +175,9 @@ func (d document) node(n node, ns string, declare bool) {
 
 var attribute = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;")
 
-// escape writes character data. The carriage returns of cards become
-// references, as iCloud has them; a bare one would not survive (XML 1.0,
-// section 2.11). Everything else goes as it is, even what XML forbids: a
-// test that puts such a card wants to see what becomes of it.
+// escape writes character data. Carriage returns become references, as at iCloud; a parser
+// would otherwise remove them (XML 1.0, section 2.11). Other characters are not checked, even
+// if XML forbids them, because a test may need such a card.
 func (d document) escape(s string) {
 	for {
 		i := strings.IndexAny(s, "&<>\r")
