@@ -15,7 +15,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// Several accounts on one Server share nothing but its faults.
+// TestAccounts: several accounts on one Server share only its faults.
 func TestAccounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -36,7 +36,7 @@ func TestAccounts(t *testing.T) {
 		if len(rows) != 2 {
 			t.Errorf("account %d: %d rows, want the book and its one card", i, len(rows))
 		}
-		// Another one's path is forbidden, and another one's password refused.
+		// The path of another account is forbidden, and its password is refused.
 		other := sessions[(i+1)%len(sessions)]
 		one.want(http.StatusForbidden, "PROPFIND", canonical+other.bookPath(), askETags)
 		if one.accepted(one.cred.AppleID, other.cred.Password.Reveal()) {
@@ -53,7 +53,7 @@ func TestAccounts(t *testing.T) {
 		t.Error("the first account lacks the Server's card")
 	}
 
-	// What happens to one does not happen to another.
+	// Changes of one account do not affect another.
 	one, other := sessions[4], sessions[5]
 	a = s.srv.Account(one.cred.AppleID)
 	before := a.Requests()
@@ -79,8 +79,8 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// An account is the same one in every process, but the accounts and passwords
-// that Servers make up are each process's own.
+// TestProcesses: an account has the same number in every process, but the Apple IDs and
+// passwords that Servers choose differ between processes.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	const variable = "ICLOUDTEST_PRINT_ACCOUNT"
@@ -130,7 +130,7 @@ func TestReadBack(t *testing.T) {
 		}
 	}
 	for range s.srv.Cards() {
-		s.srv.Delete("a.vcf") // while they are read
+		s.srv.Delete("a.vcf") // during the iteration
 		break
 	}
 	if got, ok := s.srv.Card("a.vcf"); ok {
@@ -138,7 +138,7 @@ func TestReadBack(t *testing.T) {
 	}
 }
 
-// A password that is in use dies of age, at once or when the time comes.
+// TestExpireAt: a password that is in use expires, at once or later.
 func TestExpireAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,21 +157,22 @@ func TestExpireAt(t *testing.T) {
 		if s.alive(other) {
 			t.Error("accepted after ExpireAt now")
 		}
-		// Of those that are gone none comes back.
+		// A revoked password does not come back.
 		gone := s.srv.Issue()
 		s.srv.Revoke(gone.Password)
 		s.srv.ExpireAt(gone.Password, time.Now().Add(year))
 		if s.alive(gone) {
 			t.Error("ExpireAt has revived a revoked password")
 		}
-		// One that has expired is not active.
+		// An expired password is not active.
 		for range 25 {
 			s.srv.Issue()
 		}
 	})
 }
 
-// Intercept may be set while requests run: each meets one or the other.
+// TestSetIntercept: Intercept may be set while requests run. Each request meets the old or
+// the new one.
 func TestSetIntercept(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// bench is what one request costs a test, client's side included.
+// bench measures one request, including the client.
 func (s *session) bench(b *testing.B, method, url, body string) {
 	b.Helper()
 	for b.Loop() {
@@ -31,12 +31,12 @@ func (s *session) bench(b *testing.B, method, url, body string) {
 	}
 }
 
-// Simulations make a million of these.
+// BenchmarkRequest measures a small request, of which simulations make a million.
 func BenchmarkRequest(b *testing.B) {
 	start(b).bench(b, "PROPFIND", canonical+"/", askPrincipal)
 }
 
-// What a test of 10,000 cards waits for, with a photo in each of them.
+// BenchmarkListing measures a listing of 10,000 cards with a photo in each.
 func BenchmarkListing(b *testing.B) {
 	s := start(b)
 	photo := "PHOTO;ENCODING=b:" + strings.Repeat("abcd", 1250)

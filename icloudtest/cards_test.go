@@ -14,7 +14,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// The forms of ETags: today's, and that of before 2021.
+// The forms of ETags: the present one, and the one from before 2021.
 var (
 	etagForm    = regexp.MustCompile(`^"[0-9a-z]{8}"$`)
 	oldETagForm = regexp.MustCompile(`^"C=\d+@U=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"$`)
@@ -23,7 +23,7 @@ var (
 func TestReadCard(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	card := cardNamed("Zoë & <co>" + strings.Repeat(" ", 5000)) // longer than net/http counts by itself
+	card := cardNamed("Zoë & <co>" + strings.Repeat(" ", 5000)) // too long for net/http's own Content-Length
 	s.srv.Put("a.vcf", card)
 	url := s.book() + "a.vcf"
 	a := s.want(http.StatusOK, "GET", url, "")
@@ -45,7 +45,7 @@ func TestReadCard(t *testing.T) {
 	s.want(http.StatusNotFound, "PROPFIND", s.book()+"b.vcf", askETags)
 	rows := s.rows("PROPFIND", url, askETags, "Depth", "0")
 	equal(t, "ETag by PROPFIND", rows[0].text("getetag"), etag)
-	// Asked about by itself, a card has a resourcetype, which is empty.
+	// With Depth 0 a card has an empty resourcetype.
 	row := s.rows("PROPFIND", url, `<propfind xmlns="DAV:"><prop><resourcetype/></prop></propfind>`, "Depth", "0")[0]
 	if p, status := row.get("resourcetype"); status != "HTTP/1.1 200 OK" || len(p.Any) != 0 {
 		t.Errorf("resourcetype of a card at Depth 0: %v, %q; want it empty, at 200", p, status)
@@ -58,7 +58,8 @@ func TestReadCard(t *testing.T) {
 	}
 }
 
-// A card is found by any spelling of its URL, and keeps the one it was put by.
+// TestSpelling: a card is found by any spelling of its URL, and keeps the spelling with which
+// it was created.
 func TestSpelling(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -107,7 +108,8 @@ func TestWriteCard(t *testing.T) {
 	s.want(http.StatusNoContent, "DELETE", url, "", "If-Match", third)
 	s.want(http.StatusNotFound, "GET", url, "")
 
-	// An ETag never comes back, or a client would take the new card for the old.
+	// An ETag is never used again, because a client would take the new card for the old
+	// one.
 	s.want(http.StatusCreated, "PUT", url, cardNamed("a"))
 	if now := etag(); now == first || now == second || now == third {
 		t.Errorf("ETag %s was another state's", now)
@@ -132,7 +134,7 @@ func TestWriteCard(t *testing.T) {
 	equal(t, "ETag with OmitETag", a.Header.Get("Etag"), "")
 }
 
-// What does not arrive whole is not written.
+// TestBrokenUpload: a card that does not arrive completely is not written.
 func TestBrokenUpload(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -151,7 +153,7 @@ func TestBrokenUpload(t *testing.T) {
 	s.want(http.StatusNotFound, "GET", url, "")
 }
 
-// The methods of Server do what requests do.
+// TestPutDelete: the methods of Server have the same effect as requests.
 func TestPutDelete(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -201,7 +203,7 @@ func TestPhoto(t *testing.T) {
 	if !regexp.MustCompile(`^https://gateway\.icloud\.com/contacts/\d+/ck/card/[\w-]{20,}$`).MatchString(url) {
 		t.Errorf("URL %q, want the form of iCloud's", url)
 	}
-	data[0] = 'X' // ours again
+	data[0] = 'X' // the Server must have its own copy
 	a := s.want(http.StatusOK, "GET", url, "")
 	equal(t, "photo", a.body, "\xff\xd8 not really")
 	equal(t, "Content-Type", a.Header.Get("Content-Type"), "image/jpeg")
@@ -209,11 +211,11 @@ func TestPhoto(t *testing.T) {
 	s.want(http.StatusOK, "GET", strings.Replace(url, ".com/", ".com.cn/", 1), "")
 	s.want(http.StatusNotFound, "GET", url+"x", "")
 	s.want(http.StatusBadRequest, "PUT", url, "x")
-	// The hosts are not each other's.
+	// Each host serves only its own paths.
 	s.want(http.StatusNotFound, "PROPFIND", "https://gateway.icloud.com/", askPrincipal)
 	s.want(http.StatusBadRequest, "GET", strings.Replace(url, "gateway", "contacts", 1), "")
 
-	// And it may be refused although the password is right.
+	// A photo can be refused although the password is right.
 	s.srv.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		return r.Host == "gateway.icloud.com" && icloudtest.Unauthorized(w, r)
 	}
@@ -221,7 +223,8 @@ func TestPhoto(t *testing.T) {
 	s.want(http.StatusMultiStatus, "PROPFIND", canonical+"/", askPrincipal)
 }
 
-// Cards and books over Apple's limits are refused, if that is asked for.
+// TestCardLimits: cards and books over Apple's limits are refused if MaxCard and MaxCards
+// are set.
 func TestCardLimits(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -233,12 +236,12 @@ func TestCardLimits(t *testing.T) {
 	s.want(http.StatusCreated, "PUT", s.book()+"b.vcf", large)
 	s.want(http.StatusForbidden, "PUT", s.book()+"c.vcf", cardNamed("c"))
 	s.want(http.StatusNoContent, "PUT", s.book()+"b.vcf", cardNamed("b"))
-	s.srv.Put("c.vcf", large+large) // the test's own hand is free
+	s.srv.Put("c.vcf", large+large) // the method Put has no limit
 	s.want(http.StatusNotFound, "GET", s.book()+"d.vcf", "")
 }
 
-// A photo inside of a card that a program puts comes back as a URL, and all else
-// as it was.
+// TestPhotosAsURLs: a photo in a card that a program puts comes back as a URL, and the rest
+// does not change.
 func TestPhotosAsURLs(t *testing.T) {
 	t.Parallel()
 	for _, old := range []bool{false, true} {
@@ -265,7 +268,7 @@ func TestPhotosAsURLs(t *testing.T) {
 	}
 }
 
-// partitionOf is the host of a URL.
+// partitionOf returns the host of a URL.
 func partitionOf(url string) string {
 	host, _, _ := strings.Cut(strings.TrimPrefix(url, "https://"), "/")
 	return host

@@ -10,7 +10,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// ask sends what a CardDAV client begins with, and prints the status.
+// ask sends the first request of a CardDAV client, and prints the status.
 func ask(c *http.Client, url, user, password string) {
 	req, err := http.NewRequest("PROPFIND", url, nil)
 	if err != nil {
@@ -27,7 +27,7 @@ func ask(c *http.Client, url, user, password string) {
 	fmt.Println(resp.Status)
 }
 
-// Any HTTP client can be pointed at the fake under iCloud's names.
+// Any HTTP client can use the fake under iCloud's host names.
 func ExampleServer_Transport() {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -44,7 +44,7 @@ func ExampleServer_Transport() {
 	// no answer
 }
 
-// Outside of a synctest bubble nobody waits for a year.
+// Outside of a synctest bubble, IssueAt makes a password that is already old.
 func ExampleServer_IssueAt() {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -56,7 +56,7 @@ func ExampleServer_IssueAt() {
 	// 401 Unauthorized
 }
 
-// A program that cannot be given a Transport reaches the fake on a port.
+// A program that cannot use a Transport reaches the fake on a port.
 func ExampleServer_ServeHTTP() {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -119,13 +119,13 @@ func ExampleServer_Account() {
 	// 207 Multi-Status
 }
 
-// A password that a program is using dies of age, without a year's wait.
+// A password expires while a program uses it, without waiting for a year.
 func ExampleServer_ExpireAt() {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
 	c := &http.Client{Transport: srv.Transport()}
 
-	// The program has been told that it is a year old tomorrow.
+	// The program knows that the password is nearly a year old.
 	cred := srv.IssueAt(time.Now().AddDate(0, 0, -364))
 	ask(c, "https://contacts.icloud.com/", cred.AppleID, cred.Password.Reveal())
 	srv.ExpireAt(cred.Password, time.Now())
@@ -161,7 +161,7 @@ func ExampleServer_Cards() {
 	// ada.vcf "BEGIN:VCARD\nFN:Ada\nEND:VCARD\n"
 }
 
-// A fault begins, and ends, while a program is at work.
+// A fault begins and ends while a program runs.
 func ExampleServer_SetIntercept() {
 	srv := icloudtest.NewServer()
 	defer srv.Close()

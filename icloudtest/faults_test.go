@@ -35,7 +35,7 @@ func TestTimesAfter(t *testing.T) {
 	equal(t, "After(2)", s.statuses(4), []int{207, 207, 503, 503})
 	s.srv.Intercept = icloudtest.After(1, icloudtest.Times(2, icloudtest.Status(503)))
 	equal(t, "After(1, Times(2))", s.statuses(4), []int{207, 503, 503, 207})
-	// What a Fault does not apply to does not count.
+	// A request to which the Fault does not apply does not count.
 	s.srv.Intercept = icloudtest.Times(1, func(w http.ResponseWriter, r *http.Request) bool {
 		return r.Method == "REPORT" && icloudtest.Unauthorized(w, r)
 	})
@@ -44,7 +44,7 @@ func TestTimesAfter(t *testing.T) {
 	s.want(http.StatusForbidden, "REPORT", canonical+"/", askQuery)
 }
 
-// Of many requests at once exactly n meet the Fault.
+// TestTimesConcurrently: of many concurrent requests exactly n meet the Fault.
 func TestTimesConcurrently(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -133,19 +133,20 @@ func TestMissingDSID(t *testing.T) {
 	book := s.book()
 	right := s.principal()
 	s.srv.Intercept = icloudtest.Times(2, icloudtest.MissingDSID)
-	s.want(http.StatusMultiStatus, "REPORT", book, askQuery) // not of the two
+	s.want(http.StatusMultiStatus, "REPORT", book, askQuery) // does not count
 	for range 2 {
 		equal(t, "principal", s.principal(), "/principal/")
 		s.want(http.StatusForbidden, "PROPFIND", canonical+"/principal/", askHome)
 	}
 	equal(t, "principal afterwards", s.principal(), right)
-	// A fault of discovery does not let anybody in.
+	// The fault does not accept a wrong password.
 	s.srv.Intercept = icloudtest.MissingDSID
 	s.srv.RevokeAll()
 	s.want(http.StatusUnauthorized, "PROPFIND", canonical+"/", askPrincipal)
 }
 
-// Obeyed exactly, a Retry-After leads to another one. Waiting longer gets through.
+// TestThrottle: a client that waits exactly as long as Retry-After says is throttled again.
+// One that waits longer is not.
 func TestThrottle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,7 +186,7 @@ func TestThrottle(t *testing.T) {
 		equal(t, "for an hour", s.statuses(1), []int{503})
 		s.srv.Throttle(0)
 		equal(t, "after Throttle(0)", s.statuses(1), []int{207})
-		// It is the account that is held off: whose password it is does not matter.
+		// The account is throttled, whatever the password is.
 		s.srv.Throttle(time.Hour)
 		s.srv.RevokeAll()
 		equal(t, "with a revoked password", s.statuses(1), []int{503})
@@ -199,7 +200,7 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// Cut leaves every beginning of an answer, and never its end.
+// TestCut: Cut can end an answer after every byte.
 func TestCut(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -243,7 +244,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// Compressed for who asks for it, if it is worth it.
+// TestGzip: a long answer is compressed if the client accepts that.
 func TestGzip(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// What iCloud makes of a filter, as far as others have tried it on a real account.
+// TestFilter: filters are evaluated as on iCloud, as far as others have tried that with a
+// real account.
 func TestFilter(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -70,7 +71,7 @@ func TestFilter(t *testing.T) {
 		var got []string
 		for _, row := range s.multistatus("REPORT", s.book(), ask, "Depth", "1").Rows {
 			if row.Href == s.bookPath() {
-				// The book's own row is in the whole list, and in no other.
+				// Only the answer to a query without a filter has the book's own row.
 				if test.filter != "" {
 					t.Errorf("%s: the book's own row is in the answer", test.what)
 				}
@@ -90,7 +91,7 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// Cards that are none, or cut off anywhere, are looked into without a fall.
+// FuzzFilter: no card, however malformed, causes a panic.
 func FuzzFilter(f *testing.F) {
 	f.Add("BEGIN:VCARD\r\nEMAIL;TYPE=\"a:b\":x\r\n y\r\nitem1.X:1\r\nEND:VCARD\r\n", "EMAIL", "xy")
 	f.Add("A", "A", "")

@@ -14,8 +14,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// As a handler it is driven by a client that was not made for it, on a host
-// that is not iCloud's.
+// TestGoWebDAV: another CardDAV client uses the Server as an http.Handler, on a host that is
+// not iCloud's.
 func TestGoWebDAV(t *testing.T) {
 	t.Parallel()
 	for name, serve := range map[string]func(http.Handler) *httptest.Server{
@@ -26,7 +26,7 @@ func TestGoWebDAV(t *testing.T) {
 			ctx := t.Context()
 			srv := icloudtest.NewServer()
 			defer srv.Close()
-			srv.OmitOwnRow = true // or go-webdav loses the list
+			srv.OmitOwnRow = true // otherwise go-webdav loses the list
 			web := serve(srv)
 			defer web.Close()
 			cred := srv.Issue()
@@ -88,7 +88,8 @@ func TestGoWebDAV(t *testing.T) {
 	}
 }
 
-// The home-set leads back to the host that was asked; every other href is a path.
+// TestHandlerHosts: the home-set is on the host that was asked, and every other href is a
+// path.
 func TestHandlerHosts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -108,24 +109,24 @@ func TestHandlerHosts(t *testing.T) {
 		equal(t, "principal", principal, s.principal())
 		home := here.rows("PROPFIND", web.URL+principal, askHome)[0].first("addressbook-home-set")
 		equal(t, "home-set", home, web.URL+strings.TrimSuffix(book, "card/"))
-		s.srv.Redirect = 302 // there is no partition to redirect to
+		s.srv.Redirect = 302 // has no effect, because there is no partition host
 		here.rows("REPORT", home+"card/", askQuery)
 		s.srv.Redirect = 0
 
-		// A second name of the same machine stands for the partition host.
+		// A second name of the same machine serves as the partition host.
 		other := strings.Replace(web.URL, "127.0.0.1", "localhost", 1)
 		s.srv.HomeHost, s.srv.PartitionOnly = strings.SplitN(other, "/", 3)[2], true
 		home = here.rows("PROPFIND", web.URL+principal, askHome)[0].first("addressbook-home-set")
 		equal(t, "home-set with HomeHost", home, other+strings.TrimSuffix(book, "card/"))
 		here.want(http.StatusBadRequest, "REPORT", web.URL+book, askQuery)
-		if !tls { // the certificate of net/http/httptest is not localhost's
+		if !tls { // the certificate of net/http/httptest is not for localhost
 			here.rows("REPORT", home+"card/", askQuery)
 		}
 		s.srv.HomeHost, s.srv.PartitionOnly = "", false
 	}
 }
 
-// A client that goes away while a real connection stalls ends the request.
+// TestHandlerStall: a stalled request on a real connection ends when the client goes away.
 func TestHandlerStall(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -35,12 +35,12 @@ func askCards(hrefs ...string) string {
 	return s + `</C:addressbook-multiget>`
 }
 
-// cardNamed returns a card with Apple's line ends.
+// cardNamed returns a card with line ends of CRLF.
 func cardNamed(name string) string {
 	return "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:" + name + "\r\nFN:" + name + "\r\nEND:VCARD\r\n"
 }
 
-// session is a program that talks to a Server with one credential.
+// session is a client of a Server with one credential.
 type session struct {
 	t    testing.TB
 	srv  *icloudtest.Server
@@ -48,7 +48,7 @@ type session struct {
 	via  http.RoundTripper
 }
 
-// start starts a Server with a password. It ends with the test, or with the bubble.
+// start starts a Server with a password. It is closed at the end of the test.
 func start(t testing.TB) *session {
 	t.Helper()
 	srv := icloudtest.NewServer()
@@ -60,10 +60,11 @@ func start(t testing.TB) *session {
 type answer struct {
 	*http.Response
 	body string
-	err  error // that ended the body
+	err  error // the error with which the body ended
 }
 
-// try sends a request and returns what comes of it. Header are names and values in turn.
+// try sends a request and returns the answer or the error. header has names and values in
+// turn.
 func (s *session) try(method, url, body string, header ...string) (answer, error) {
 	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, url, strings.NewReader(body))
@@ -85,7 +86,7 @@ func (s *session) try(method, url, body string, header ...string) (answer, error
 	return answer{resp, string(data), err}, nil
 }
 
-// do is try that must have an answer.
+// do is try, but fails the test if there is no answer.
 func (s *session) do(method, url, body string, header ...string) answer {
 	s.t.Helper()
 	a, err := s.try(method, url, body, header...)
@@ -95,7 +96,7 @@ func (s *session) do(method, url, body string, header ...string) answer {
 	return a
 }
 
-// want is do that must have an answer of that status.
+// want is do, but fails the test if the answer has another status.
 func (s *session) want(status int, method, url, body string, header ...string) answer {
 	s.t.Helper()
 	a := s.do(method, url, body, header...)
@@ -105,7 +106,7 @@ func (s *session) want(status int, method, url, body string, header ...string) a
 	return a
 }
 
-// principal is the path that discovery gives.
+// principal returns the path of the principal, as discovery finds it.
 func (s *session) principal() string {
 	s.t.Helper()
 	return s.rows("PROPFIND", canonical+"/", askPrincipal)[0].first("current-user-principal")
@@ -113,7 +114,7 @@ func (s *session) principal() string {
 
 var partition = regexp.MustCompile(`^https://p\d{2,3}-contacts\.icloud\.com:443(/\d+/carddavhome/)$`)
 
-// book is the URL of the address book, as discovery finds it.
+// book returns the URL of the address book, as discovery finds it.
 func (s *session) book() string {
 	s.t.Helper()
 	home := s.rows("PROPFIND", canonical+s.principal(), askHome)[0].first("addressbook-home-set")
@@ -123,7 +124,7 @@ func (s *session) book() string {
 	return home + "card/"
 }
 
-// bookPath is the path of book.
+// bookPath returns the path of book.
 func (s *session) bookPath() string {
 	s.t.Helper()
 	return partition.FindStringSubmatch(strings.TrimSuffix(s.book(), "card/"))[1] + "card/"
@@ -166,7 +167,7 @@ func (r row) get(local string) (property, string) {
 	return property{}, ""
 }
 
-// text returns the text of a property that is there.
+// text returns the text of a property that exists.
 func (r row) text(local string) string {
 	p, status := r.get(local)
 	if status != "HTTP/1.1 200 OK" {
@@ -175,7 +176,7 @@ func (r row) text(local string) string {
 	return p.Text
 }
 
-// first returns the text of the first element in a property: of an href.
+// first returns the text of the first element in a property, for example of an href.
 func (r row) first(local string) string {
 	p, _ := r.get(local)
 	if len(p.Any) == 0 {
@@ -184,10 +185,10 @@ func (r row) first(local string) string {
 	return p.Any[0].Text
 }
 
-// id is the last segment of the row's href.
+// id returns the last segment of the row's href.
 func (r row) id() string { return r.Href[strings.LastIndex(r.Href, "/")+1:] }
 
-// multistatus sends a request that must be answered with one.
+// multistatus sends a request whose answer must be a multistatus.
 func (s *session) multistatus(method, url, body string, header ...string) multistatus {
 	s.t.Helper()
 	a := s.want(http.StatusMultiStatus, method, url, body, header...)
@@ -210,8 +211,8 @@ func (s *session) rows(method, url, body string, header ...string) []row {
 	return rows
 }
 
-// sync asks what has changed since token, and returns the changes by id: the ETag,
-// or the status of those that are gone.
+// sync asks what has changed since token, and returns for each id the ETag, or the status of
+// a removed card.
 func (s *session) sync(token string) (changes map[string]string, order []string, next string) {
 	s.t.Helper()
 	ms := s.multistatus("REPORT", s.book(), askSync(token), "Depth", "0")

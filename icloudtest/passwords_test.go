@@ -13,7 +13,7 @@ import (
 
 const year = 365 * 24 * time.Hour
 
-// accepted asks what discovery begins with, and says whether it was answered.
+// accepted sends the first request of discovery, and says whether the password was accepted.
 func (s *session) accepted(user, password string) bool {
 	s.t.Helper()
 	t := *s
@@ -127,7 +127,7 @@ func TestIssueAt(t *testing.T) {
 		want bool
 	}{
 		{0, true},
-		{-time.Hour, true}, // the clocks of two machines differ
+		{-time.Hour, true}, // the clock of another machine may be ahead
 		{year - time.Hour, true},
 		{year + time.Second, false},
 		{3 * year, false},
@@ -178,7 +178,7 @@ func TestAtMost25(t *testing.T) {
 	}
 	s := icloudtest.NewServer()
 	defer s.Close()
-	s.IssueAt(time.Now().Add(-2 * year)) // expired, and so not active
+	s.IssueAt(time.Now().Add(-2 * year)) // not active, because it has expired
 	var last icloud.Credential
 	for i := range 25 {
 		if panics(func() { last = s.Issue() }) {

@@ -37,8 +37,8 @@ func raw(t *testing.T, s *icloudtest.Server, request string) string {
 	}
 }
 
-// The causes of a 401 cannot be told apart by a single byte: of Servers that
-// have answered the same number of requests, the answers are equal.
+// TestOne401: no byte of a 401 depends on the cause. Servers that have answered the same number
+// of requests give equal answers.
 func TestOne401(t *testing.T) {
 	t.Parallel()
 	causes := map[string]func(*icloudtest.Server) (icloud.Credential, bool){
@@ -76,7 +76,7 @@ func TestOne401(t *testing.T) {
 			return s.Issue(), true
 		},
 	}
-	synctest.Test(t, func(t *testing.T) { // where all Servers have the same time
+	synctest.Test(t, func(t *testing.T) { // so that all Servers have the same time
 		want := make([]string, 8)
 		for cause, make := range causes {
 			s := icloudtest.NewServer()
@@ -142,7 +142,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// The headers that mean nothing are there, and differ from answer to answer.
+// TestNoise: the headers without meaning exist, and differ between answers.
 func TestNoise(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -160,7 +160,7 @@ func TestNoise(t *testing.T) {
 		if (instance == "") != (edge == "true") {
 			t.Errorf("instance %q, filtered at edge %q: want one of them", instance, edge)
 		}
-		// The edge answers in no time and over a short way, and says so.
+		// An answer of the edge has a response time of 0 and a short Via.
 		h, lines := a.Header, len(a.Header["Www-Authenticate"])
 		got := fmt.Sprintf("%v %v %v %q %d", h.Get("X-Apple-Edge-Response-Time") == "0", strings.Contains(h.Get("Via"), "xrail"),
 			h.Get("Strict-Transport-Security") != "", h.Get("Alt-Svc"), lines)
@@ -175,7 +175,7 @@ func TestNoise(t *testing.T) {
 			t.Errorf("partition %s, instance %s", partition, instance)
 		}
 	}
-	// Of a partition host both are the host's, whoever's account it is.
+	// On a partition host both partitions are that of the host, whatever the account is.
 	for range 4 {
 		h := s.do("PROPFIND", "https://p07-contacts.icloud.com/", askPrincipal).Header
 		if instance := h.Get("X-Responding-Instance"); h.Get("X-Apple-User-Partition") != "7" || instance != "" && !strings.Contains(instance, ":p07-") {
@@ -192,7 +192,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// Every host and every path asks for the password, photos included.
+// TestAuthEverywhere: every host and every path requires the password, also those of photos.
 func TestAuthEverywhere(t *testing.T) {
 	t.Parallel()
 	s := start(t)

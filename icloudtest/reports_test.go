@@ -30,7 +30,7 @@ func TestQuery(t *testing.T) {
 	} {
 		rows := s.rows("REPORT", s.book(), ask, "Depth", "1")
 		equal(t, what+": rows", len(rows), 1+len(cards))
-		// The book counts itself among its members.
+		// The book itself has a row.
 		equal(t, what+": first row", rows[0].Href, s.bookPath())
 		if _, status := rows[0].get("address-data"); status != notFound {
 			t.Errorf("%s: address-data of the book has status %q", what, status)
@@ -42,7 +42,7 @@ func TestQuery(t *testing.T) {
 			}
 		}
 	}
-	// A date that is asked for in a report is left out without a word.
+	// A report omits getlastmodified and does not report it as missing.
 	ask := strings.Replace(askQuery, "<getetag/>", "<getlastmodified/><getetag/>", 1)
 	for _, row := range s.rows("REPORT", s.book(), ask, "Depth", "1")[1:] {
 		if p, _ := row.get("getlastmodified"); p.XMLName.Local != "" {
@@ -89,7 +89,7 @@ func TestMultiget(t *testing.T) {
 	if rows := s.rows("REPORT", s.book(), askCards(book+"a.vcf"), "Depth", "0"); len(rows) != 1 {
 		t.Errorf("Depth 0: %d rows", len(rows))
 	}
-	// One of these, and the whole batch is refused.
+	// Each of these makes the Server refuse the whole request.
 	for _, bad := range []string{s.book() + "a.vcf", canonical + book + "a.vcf", "//contacts.icloud.com" + book + "a.vcf", book, strings.TrimSuffix(book, "/"), "a.vcf"} {
 		s.want(http.StatusBadRequest, "REPORT", s.book(), askCards(book+"a.vcf", bad), "Depth", "1")
 	}
@@ -121,7 +121,7 @@ func TestSync(t *testing.T) {
 	s.srv.Delete("a.vcf")
 	s.srv.Put("d.vcf", cardNamed("d"))
 	s.srv.Put("e.vcf", cardNamed("e"))
-	s.srv.Delete("e.vcf") // came and went
+	s.srv.Delete("e.vcf") // created and removed since the token
 	s.srv.Put("d.vcf", cardNamed("D"))
 	some, order, t2 := s.sync(t1)
 	equal(t, "what has changed", order, []string{"b.vcf", "a.vcf", "d.vcf"})
@@ -130,8 +130,7 @@ func TestSync(t *testing.T) {
 		t.Errorf("b.vcf: ETag %q, was %q", some["b.vcf"], all["b.vcf"])
 	}
 
-	// A token holds however often the cards change, and an id that comes back
-	// is a card again.
+	// A token stays valid after many changes, and an id can be used again.
 	for range 100 {
 		s.srv.Put("a.vcf", cardNamed("a"))
 		s.srv.Delete("a.vcf")
@@ -157,7 +156,7 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// The answer's oddities: the book's own row, no cards in it, Depth.
+// TestSyncShape: the quirks of an answer to sync-collection.
 func TestSyncShape(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -198,7 +197,7 @@ func TestTokenRefusal(t *testing.T) {
 	_, _, old := s.sync("")
 	s.srv.ForgetTokens()
 	_, _, token := s.sync("")
-	other := start(t) // in the same state
+	other := start(t) // another Server in the same state
 	other.srv.Put("a.vcf", cardNamed("a"))
 	other.srv.ForgetTokens()
 	_, _, foreign := other.sync("")
@@ -224,7 +223,7 @@ func TestTokenRefusal(t *testing.T) {
 		s.want(http.StatusMultiStatus, "REPORT", s.book(), askSync(token), "Depth", "0")
 		s.srv.RefuseEmptyToken = false
 	}
-	// Or it is not refused at all, and all cards are listed.
+	// With 207 the token is not refused, and all cards are listed.
 	s.srv.TokenRefusal = http.StatusMultiStatus
 	all, _, next := s.sync("")
 	for _, bad := range []string{old, foreign, "nonsense"} {
@@ -236,7 +235,7 @@ func TestTokenRefusal(t *testing.T) {
 	s.want(http.StatusForbidden, "REPORT", s.book(), askSync(""), "Depth", "0")
 }
 
-// Page by page, with changes in between, a client ends with what is there.
+// TestSyncPages: a client that reads pages while cards change ends with a right copy.
 func TestSyncPages(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 7; size++ {
@@ -285,7 +284,7 @@ func TestSyncPages(t *testing.T) {
 				s.srv.Delete("3.vcf")
 			}
 		}
-		// What has changed behind the last page comes with the token's next use.
+		// Changes after the last page come with the next use of the token.
 		s.srv.PageSize = 0
 		rest, _, _ := s.sync(token)
 		for id, etag := range rest {
@@ -313,7 +312,7 @@ func TestExtraChanges(t *testing.T) {
 	}
 }
 
-// What Apple's XML looks like, for parsers that look too closely.
+// TestXML: the XML has the oddities of Apple's.
 func TestXML(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -362,7 +361,7 @@ func TestXML(t *testing.T) {
 	}
 }
 
-// What is put is what is listed, also where XML forbids it.
+// TestRawBytes: cards are listed byte for byte, also with bytes that XML forbids.
 func TestRawBytes(t *testing.T) {
 	t.Parallel()
 	s := start(t)

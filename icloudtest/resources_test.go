@@ -16,7 +16,7 @@ func TestDiscovery(t *testing.T) {
 	for _, path := range []string{"/", "/.well-known/carddav", "/co"} {
 		rows := s.rows("PROPFIND", canonical+path, askPrincipal, "Depth", "0")
 		equal(t, path+": rows", len(rows), 1)
-		// In place: the row is the path that was asked, and not redirected from.
+		// There is no redirect: the href is the path that was asked.
 		equal(t, path+": href", rows[0].Href, path)
 		principal = rows[0].first("current-user-principal")
 		if !strings.HasSuffix(principal, "/principal/") || strings.Trim(principal[:len(principal)-len("/principal/")], "/0123456789") != "" {
@@ -28,7 +28,7 @@ func TestDiscovery(t *testing.T) {
 	s.want(http.StatusBadRequest, "PROPFIND", canonical+"/", askPrincipal, "Depth", "1")
 	s.want(http.StatusMultiStatus, "PROPFIND", canonical+"/", askPrincipal, "Depth", "0")
 
-	book := s.book() // which checks the form of the home-set
+	book := s.book() // checks the form of the home-set too
 	home := strings.TrimSuffix(book, "card/")
 	const ask = `<propfind xmlns="DAV:"><prop><displayname/><resourcetype/></prop></propfind>`
 	rows := s.rows("PROPFIND", home, ask, "Depth", "1")
@@ -50,10 +50,10 @@ func TestDiscovery(t *testing.T) {
 	}
 	equal(t, "rows with Depth 0", len(s.rows("PROPFIND", home, ask, "Depth", "0")), 1)
 
-	// The canonical host serves every path, and each partition does.
+	// contacts.icloud.com and every partition host serve all paths.
 	s.want(http.StatusMultiStatus, "PROPFIND", canonical+s.bookPath(), askETags, "Depth", "1")
 	s.want(http.StatusMultiStatus, "PROPFIND", "https://p01-contacts.icloud.com"+s.bookPath(), askETags, "Depth", "1")
-	// Unless the client is to be seen going where it was sent.
+	// With PartitionOnly only the account's own partition host does.
 	s.srv.PartitionOnly = true
 	s.want(http.StatusBadRequest, "PROPFIND", canonical+s.bookPath(), askETags, "Depth", "1")
 	s.want(http.StatusBadRequest, "GET", canonical+s.bookPath()+"a.vcf", "")
@@ -62,7 +62,7 @@ func TestDiscovery(t *testing.T) {
 	s.want(http.StatusMultiStatus, "PROPFIND", strings.Replace(s.book(), ":443", "", 1), askETags, "Depth", "1")
 }
 
-// In China it is another domain, to the last host.
+// TestChina: in China all hosts are under another domain.
 func TestChina(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -108,7 +108,7 @@ func TestBookProperties(t *testing.T) {
 	}
 }
 
-// No body asks for everything, and allprop does.
+// TestAllprop: an empty body means allprop.
 func TestAllprop(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -154,7 +154,7 @@ func TestListETags(t *testing.T) {
 		}
 		equal(t, "ids, as first put and as written", got, ids[:5])
 	}
-	// A member has no resourcetype; to ask for it costs a propstat.
+	// In a listing a card has no resourcetype; a request for it causes a propstat of 404.
 	row := s.rows("PROPFIND", s.book(), `<propfind xmlns="DAV:"><prop><resourcetype/><getetag/></prop></propfind>`, "Depth", "1")[1]
 	if _, status := row.get("resourcetype"); status != "HTTP/1.1 404 Not Found" {
 		t.Errorf("resourcetype of a card has status %q, want it missing", status)
@@ -182,7 +182,7 @@ func TestWrongPaths(t *testing.T) {
 	}
 }
 
-// The book can be neither made nor removed, and its properties not set.
+// TestRefusedMethods: a book cannot be made or removed, and its properties cannot be set.
 func TestRefusedMethods(t *testing.T) {
 	t.Parallel()
 	s := start(t)

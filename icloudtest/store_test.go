@@ -18,7 +18,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// memory is a Store that keeps every promise, unless one of its parts is replaced.
+// memory is a Store that keeps every promise.
 type memory struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -45,7 +45,7 @@ func (m *memory) Save(ctx context.Context, key string, data []byte) error {
 	return nil
 }
 
-// wrapped is a Store with one of its methods replaced, or both.
+// wrapped is a Store with one or both of its methods replaced.
 type wrapped struct {
 	icloud.Store
 	load func(ctx context.Context, key string) ([]byte, error)
@@ -66,7 +66,7 @@ func (w wrapped) Save(ctx context.Context, key string, data []byte) error {
 	return w.Store.Save(ctx, key, data)
 }
 
-// renamed keeps another key than it is told.
+// renamed changes the keys.
 func renamed(rename func(string) string) icloud.Store {
 	m := newMemory()
 	return wrapped{
@@ -75,13 +75,13 @@ func renamed(rename func(string) string) icloud.Store {
 	}
 }
 
-// changed keeps other data than it is told.
+// changed changes the data.
 func changed(change func([]byte) []byte) icloud.Store {
 	m := newMemory()
 	return wrapped{Store: m, save: func(ctx context.Context, key string, data []byte) error { return m.Save(ctx, key, change(data)) }}
 }
 
-// strict refuses keys that are not a Client's, as it may.
+// strict refuses keys that do not have the form of a Client's keys, which is allowed.
 func strict() icloud.Store {
 	m := newMemory()
 	bad := func(key string) error {
@@ -106,7 +106,7 @@ func strict() icloud.Store {
 	}
 }
 
-// careless never looks at its context. It is done at once, so it may.
+// careless ignores the context, which is allowed if the Store is fast.
 func careless() icloud.Store {
 	m := newMemory()
 	return wrapped{
@@ -120,7 +120,7 @@ func careless() icloud.Store {
 func TestGoodStores(t *testing.T) {
 	t.Parallel()
 	for name, store := range map[string]icloud.Store{"any key": newMemory(), "strict": strict(), "careless": careless()} {
-		for range 2 { // what the first run has left must not disturb the second
+		for range 2 { // data that the first run has left must not disturb the second
 			if err := icloudtest.TestStore(store); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -143,7 +143,7 @@ func TestGoodStores(t *testing.T) {
 	})
 }
 
-// Each breaks one promise, and the error says which.
+// TestBrokenStores: each Store breaks one promise, and the error says which.
 func TestBrokenStores(t *testing.T) {
 	t.Parallel()
 	broken := []struct {
@@ -359,7 +359,7 @@ func TestBrokenStores(t *testing.T) {
 			}}
 		}},
 		{"loses what is saved at the same time", "other keys", func() icloud.Store {
-			// As a file of all accounts does that is read, changed and written.
+			// This is like one file for all accounts that is read, changed and written.
 			m := newMemory()
 			return wrapped{Store: m, save: func(ctx context.Context, key string, data []byte) error {
 				if err := ctx.Err(); err != nil {

@@ -90,8 +90,8 @@ func TestRedirect(t *testing.T) {
 		if location := a.Header.Get("Location"); !strings.Contains(location, ".icloud.com.cn:443/") {
 			t.Errorf("%d: Location in China %q", status, location)
 		}
-		// net/http drops the password on the way to another host, and on 301
-		// and 302 the method too: why a client must follow by itself.
+		// net/http drops the password at a redirect to another host, and at 301 and
+		// 302 also the method. So a client must follow redirects by itself.
 		var hops []string
 		s.srv.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
 			_, _, ok := r.BasicAuth()
@@ -117,7 +117,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// In a bubble a year passes, with connections open, and all ends with Close.
+// TestBubble: in a bubble a year passes while connections are open, and Close ends everything.
 func TestBubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestBubble(t *testing.T) {
 		time.Sleep(year)
 		s.want(http.StatusUnauthorized, "PROPFIND", canonical+"/", askPrincipal)
 
-		// Requests that wait for each other do so outside of the bubble's time.
+		// Requests that wait for each other take no time in the bubble.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		s.srv.Intercept = icloudtest.Stall
@@ -145,14 +145,14 @@ func TestBubble(t *testing.T) {
 	})
 }
 
-// Close ends what is under way, whatever it waits for, and leaves no goroutine.
+// TestClose: Close ends all requests, whatever they wait for, and leaves no goroutine.
 func TestClose(t *testing.T) {
-	// A bubble that has goroutines left fails by itself.
+	// A bubble fails if goroutines are left.
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
 		s.srv.Put("a.vcf", strings.Repeat("x", 1<<20))
 		book := s.book()
-		// An answer that nobody has read to the end.
+		// An answer that was not read to its end.
 		req, err := http.NewRequest("GET", book+"a.vcf", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +162,7 @@ func TestClose(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// A request that has no answer.
+		// A request without an answer.
 		s.srv.Intercept = icloudtest.Stall
 		failed := make(chan error)
 		go func() {
@@ -183,7 +183,7 @@ func TestClose(t *testing.T) {
 			t.Error("an answer after Close")
 		}
 	})
-	// And outside of bubbles.
+	// Close works outside of bubbles too.
 	before := runtime.NumGoroutine()
 	for range 20 {
 		srv := icloudtest.NewServer()
@@ -199,7 +199,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// Connections that are being made while the Server closes end as well.
+// TestCloseWhileDialling: connections that are being made while the Server closes end too.
 func TestCloseWhileDialling(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -207,7 +207,7 @@ func TestCloseWhileDialling(t *testing.T) {
 			s := start(t)
 			for range 5 {
 				go func() {
-					// Answered or not: it must come back.
+					// The call must return, with an answer or not.
 					_, _ = s.try("PROPFIND", canonical+"/", askPrincipal)
 				}()
 			}
@@ -216,12 +216,12 @@ func TestCloseWhileDialling(t *testing.T) {
 	}
 }
 
-// A client that gives up in the middle of a listing leaves nothing behind.
+// TestGiveUp: a client that gives up during a listing leaves no goroutine.
 func TestGiveUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t)
-		for i := range 1000 { // more in all than HTTP/2 buffers of what is not read
+		for i := range 1000 { // more than HTTP/2 buffers without a reader
 			s.srv.Put(fmt.Sprint(i), strings.Repeat("x", 10_000))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -246,7 +246,7 @@ func TestGiveUp(t *testing.T) {
 	})
 }
 
-// Everything at once, for the race detector.
+// TestConcurrent uses everything at once, for the race detector.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -276,8 +276,7 @@ func TestConcurrent(t *testing.T) {
 	equal(t, "rows at the end", len(s.rows("REPORT", book, askQuery)), 1)
 }
 
-// A listing of a large book is complete and stable. What it costs is
-// BenchmarkListing's.
+// TestLargeBook: a listing of a large book is complete and stable.
 func TestLargeBook(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -291,7 +290,7 @@ func TestLargeBook(t *testing.T) {
 	equal(t, "the same in the second listing", again.body == a.body, true)
 }
 
-// The connections keep deadlines, which http.Client.Timeout and servers rely on.
+// TestDeadline: the connections support deadlines, which http.Client.Timeout and servers need.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

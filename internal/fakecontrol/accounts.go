@@ -17,31 +17,31 @@ import (
 const (
 	day = 24 * time.Hour
 
-	// lifetime and maxActive are icloudtest's.
+	// lifetime and maxActive are the same as in icloudtest.
 	lifetime  = 365 * day
 	maxActive = 25
 )
 
-// account is an account and what is known of its passwords.
+// account is an account and its passwords.
 type account struct {
 	*icloudtest.Account
-	passwords []*password // in the order of their making; Fake.mu guards them
-	used      string      // the letters of the one that was accepted last; world.mu guards it
+	passwords []*password // in the order in which they were issued; Fake.mu guards them
+	used      string      // the letters of the password that was accepted last; world.mu guards it
 }
 
-// password is one that was issued.
+// password is a password that was issued.
 type password struct {
 	cred    icloud.Credential
 	expires time.Time
 	revoked bool
 }
 
-// letters is a password without hyphens, which may come or not.
+// letters returns a password without hyphens, which are optional.
 func letters(text string) string { return strings.ReplaceAll(text, "-", "") }
 
 func (p *password) letters() string { return letters(p.cred.Password.Reveal()) }
 
-// state says whether a password would be accepted.
+// state returns "active", "expired" or "revoked".
 func (p *password) state(now time.Time) string {
 	switch {
 	case p.revoked:
@@ -52,7 +52,7 @@ func (p *password) state(now time.Time) string {
 	return "active"
 }
 
-// add makes an account. The caller holds w.mu, or is alone.
+// add makes an account. The caller holds w.mu, unless nobody else has w yet.
 func (w *world) add(appleID string) *account {
 	a := &account{Account: w.srv.Account(appleID)}
 	w.accounts[strings.ToLower(appleID)] = a
@@ -60,7 +60,7 @@ func (w *world) add(appleID string) *account {
 	return a
 }
 
-// issue makes a password, if there is room for it.
+// issue makes a password. It returns an error if 25 are active.
 func (a *account) issue(at time.Time) (*password, error) {
 	now, active := time.Now(), 0
 	for _, p := range a.passwords {
@@ -76,24 +76,24 @@ func (a *account) issue(at time.Time) (*password, error) {
 	return p, nil
 }
 
-// Account is what is reported of an account.
+// Account is an account as it is reported.
 type Account struct {
 	AppleID   string     `json:"apple_id"`
 	Cards     int        `json:"cards"`
-	Requests  int        `json:"requests"` // that named it as their user
+	Requests  int        `json:"requests"` // the number of requests with its user name
 	Passwords []Password `json:"passwords"`
 }
 
-// Password is what is reported of a password.
+// Password is a password as it is reported.
 type Password struct {
 	Password string    `json:"password"`
 	State    string    `json:"state"` // active, expired or revoked
 	Issued   time.Time `json:"issued"`
 	Expires  time.Time `json:"expires"`
-	InUse    bool      `json:"in_use"` // it was the last to be accepted
+	InUse    bool      `json:"in_use"` // whether it was accepted last
 }
 
-// Credential is a password that was issued, and all that a client needs with it.
+// Credential is a password that was issued, with everything that a client needs to connect.
 type Credential struct {
 	Endpoint string    `json:"endpoint"`
 	AppleID  string    `json:"apple_id"`
@@ -105,24 +105,24 @@ type Credential struct {
 
 // NewAccount is the request for an account.
 type NewAccount struct {
-	AppleID string `json:"apple_id"` // "": one that is made up
-	Cards   int    `json:"cards"`    // invented ones
-	Age     string `json:"age"`      // of its password; "": new
+	AppleID string `json:"apple_id"` // if "", the Fake chooses one
+	Cards   int    `json:"cards"`    // the number of invented cards
+	Age     string `json:"age"`      // the age of its password; "" means new
 }
 
 // Issue is the request for a password.
 type Issue struct {
 	Age    string    `json:"age"`    // how long ago it was issued
-	Issued time.Time `json:"issued"` // when it was issued; zero: Age ago
+	Issued time.Time `json:"issued"` // when it was issued; if zero, Age counts
 }
 
-// Expire says when a password dies of age.
+// Expire says when a password expires.
 type Expire struct {
-	In string    `json:"in"` // so long from now; "": now
-	At time.Time `json:"at"` // or then
+	In string    `json:"in"` // how long from now; "" means now
+	At time.Time `json:"at"` // when, if not zero
 }
 
-// Throttle is the request to hold an account off.
+// Throttle is the request to throttle an account.
 type Throttle struct {
 	For string `json:"for"`
 }
@@ -131,7 +131,7 @@ func (f *Fake) credential(a *account, p *password) Credential {
 	return Credential{f.config.Endpoint, a.AppleID(), p.cred.Password.Reveal(), p.cred.Issued.UTC(), p.expires.UTC(), f.config.CA}
 }
 
-// account returns the one that the path names: by its Apple ID, or "first".
+// account returns the account that the path names, by its Apple ID or as "first".
 func (c *call) account() (*account, error) {
 	name := c.request.PathValue("account")
 	c.world.mu.Lock()
@@ -145,8 +145,8 @@ func (c *call) account() (*account, error) {
 	return nil, notFound("account")
 }
 
-// password returns the one that the path names: itself, or "current", which is the
-// one in use, or the latest that was issued.
+// password returns the password that the path names. "current" is the one in use or, if none
+// was used, the one that was issued last.
 func (c *call) password() (*account, *password, error) {
 	a, err := c.account()
 	if err != nil {
@@ -268,7 +268,7 @@ func (c *call) issuePassword() (any, error) {
 	return c.fake.credential(a, p), nil
 }
 
-// What a program can make of the end of a password depends on what it knows: see
+// The notes say what a program will conclude from the end of a password: see
 // icloudtest.Account.ExpireAt.
 const (
 	youngNote = "the password is young: a program that knows when it was issued takes its end for a revocation; " +
@@ -277,7 +277,7 @@ const (
 		"issue a new one, use that one, and revoke it"
 )
 
-// old says whether the end of a password looks like one of age.
+// old says whether the end of a password looks like an expiry.
 func (p *password) old(end time.Time) bool {
 	return end.Sub(p.cred.Issued) > lifetime-2*day && end.Sub(p.cred.Issued) < lifetime+14*day
 }
@@ -327,8 +327,7 @@ func (c *call) revokePassword() (any, error) {
 	return Done{note}, nil
 }
 
-// revokeAll is also what a change of the account's own password comes to, as Apple
-// documents.
+// revokeAll revokes all passwords. A change of the account's own password does the same.
 func (c *call) revokeAll() (any, error) {
 	a, err := c.account()
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// maxCards is what iCloud holds.
+// maxCards is how many cards iCloud allows.
 const maxCards = 50_000
 
 // Card is a card of an address book.
@@ -24,12 +24,12 @@ type Generate struct {
 	Count int `json:"count"`
 }
 
-// IDs are the cards that were put.
+// IDs has the IDs of the cards that were put.
 type IDs struct {
 	IDs []string `json:"ids"`
 }
 
-// card returns the account and the id that the path names, as written there.
+// card returns the account and the card's id that the path names. The id is as written there.
 func (c *call) card() (*account, string, error) {
 	a, err := c.account()
 	path := c.request.URL.EscapedPath()
@@ -142,8 +142,7 @@ func (c *call) loadCards() (any, error) {
 	return out, nil
 }
 
-// split returns the cards of a .vcf file, byte for byte. What is between them is
-// left out.
+// split returns the cards of a .vcf file, byte for byte, without the text between them.
 func split(text string) []string {
 	var cards []string
 	depth, from, at := 0, 0, 0
@@ -166,7 +165,7 @@ func split(text string) []string {
 	return cards
 }
 
-// cardID makes an ID of a card's UID, or of its bytes.
+// cardID returns an ID for a card: its UID, or a hash of its bytes.
 func cardID(vcard string) string {
 	for line := range strings.Lines(vcard) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "UID") {
@@ -179,7 +178,7 @@ func cardID(vcard string) string {
 	return hex.EncodeToString(sum[:16]) + ".vcf"
 }
 
-// plain replaces what needs care in a URL.
+// plain replaces characters that would have to be escaped in a URL.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '-' || r == '_' || r == '.' || r == '@' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
@@ -189,7 +188,7 @@ func plain(text string) string {
 	}, text)
 }
 
-// putPhoto keeps a photo and says where it is.
+// putPhoto adds a photo and returns its URL.
 func (c *call) putPhoto() (any, error) {
 	a, err := c.account()
 	if err != nil {

@@ -1,4 +1,4 @@
-// The control port: which request does what, and how it is answered.
+// The control port: its operations, and how they are answered.
 
 package fakecontrol
 
@@ -22,15 +22,15 @@ import (
 //go:embed openapi.json
 var openapi []byte
 
-// maxBody bounds what is read of a request: a book of 50,000 cards fits.
+// maxBody bounds the body of a request. A book of 50,000 cards fits.
 const maxBody = 64 << 20
 
-// An operation is one thing that the control port does. Its name is the
-// operationId in openapi.json.
+// An operation is an operation of the control port. Its name is the operationId in
+// openapi.json.
 type operation struct {
 	name    string
-	pattern string // as http.ServeMux takes it
-	request any    // a pointer to what the JSON of the body is, or settings; nil: it has none
+	pattern string // of http.ServeMux
+	request any    // a pointer to the type of the JSON body, or settings; nil if there is no JSON
 	run     func(*call) (any, error)
 }
 
@@ -43,7 +43,7 @@ type call struct {
 	body    []byte
 }
 
-// operations are all of them.
+// operations has all operations.
 var operations = []operation{
 	{"getFake", "GET /{$}", nil, (*call).fakeInfo},
 	{"getOpenAPI", "GET /openapi.json", nil, func(*call) (any, error) { return raw{"application/json", openapi}, nil }},
@@ -76,10 +76,9 @@ var operations = []operation{
 	{"clearRequests", "DELETE /requests", nil, (*call).clearRequests},
 }
 
-// Done is the answer to what has nothing else to say.
+// Done is the answer of operations that return nothing else.
 type Done struct {
-	// Note says what a program under test may make of what was done, where that is
-	// not what one might expect.
+	// Note says what a program under test will conclude, if that may be unexpected.
 	Note string `json:"note,omitempty"`
 }
 
@@ -122,13 +121,13 @@ func (f *Fake) routes() http.Handler {
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A page in a browser on this machine must not reach it.
+		// A web page in a browser on this machine must not use the control port.
 		if r.Header.Get("Origin") != "" {
 			answer(w, nil, failure{http.StatusForbidden, "not for web pages"})
 			return
 		}
 		if _, pattern := mux.Handler(r); pattern == "" {
-			// ServeMux's own answer, with a body of ours.
+			// This is ServeMux's own answer, with another body.
 			status := &recorder{ResponseWriter: discard{http.Header{}}}
 			mux.ServeHTTP(status, r)
 			if allow := status.Header().Get("Allow"); allow != "" {
@@ -141,14 +140,14 @@ func (f *Fake) routes() http.Handler {
 	})
 }
 
-// discard is an http.ResponseWriter that keeps its header alone.
+// discard is an http.ResponseWriter that keeps only its header.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d discard) WriteHeader(int)             {}
 
-// answer writes what came of a call.
+// answer writes the result of a call.
 func answer(w http.ResponseWriter, out any, err error) {
 	status := http.StatusOK
 	if err != nil {
@@ -162,7 +161,7 @@ func answer(w http.ResponseWriter, out any, err error) {
 	}
 	if r, ok := out.(raw); ok {
 		w.Header().Set("Content-Type", r.mediaType)
-		_, _ = w.Write(r.data) // who asked may have gone
+		_, _ = w.Write(r.data) // an error means that the client has gone
 		return
 	}
 	var b bytes.Buffer
@@ -177,8 +176,8 @@ func answer(w http.ResponseWriter, out any, err error) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// decode reads the JSON of a request into v, whatever type it is said to be: curl -d
-// says that it is a form. Nothing at all leaves v as it is.
+// decode reads the JSON of a request into v. It ignores the Content-Type, because curl -d sends
+// that of a form. An empty body leaves v as it is.
 func (c *call) decode(v any) error {
 	if len(bytes.TrimSpace(c.body)) == 0 {
 		return nil
@@ -194,7 +193,7 @@ func (c *call) decode(v any) error {
 	return nil
 }
 
-// parseTime parses a time to be waited or to have passed, as 30s, 10m or 364d.
+// parseTime parses a duration such as 30s, 10m or 364d.
 func parseTime(name, text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && 0 <= n && n <= 36500 {
@@ -206,12 +205,12 @@ func parseTime(name, text string) (time.Duration, error) {
 	return 0, badRequest("%s is not a time such as 30s, 10m or 364d", name)
 }
 
-// Info is what a Fake says about itself.
+// Info describes a Fake.
 type Info struct {
 	Endpoint string   `json:"endpoint"`
-	Home     string   `json:"home"` // the URL that the home-set begins with
+	Home     string   `json:"home"` // the beginning of the home-set's URL
 	CA       string   `json:"ca,omitempty"`
-	Hosts    []string `json:"hosts"` // iCloud's names that the accounts' clients ask
+	Hosts    []string `json:"hosts"` // the host names of iCloud that the accounts use
 	First    string   `json:"first"` // the Apple ID of the first account
 }
 
@@ -225,8 +224,8 @@ func (f *Fake) Info() Info {
 	return i
 }
 
-// hosts are iCloud's names that the clients of all accounts ask, to be pointed at
-// the Fake.
+// hosts returns the host names of iCloud that clients of the accounts use. A test directs them
+// to the Fake.
 func (f *Fake) hosts() []string {
 	w := f.world.Load()
 	w.mu.Lock()
@@ -242,7 +241,7 @@ func (f *Fake) hosts() []string {
 
 func (c *call) fakeInfo() (any, error) { return c.fake.Info(), nil }
 
-// reset begins anew.
+// reset returns the Fake to its state at the start.
 func (c *call) reset() (any, error) {
 	a := c.fake.reset()
 	return c.fake.credential(a, a.passwords[0]), nil

@@ -1,7 +1,6 @@
 package fakecontrol
 
-// Operations are the operations by name: the pattern, and what the JSON of the body
-// is decoded into.
+// Operations returns the pattern of each operation, and the type of its JSON body, by name.
 func Operations() map[string]struct {
 	Pattern string
 	Request any
@@ -19,7 +18,7 @@ func Operations() map[string]struct {
 	return list
 }
 
-// SettingNames are the settings as JSON names them.
+// SettingNames returns the names of the settings in JSON.
 func SettingNames() (names []string) {
 	for _, s := range settings {
 		names = append(names, s.name)
@@ -27,5 +26,5 @@ func SettingNames() (names []string) {
 	return names
 }
 
-// OpenAPI is the description.
+// OpenAPI is openapi.json.
 var OpenAPI = openapi

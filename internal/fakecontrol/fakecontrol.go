@@ -1,9 +1,9 @@
-// Package fakecontrol controls a fake iCloud from outside of its process, for
-// programs and tests in any language: accounts, passwords, cards, faults, and what
-// was asked. There are two ways to it, HTTP with JSON and lines that a person types,
-// and one code: a typed line becomes a request to the same handler.
+// Package fakecontrol controls a fake iCloud from outside of its process, for programs and
+// tests in any language: its accounts, passwords, cards and faults, and its log of requests.
+// It is controlled by HTTP with JSON, or by lines that a person types. A typed line becomes
+// a request to the same handler.
 //
-// openapi.json describes the HTTP side; a test holds it against the handlers.
+// openapi.json describes the HTTP operations; a test compares it with the handlers.
 package fakecontrol
 
 import (
@@ -16,17 +16,15 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// Config is what a Fake is like at its start, and after each reset.
+// Config is the state of a Fake at its start and after each reset.
 type Config struct {
-	// AppleID is the first account's.
+	// AppleID is that of the first account.
 	AppleID string
 
 	// Endpoint is the URL at which clients reach the Fake. It is only reported.
 	Endpoint string
 
-	// HomeHost is the host of the home-set's URL where iCloud's own names are not
-	// in use, and PartitionOnly keeps the account's paths to it, as the fields of
-	// icloudtest.Server of the same names. Empty: the host that was asked.
+	// HomeHost and PartitionOnly are as in icloudtest.Server.
 	HomeHost      string
 	PartitionOnly bool
 
@@ -37,39 +35,39 @@ type Config struct {
 	// Age is how old the first password is.
 	Age time.Duration
 
-	// Sample are the first account's cards, and Cards is how many invented ones it
-	// has besides. Invent returns the n-th, from 1.
+	// Sample are the cards of the first account, and Cards is how many invented cards
+	// it has besides. Invent returns the n-th invented card; n begins at 1.
 	Sample []Card
 	Cards  int
 	Invent func(n int) (id, vcard string)
 }
 
-// A Fake is a fake iCloud and the control of it. As an http.Handler it is the
-// fake's side, for CardDAV clients; Control is the other.
+// A Fake is a fake iCloud that can be controlled. As an http.Handler it serves CardDAV
+// clients; Control returns the handler that controls it.
 type Fake struct {
 	config  Config
 	control http.Handler
 
-	// settings is held to read by every request of a CardDAV client, and to write
-	// while settings change, which icloudtest allows only between requests.
+	// settings is read-locked by every request of a CardDAV client, and write-locked
+	// while settings change, because icloudtest allows that only between requests.
 	settings sync.RWMutex
 	world    atomic.Pointer[world]
 
-	mu sync.Mutex // held by operations, so that there is one at a time; guards passwords
+	mu sync.Mutex // held during each operation; guards the passwords of accounts
 }
 
-// world is all that a reset makes anew.
+// world is the state that a reset replaces.
 type world struct {
 	srv   *icloudtest.Server
 	first *account
 
-	mu       sync.Mutex // guards what follows; never held while something is answered
+	mu       sync.Mutex // guards what follows; never held while an answer is written
 	accounts map[string]*account
 	order    []*account
 	faults   []*fault // the latest first
-	made     int      // faults so far
+	made     int      // how many faults were made
 	log      requestLog
-	aborted  context.Context // ends requests that a fault stalls
+	aborted  context.Context // when it ends, requests that a fault stalls end
 	abort    context.CancelFunc
 }
 
@@ -102,8 +100,8 @@ func (f *Fake) Start() Credential {
 	return f.credential(first, first.passwords[0])
 }
 
-// reset makes everything as it was at the start: one account with a new password
-// and the first cards, no faults, no requests. The Apple ID stays.
+// reset returns to the state at the start: one account with the same Apple ID, a new password
+// and the cards of the Config, no faults, and an empty log of requests.
 func (f *Fake) reset() *account {
 	w := &world{srv: icloudtest.NewServer(), accounts: make(map[string]*account)}
 	w.aborted, w.abort = context.WithCancel(context.Background())
@@ -121,7 +119,7 @@ func (f *Fake) reset() *account {
 	return w.first
 }
 
-// ServeHTTP answers CardDAV clients, and notes what they ask.
+// ServeHTTP answers CardDAV clients, and logs their requests.
 func (f *Fake) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	f.settings.RLock()
 	defer f.settings.RUnlock()
@@ -134,6 +132,6 @@ func (f *Fake) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(aborted, cancel)()
 	out := &recorder{ResponseWriter: rw}
 	began := time.Now()
-	defer func() { w.note(r, began, out.status) }() // also when a fault breaks off
+	defer func() { w.note(r, began, out.status) }() // deferred, because a fault may panic
 	w.srv.ServeHTTP(out, r.WithContext(ctx))
 }

@@ -22,7 +22,7 @@ import (
 
 const day = 24 * time.Hour
 
-// port is a Fake and the control of it, as a test in another language has them.
+// port is a Fake with its control port, as a test in another language uses them.
 type port struct {
 	t         *testing.T
 	fake      *fakecontrol.Fake
@@ -73,7 +73,7 @@ func (p *port) call(status int, method, path, body string, out any) {
 	}
 }
 
-// ask sends what a CardDAV client begins with.
+// ask sends the first request of a CardDAV client.
 func (p *port) ask(user, password string) int {
 	p.t.Helper()
 	return p.dav("PROPFIND", "/", user, password, `<propfind xmlns="DAV:"><prop><current-user-principal/></prop></propfind>`).Code
@@ -107,8 +107,8 @@ func (p *port) account(name string) (a account) {
 	return a
 }
 
-// Every operation once with success, as described; what it does is then seen from
-// the side of a CardDAV client.
+// TestOperations: every operation succeeds once, with an answer as described, and its effect
+// is checked with requests of a CardDAV client.
 func TestOperations(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -153,7 +153,7 @@ func TestOperations(t *testing.T) {
 	if p.ask(ben.AppleID, ben.Password) != 401 || p.ask(ben.AppleID, second.Password) != 207 {
 		t.Error("want the one password revoked")
 	}
-	// The one in use is the one that was accepted last, not the latest.
+	// The password in use is the one that was accepted last, not the newest.
 	var third credential
 	p.call(200, "POST", "/accounts/ben@example.com/passwords", `{"issued":"2020-01-01T00:00:00Z"}`, &third)
 	p.call(200, "POST", "/accounts/ben@example.com/passwords/current/expire", `{"at":"2020-01-01T00:00:00Z"}`, nil)
@@ -177,7 +177,7 @@ func TestOperations(t *testing.T) {
 	}
 	p.call(409, "DELETE", "/accounts/first/passwords/current", "", nil)
 
-	// A reset begins anew, with the same Apple ID.
+	// A reset keeps the Apple ID.
 	var again credential
 	p.call(200, "POST", "/reset", "", &again)
 	if again.AppleID != first.AppleID || again.Password == first.Password || p.ask(first.AppleID, first.Password) != 401 || p.ask(again.AppleID, again.Password) != 207 {
@@ -249,7 +249,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// Where the Go API panics, the control port says 409.
+// TestAtMost25: the control port answers 409 where the Go API panics.
 func TestAtMost25(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -264,7 +264,7 @@ func TestAtMost25(t *testing.T) {
 	p.call(409, "POST", "/accounts/first/passwords", "", nil)
 }
 
-// What cannot be understood changes nothing, and is told in one line.
+// TestBadRequests: a request that is wrong changes nothing, and the error is one line.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -310,7 +310,7 @@ func TestBadRequests(t *testing.T) {
 	if settings["page_size"] != 0.0 {
 		t.Error("a refused change of settings has changed one")
 	}
-	// Beside the operations.
+	// Paths without an operation.
 	for _, test := range []struct {
 		status               int
 		method, path, origin string
@@ -329,7 +329,7 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// Faults meet the requests that they are for, as often and as long as they should.
+// TestFaults: faults apply to the right requests, as often and as long as requested.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -378,7 +378,7 @@ func TestFaults(t *testing.T) {
 		p.call(200, "POST", "/faults", `{"fault":"captive-portal","host":"127.0.0.1"}`, nil)
 		expect("of this host", statuses(1), 200)
 
-		// The latest goes first; one of the same name takes the other's place.
+		// The newest fault has precedence; a fault with the same name is replaced.
 		p.call(200, "POST", "/faults", `{"name":"x","fault":"status","status":500}`, nil)
 		expect("the latest", statuses(1), 500)
 		p.call(200, "POST", "/faults", `{"name":"x","fault":"status","status":501,"for":"0s"}`, nil)
@@ -411,8 +411,8 @@ func TestFaults(t *testing.T) {
 	})
 }
 
-// A request that stalls ends when the faults do, when settings change, and with a
-// reset.
+// TestStall: a stalled request ends when the faults are removed, when settings change, and at
+// a reset.
 func TestStall(t *testing.T) {
 	t.Parallel()
 	for _, end := range [][3]string{{"DELETE", "/faults"}, {"PATCH", "/settings", `{"prefixes":true}`}, {"POST", "/reset"}} {
@@ -431,7 +431,7 @@ func TestStall(t *testing.T) {
 			default:
 			}
 			p.call(200, end[0], end[1], end[2], nil)
-			<-done // or the bubble fails
+			<-done // otherwise the bubble fails
 		})
 	}
 }
@@ -465,7 +465,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// The log has every request, who it was from, and never a password.
+// TestRequests: the log has every request with its user name, and no password.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -504,7 +504,7 @@ func TestRequests(t *testing.T) {
 	if log.Total != 1 || log.Requests[0].Number != 4 {
 		t.Errorf("after it was emptied: %+v", log)
 	}
-	// The latest are kept, and all are counted.
+	// Only the latest requests are kept, and all are counted.
 	for range 25_000 {
 		p.dav("GET", "/", "", "", "")
 	}
@@ -514,7 +514,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// What is typed does what the control port does, and every line has an answer.
+// TestType: typed commands have the effect of the operations, and every line has an answer.
 func TestType(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -565,7 +565,7 @@ func TestType(t *testing.T) {
 	} {
 		type_(test.line, test.status, test.want)
 	}
-	// Each line of the help is understood.
+	// Each command of the help is understood.
 	for _, typed := range fakecontrol.Typed {
 		line := strings.NewReplacer("NAME VALUE", "prefixes true", "NAME [K=V...]", "reset", "NAME", "Ada Lovelace", "FILE", file, "N", "1", "TIME", "1s", "AGE", "1d", "[ID]", "", "ID COMMAND...", "ada@example.com issue").Replace(typed[0])
 		line = strings.NewReplacer("[", "", "]", "").Replace(line)
@@ -575,7 +575,7 @@ func TestType(t *testing.T) {
 	}
 }
 
-// The first password has a day left: its end is taken for one of age.
+// TestStart: the first password has a day left, so a program concludes that it has expired.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -585,7 +585,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Everything at once, for the race detector.
+// TestConcurrent uses everything at once, for the race detector.
 func TestConcurrent(t *testing.T) {
 	t.Parallel()
 	p := open(t)
@@ -635,7 +635,7 @@ func TestConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
-// Whatever is typed has an answer in one line, and nothing falls over.
+// FuzzType: every line has an answer of one line, and none causes a panic.
 func FuzzType(f *testing.F) {
 	for _, typed := range fakecontrol.Typed {
 		f.Add(typed[0])

@@ -1,4 +1,4 @@
-// Faults: what can be told to go wrong, for which requests, and for how long.
+// Faults: which there are, for which requests, and for how long.
 
 package fakecontrol
 
@@ -14,25 +14,25 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// NewFault is the request for a fault. Fault is one of those of icloudtest, in lower
-// case and with hyphens; Status, Headers and Bytes are their arguments.
+// NewFault is the request for a fault. Fault is a Fault of icloudtest, in lower case and with
+// hyphens; Status, Headers and Bytes are its arguments.
 type NewFault struct {
-	// Name lets a later fault of the same name take the place of this one.
+	// Name allows a later fault with the same name to replace this one.
 	Name string `json:"name,omitempty"`
 
 	Fault   string            `json:"fault"`
-	Status  int               `json:"status,omitempty"`  // of "status"
-	Headers map[string]string `json:"headers,omitempty"` // of "status"
-	Bytes   int               `json:"bytes,omitempty"`   // of "cut"
+	Status  int               `json:"status,omitempty"`  // for "status"
+	Headers map[string]string `json:"headers,omitempty"` // for "status"
+	Bytes   int               `json:"bytes,omitempty"`   // for "cut"
 
-	// Of the requests that match, the first After are spared, then the next Times
-	// are met, or all; none is met once For has passed.
+	// The fault does not apply to the first After of the requests that match. It
+	// applies to the next Times of them, or to all if Times is 0, until For has passed.
 	After int    `json:"after,omitempty"`
 	Times int    `json:"times,omitempty"`
 	For   string `json:"for,omitempty"`
 
-	// Which requests match. Each is any if it is empty. In Path a * stands for
-	// anything.
+	// These choose the requests that match. An empty field matches every request. In
+	// Path a * stands for any text.
 	Path    string `json:"path,omitempty"`
 	Method  string `json:"method,omitempty"`
 	Host    string `json:"host,omitempty"`
@@ -42,11 +42,11 @@ type NewFault struct {
 // Fault is a fault as it is reported.
 type Fault struct {
 	ID  string `json:"id"`
-	Met int    `json:"met"` // requests that it has met
+	Met int    `json:"met"` // the number of requests to which it has applied
 	NewFault
 }
 
-// fault is one that is in force, or was.
+// fault is a fault that was added.
 type fault struct {
 	id    string
 	spec  NewFault
@@ -64,7 +64,7 @@ var simple = map[string]icloudtest.Fault{
 	"reset":          icloudtest.Reset,
 }
 
-// newFault makes a fault of its description.
+// newFault makes the fault that in describes.
 func newFault(in NewFault) (*fault, error) {
 	f := &fault{spec: in}
 	meets := simple[in.Fault]
@@ -88,7 +88,7 @@ func newFault(in NewFault) (*fault, error) {
 	}
 	answers := meets
 	meets = func(w http.ResponseWriter, r *http.Request) bool {
-		f.met.Add(1) // before it answers, which may be never
+		f.met.Add(1) // before it answers, because it may never return
 		if answers(w, r) {
 			return true
 		}
@@ -125,10 +125,10 @@ func hostname(host string) string {
 	return name
 }
 
-// intercept meets a request with the first fault that applies.
+// intercept answers a request with the first fault that applies.
 func (w *world) intercept(rw http.ResponseWriter, r *http.Request) bool {
 	w.mu.Lock()
-	faults := w.faults // replaced, never changed
+	faults := w.faults // the slice is replaced and never changed
 	w.mu.Unlock()
 	for _, f := range faults {
 		if f.meets(rw, r) {
@@ -176,7 +176,7 @@ func (c *call) listFaults() (any, error) {
 	return out, nil
 }
 
-// removeFaults ends all faults, and lets go of the requests that one has stalled.
+// removeFaults ends all faults, and the requests that a fault has stalled.
 func (c *call) removeFaults() (any, error) {
 	c.world.mu.Lock()
 	c.world.faults = nil

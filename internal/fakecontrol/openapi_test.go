@@ -77,7 +77,7 @@ func (d document) resolve(s *schema) *schema {
 	return s
 }
 
-// check returns what of a JSON value is not as the schema says.
+// check returns the differences between a JSON value and the schema.
 func (d document) check(s *schema, at string, v any) (problems []string) {
 	problem := func(format string, args ...any) {
 		problems = append(problems, at+": "+fmt.Sprintf(format, args...))
@@ -134,7 +134,7 @@ func (d document) check(s *schema, at string, v any) (problems []string) {
 	return problems
 }
 
-// openapi.json has every operation, and each with the fields that its handler reads.
+// TestOpenAPI: openapi.json has every operation, with the fields that its handler reads.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 	d, described := parse(t)
@@ -193,8 +193,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// described checks answers against the description, and remembers which operations
-// have been seen to succeed.
+// described compares answers with openapi.json, and records which operations have succeeded.
 type described struct {
 	document
 	operations map[string]operation

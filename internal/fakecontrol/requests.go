@@ -1,4 +1,4 @@
-// The request log: what CardDAV clients have asked, and what they were told.
+// The log of the requests of CardDAV clients.
 
 package fakecontrol
 
@@ -13,16 +13,16 @@ import (
 // maxLog is how many requests are kept; all are counted.
 const maxLog = 10_000
 
-// Request is what is kept of a request.
+// Request is a request in the log.
 type Request struct {
-	Number  int       `json:"number"` // 1 is the first since the start or the last reset
+	Number  int       `json:"number"` // 1 is the first one since the start or the last reset
 	Time    time.Time `json:"time"`
 	Method  string    `json:"method"`
 	Host    string    `json:"host"`
 	Path    string    `json:"path"`
-	Status  int       `json:"status"`             // 0: the connection was closed without an answer
-	AppleID string    `json:"apple_id,omitempty"` // the user name that came with it
-	Sent    bool      `json:"password_sent"`      // with a password, right or wrong
+	Status  int       `json:"status"`             // 0 if the connection was closed without an answer
+	AppleID string    `json:"apple_id,omitempty"` // the user name
+	Sent    bool      `json:"password_sent"`      // whether it had a password, right or wrong
 }
 
 // Requests is the log and its counts.
@@ -34,14 +34,14 @@ type Requests struct {
 }
 
 type requestLog struct {
-	numbered     int // since the reset: clearing the log does not begin anew
+	numbered     int // the latest number; clearing the log does not change it
 	total        int
 	withPassword int
 	byStatus     map[string]int
 	latest       []Request
 }
 
-// note adds a request to the log, and to what is known of its password.
+// note adds a request to the log, and records which password was accepted.
 func (w *world) note(r *http.Request, began time.Time, status int) {
 	user, text, sent := r.BasicAuth()
 	w.mu.Lock()
@@ -65,7 +65,7 @@ func (w *world) note(r *http.Request, began time.Time, status int) {
 	l.latest = append(l.latest, Request{l.numbered, began.UTC(), r.Method, r.Host, r.URL.RequestURI(), status, user, sent})
 }
 
-// requests returns the log, of the requests after a number.
+// requests returns the log of the requests after a number.
 func (c *call) requests() (any, error) {
 	after := 0
 	if text := c.query.Get("after"); text != "" {
@@ -99,7 +99,7 @@ func (c *call) clearRequests() (any, error) {
 	return Done{}, nil
 }
 
-// recorder notes the status of an answer.
+// recorder is an http.ResponseWriter that records the status.
 type recorder struct {
 	http.ResponseWriter
 	status int
@@ -119,8 +119,8 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.ResponseWriter.Write(p)
 }
 
-// Flush lets an answer go out in chunks.
+// Flush implements http.Flusher, so that an answer can be chunked.
 func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is used by http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,5 +1,4 @@
-// Settings: the fields of icloudtest.Server, for what iCloud does at some times and
-// not at others.
+// Settings: the fields of icloudtest.Server.
 
 package fakecontrol
 
@@ -21,7 +20,7 @@ type setting struct {
 	kind  reflect.Type
 }
 
-// settings are all fields but Intercept, which faults are for.
+// settings are all fields except Intercept, for which there are faults.
 var settings = func() (list []setting) {
 	t := reflect.TypeFor[icloudtest.Server]()
 	for i := range t.NumField() {
@@ -34,7 +33,7 @@ var settings = func() (list []setting) {
 
 var words = regexp.MustCompile(`ETag|URLs|CDATA|[A-Z][a-z]*`)
 
-// snake is a field's name as JSON has it.
+// snake returns the name of a field in JSON.
 func snake(name string) string {
 	return strings.ToLower(strings.Join(words.FindAllString(name, -1), "_"))
 }
@@ -47,8 +46,7 @@ func (c *call) getSettings() (any, error) {
 	return out, nil
 }
 
-// changeSettings sets the fields that are named, and leaves the others: all of them
-// or, if one cannot be, none.
+// changeSettings sets the fields that are named. If one of them cannot be set, it sets none.
 func (c *call) changeSettings() (any, error) {
 	var in map[string]json.RawMessage
 	if err := c.decode(&in); err != nil {
@@ -70,8 +68,8 @@ func (c *call) changeSettings() (any, error) {
 	for name := range in {
 		return nil, badRequest("no such setting: %q", name)
 	}
-	// Nothing may be under way. Those that a fault stalls are let go, and no other
-	// takes long, unless its client does not read.
+	// No request may be under way. Requests that a fault stalls are ended. No other one
+	// takes long, unless its client does not read the answer.
 	for end := time.Now().Add(patience); !c.fake.settings.TryLock(); time.Sleep(time.Millisecond) {
 		c.world.letGo()
 		if time.Now().After(end) {

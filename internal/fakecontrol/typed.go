@@ -1,4 +1,4 @@
-// What is typed: each line becomes a request to the control port's own handler.
+// Typed commands: each line becomes a request to the handler of the control port.
 
 package fakecontrol
 
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Typed has the commands that may be typed, for a help text: each with what it does.
+// Typed has the commands that can be typed, each with a description, for a help text.
 var Typed = [][2]string{
 	{"add NAME", "add a contact"},
 	{"remove NAME", "remove a contact"},
@@ -42,13 +42,13 @@ var Typed = [][2]string{
 	{"reset", "return to the state at the start, with a new password"},
 }
 
-// An Answer is what came of a line: the status and the body of the control port.
+// An Answer is the result of a line: the status and the body of the control port's answer.
 type Answer struct {
 	Status int
 	Body   []byte
 }
 
-// Error returns the words of a failure, or "".
+// Error returns the error text of a failure, or "".
 func (a Answer) Error() string {
 	var body struct {
 		Error string `json:"error"`
@@ -66,7 +66,7 @@ type order struct {
 	body         []byte
 }
 
-// Type does what a line says. One that is empty does nothing, and has no answer.
+// Type executes a line. An empty line does nothing, and ok is false.
 func (f *Fake) Type(line string) (a Answer, ok bool) {
 	verb, rest := word(line)
 	if verb == "" {
@@ -95,7 +95,7 @@ func word(line string) (first, rest string) {
 	return first, strings.TrimSpace(rest)
 }
 
-// order makes a request of a verb and what follows it.
+// order returns the request for a verb and the rest of its line.
 func (f *Fake) order(account, verb, rest string) (order, error) {
 	at := "/accounts/" + url.PathEscape(account)
 	call := func(method, path string, body any) (order, error) {
@@ -106,7 +106,7 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 		}
 		return o, err
 	}
-	// needs is for a verb that is of no use alone.
+	// needs returns the error for a missing or wrong argument.
 	needs := func(what, example string) error {
 		return badRequest("%s needs %s, as in: %s %s", verb, what, verb, example)
 	}
@@ -204,7 +204,7 @@ func (f *Fake) order(account, verb, rest string) (order, error) {
 	return order{}, badRequest("not understood: %s", strings.TrimSpace(verb+" "+rest))
 }
 
-// readFile reads a file that is no longer than the control port takes.
+// readFile reads a file of at most maxBody bytes.
 func readFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -224,7 +224,7 @@ func dated(text string) bool {
 	return err == nil
 }
 
-// visible replaces what would break a line of a card.
+// visible replaces control characters, which would break a line of a card.
 func visible(r rune) rune {
 	if r < ' ' || r == 0x7f {
 		return ' '
@@ -232,7 +232,7 @@ func visible(r rune) rune {
 	return r
 }
 
-// named returns the ID of the card with a name on it.
+// named returns the ID of the card with a name.
 func (f *Fake) named(account, name string) (string, error) {
 	w := f.world.Load()
 	w.mu.Lock()
@@ -285,7 +285,7 @@ func quoted(text string) json.RawMessage {
 	return data
 }
 
-// literal is a value as JSON, or as a text if it is none.
+// literal returns a value that is JSON unchanged, and any other value as a JSON string.
 func literal(text string) json.RawMessage {
 	if json.Valid([]byte(text)) {
 		return json.RawMessage(text)
