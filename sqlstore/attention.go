@@ -1,4 +1,4 @@
-// Attention finds the accounts that need their owners, among all accounts of a service.
+// Attention: the accounts whose owners have to do something.
 
 package sqlstore
 
@@ -35,12 +35,12 @@ func (s *Store) Attention(ctx context.Context, until time.Time) iter.Seq2[Accoun
 			yield(Account{}, err)
 			return
 		}
-		// A refusal was never later than now, whatever until is.
+		// A refusal is listed whatever until is, and its due_at is not after now.
 		last := until
 		if now := time.Now(); last.Before(now) {
 			last = now
 		}
-		// Rows of older versions, which Create has not filled yet, come first.
+		// This omits rows of older versions that Create has not filled yet.
 		after := cursor{due: time.Unix(0, 0).UTC().Format(d.layout)}
 		for {
 			accounts, more, err := s.attention(ctx, d, &after, timeArg(last, d))
@@ -63,8 +63,8 @@ func (s *Store) Attention(ctx context.Context, until time.Time) iter.Seq2[Accoun
 	}
 }
 
-// deserves says whether an account belongs to Attention's list. What its row says
-// may be older than its data.
+// deserves says whether Attention yields an account. It looks at the data, because the other
+// columns may be older if an older version has saved the row.
 func deserves(st icloud.Status, until time.Time) bool {
 	switch st.State {
 	case icloud.SignedOut:
@@ -81,8 +81,8 @@ type cursor struct {
 	key string
 }
 
-// attention reads the page of accounts that follows after, and moves after on. more
-// says that it may not be the last page.
+// attention reads the page of accounts that follows after, and advances after. more says
+// that there may be another page.
 func (s *Store) attention(ctx context.Context, d dialect, after *cursor, last any) (accounts []Account, more bool, err error) {
 	next := *after
 	err = s.try(ctx, "attention", func() error {
@@ -107,7 +107,7 @@ func (s *Store) attention(ctx context.Context, d dialect, after *cursor, last an
 				return err
 			}
 			next = cursor{when.Format(d.layout), a.Key}
-			// Whoever changed data by hand is not listed.
+			// Data that no Client has saved is not listed.
 			if a.Status, err = icloud.ParseStatus(data); err != nil {
 				continue
 			}
@@ -126,12 +126,12 @@ func (s *Store) attention(ctx context.Context, d dialect, after *cursor, last an
 	return accounts, more, nil
 }
 
-// conclusion is what the columns beside data hold: arguments of a statement.
+// conclusion has the values of the columns beside data, as arguments of a statement.
 type conclusion struct {
 	due, confirmed, reason, lastAccepted any
 }
 
-// conclude returns what the columns beside data hold.
+// conclude computes the columns beside data.
 func conclude(data []byte, d dialect) conclusion {
 	st, err := icloud.ParseStatus(data)
 	if err != nil {
@@ -150,7 +150,7 @@ func conclude(data []byte, d dialect) conclusion {
 	}
 }
 
-// earliest is after the time that marks rows of older versions, and in the range of
+// earliest is later than the time that marks rows of older versions, and in the range of
 // every database.
 var earliest = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC)
 

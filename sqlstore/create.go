@@ -17,8 +17,8 @@ func (s *Store) Create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Asked first, because CREATE and ALTER take locks, and are replicated, even
-	// where there is nothing to do.
+	// Check first whether anything is to do, because CREATE and ALTER take locks and are
+	// replicated even if they change nothing.
 	err = s.fill(ctx, d)
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -29,13 +29,15 @@ func (s *Store) Create(ctx context.Context) error {
 	}
 	var failed error
 	for _, statement := range statements {
-		// What another has done meanwhile fails. The rest is still to do.
+		// A statement fails if another program has done the same meanwhile. The others
+		// are executed nevertheless.
 		if err := s.write(ctx, "create", statement); err != nil && failed == nil {
 			failed = err
 		}
 	}
-	// And asked last: when two create at once PostgreSQL fails one of them for all
-	// its IF NOT EXISTS, and a table that was not made here must have our columns.
+	// Check again at the end. If two programs create the table at once, PostgreSQL fails
+	// one of them despite IF NOT EXISTS; and another table of this name may lack the
+	// columns.
 	switch missing := s.fill(ctx, d); {
 	case missing == nil:
 		return nil
@@ -45,8 +47,8 @@ func (s *Store) Create(ctx context.Context) error {
 	return failed
 }
 
-// fill computes the columns of the rows that an older version has written. It
-// fails if the table is not there or lacks a column.
+// fill computes the columns of the rows that an older version has written. It fails if the
+// table does not exist or lacks a column.
 func (s *Store) fill(ctx context.Context, d dialect) error {
 	for {
 		rows, err := s.unfilled(ctx, d)
@@ -55,7 +57,7 @@ func (s *Store) fill(ctx context.Context, d dialect) error {
 		}
 		for _, r := range rows {
 			c := conclude(r.data, d)
-			// Not if somebody has saved in the meantime.
+			// This changes nothing if the data was saved in the meantime.
 			if err := s.write(ctx, "create", d.fill, c.due, c.confirmed, c.reason, c.lastAccepted, r.key, r.data); err != nil {
 				return err
 			}
@@ -63,13 +65,13 @@ func (s *Store) fill(ctx context.Context, d dialect) error {
 	}
 }
 
-// row is what fill reads of one.
+// row is a row that fill reads.
 type row struct {
 	key  string
 	data []byte
 }
 
-// unfilled returns a page of the rows whose columns are to be filled.
+// unfilled returns a page of the rows whose columns were not computed yet.
 func (s *Store) unfilled(ctx context.Context, d dialect) (page []row, err error) {
 	err = s.try(ctx, "create", func() error {
 		page = nil

@@ -1,4 +1,4 @@
-// The statements, which differ from database to database.
+// The statements, which differ between databases.
 
 package sqlstore
 
@@ -12,34 +12,33 @@ const (
 	SQLite                        // 3.24 or later
 )
 
-// dialect is the statements that differ. The key's column is not called key, which
-// MySQL reserves, and the table bears a name that an application is unlikely to
-// have given to one of its own.
+// dialect has the statements for a database. The column of the key is not called key, which
+// is a reserved word of MySQL, and the name of the table is one that an application is
+// unlikely to use.
 //
-// Keys are of one width and one case, and compared byte by byte: by its default
-// collation MySQL would take "A" for "a". updated_at is there for pruning alone,
-// is set by the database's clock because workers' clocks differ, and has no
-// index because every Save would pay for it and a scan once in a while is cheap.
+// Keys are compared byte by byte; by default MySQL would ignore the case. updated_at is
+// used only to delete old rows. The database's clock sets it, because the clocks of workers
+// differ. It has no index, which would make every Save slower.
 //
-// Times go to the database and come back as text in UTC. What drivers make of a
-// time.Time depends on how a pool is configured. The default of due_at marks the
-// rows that a version of this package without these columns has written.
+// Times are written and read as text in UTC, because the treatment of a time.Time depends
+// on the driver and its configuration. The default of due_at marks rows that an older
+// version of this package, without these columns, has written.
 //
-// What reads several rows reads a page of them, so that neither memory nor a
-// connection is held for as long as the caller takes.
+// Statements that read several rows read a page of them, so that neither memory nor a
+// connection is held while the caller works.
 type dialect struct {
 	schema    string
-	columns   []string // add to an older table what schema has; each may fail if it was done
+	columns   []string // add to an older table what it lacks; each fails if that exists
 	load      string   // key
-	save      string   // key, data, and what columns returns
-	unfilled  string   // a page of account and data
-	fill      string   // what columns returns, key, data
-	attention string   // a page after due_at, until, after due_at again, after account
+	save      string   // key, data, the fields of conclusion
+	unfilled  string   // none; reads a page
+	fill      string   // the fields of conclusion, key, data
+	attention string   // due_at of the cursor, last, due_at and account of the cursor; reads a page
 	forget    string   // key
-	layout    string   // of a time that is an argument
+	layout    string   // the layout of a time that is an argument
 }
 
-// layout is how a time comes back.
+// layout is the layout of a time that is read.
 const layout = "2006-01-02 15:04:05.999999"
 
 var dialects = map[Dialect]dialect{
@@ -64,8 +63,7 @@ CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account);
 CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account)`,
 		},
 		load: `SELECT data FROM icloud_store WHERE account = $1`,
-		// The casts are for drivers that send text and do not ask the server
-		// what it expects.
+		// The casts are for drivers that send text without a type.
 		save: `INSERT INTO icloud_store (account, data, updated_at, due_at, confirmed, reason, last_accepted)
 VALUES ($1, $2, now(), CAST($3 AS timestamptz), CAST($4 AS boolean), CAST($5 AS text), CAST($6 AS timestamptz))
 ON CONFLICT (account) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at, due_at = excluded.due_at,
@@ -81,7 +79,7 @@ AND (due_at > CAST($3 AS timestamptz) OR account > $4) ORDER BY due_at, account 
 		layout: "2006-01-02 15:04:05.000000+00",
 	},
 	MySQL: {
-		// A BLOB would end at 64 KiB. TIMESTAMP would end in 2038.
+		// A BLOB has at most 64 KiB, and a TIMESTAMP ends in 2038.
 		schema: `CREATE TABLE IF NOT EXISTS icloud_store (
 	account       CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
 	data          MEDIUMBLOB NOT NULL,
@@ -102,8 +100,8 @@ AND (due_at > CAST($3 AS timestamptz) OR account > $4) ORDER BY due_at, account 
 	ADD INDEX icloud_store_due (due_at, account)`,
 		},
 		load: `SELECT data FROM icloud_store WHERE account = ?`,
-		// MySQL would rather have an alias than VALUES(), MariaDB has
-		// VALUES() alone, and both take it.
+		// MySQL prefers an alias to VALUES(), which it deprecates. MariaDB has only
+		// VALUES().
 		save: `INSERT INTO icloud_store (account, data, updated_at, due_at, confirmed, reason, last_accepted)
 VALUES (?, ?, UTC_TIMESTAMP(), ?, ?, ?, ?)
 ON DUPLICATE KEY UPDATE data = VALUES(data), updated_at = VALUES(updated_at), due_at = VALUES(due_at),
@@ -128,8 +126,8 @@ FROM icloud_store WHERE due_at >= ? AND due_at <= ? AND (due_at > ? OR account >
 );
 CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account);
 `,
-		// The index comes early: a table that has the last column has it too,
-		// even if a program has been interrupted.
+		// The index is created before the last columns, so that a table with all
+		// columns has it, even if a program was interrupted.
 		columns: []string{
 			`ALTER TABLE icloud_store ADD COLUMN due_at TEXT DEFAULT '1970-01-01 00:00:00.000000'`,
 			`CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account)`,
@@ -142,8 +140,8 @@ CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account);
 VALUES (?, ?, datetime('now'), ?, ?, ?, ?)
 ON CONFLICT (account) DO UPDATE SET data = excluded.data, updated_at = excluded.updated_at, due_at = excluded.due_at,
 confirmed = excluded.confirmed, reason = excluded.reason, last_accepted = excluded.last_accepted`,
-		// A name between double quotes that is no column would be a text to
-		// SQLite; these are bare.
+		// The names have no double quotes, because SQLite takes a quoted name that is
+		// not a column for a text.
 		unfilled: `SELECT account, data, updated_at, confirmed, reason, last_accepted FROM icloud_store
 WHERE due_at = '1970-01-01 00:00:00.000000' ORDER BY account LIMIT 1000`,
 		fill: `UPDATE icloud_store SET due_at = ?, confirmed = ?, reason = ?, last_accepted = ? WHERE account = ? AND data = ?`,
@@ -154,7 +152,7 @@ FROM icloud_store WHERE due_at >= ? AND due_at <= ? AND (due_at > ? OR account >
 	},
 }
 
-// pageSize is the LIMIT of those statements.
+// pageSize is the LIMIT in the statements.
 const pageSize = 1000
 
 // Schema returns the statements that create the table and its index if they do not exist,

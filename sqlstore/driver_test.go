@@ -1,5 +1,5 @@
-// A driver for database/sql that is a map, records what it is asked, and fails
-// in whatever way a test wants.
+// A driver for database/sql that keeps rows in a map, records the statements, and fails as a
+// test wants.
 
 package sqlstore_test
 
@@ -20,17 +20,17 @@ import (
 // fake is a database with the one table, or without it.
 type fake struct {
 	mu         sync.Mutex
-	missing    bool // the table
+	missing    bool // the table does not exist
 	older      bool // the table lacks the columns
 	rows       map[string][]byte
 	statements []statement
 
-	// fail, if not nil, is called before a statement is executed, with no
-	// lock held, and its error is the driver's.
+	// fail, if not nil, is called before a statement is executed, without a lock. The
+	// driver returns its error.
 	fail func(context.Context, statement) error
 }
 
-// statement is one that has reached the driver.
+// statement is a statement that has reached the driver.
 type statement struct {
 	text string
 	args []driver.NamedValue
@@ -52,7 +52,7 @@ func (f *fake) open(t *testing.T) *sql.DB {
 	return db
 }
 
-// store returns a Store on this driver, whose dialect does not matter to it.
+// store returns a Store on this driver, which works with every dialect.
 func (f *fake) store(t *testing.T) *sqlstore.Store {
 	return sqlstore.New(f.open(t), sqlstore.SQLite)
 }
@@ -69,10 +69,10 @@ func (f *fake) words() string {
 	return strings.Join(words, " ")
 }
 
-// errNoTable is SQLite's error, as its drivers word it.
+// errNoTable is the error of SQLite's drivers for a missing table.
 var errNoTable = errors.New("SQL logic error: no such table: icloud_store (1)")
 
-// errNoColumn likewise.
+// errNoColumn is their error for a missing column.
 var errNoColumn = errors.New("SQL logic error: no such column: last_accepted (1)")
 
 func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
@@ -96,7 +96,7 @@ func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValu
 	case s.is("CREATE INDEX"):
 		return nil, nil
 	case s.is("ALTER"):
-		f.older = !strings.Contains(text, "last_accepted") // the last
+		f.older = !strings.Contains(text, "last_accepted") // the last column
 		return nil, nil
 	case f.older && strings.Contains(text, "last_accepted"):
 		return nil, errNoColumn
@@ -107,7 +107,7 @@ func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValu
 		delete(f.rows, args[0].Value.(string))
 		return nil, nil
 	case strings.Contains(text, "LIMIT"):
-		return &result{columns: 6}, nil // whole rows are the real databases' to give
+		return &result{columns: 6}, nil // no rows; drivertest uses real databases
 	}
 	data, ok := f.rows[args[0].Value.(string)]
 	r := &result{columns: 1}
@@ -117,8 +117,7 @@ func (f *fake) execute(ctx context.Context, text string, args []driver.NamedValu
 	return r, nil
 }
 
-// result hands out the same buffer for every row, as drivers may: what Load
-// returns must not be part of it.
+// result uses the same buffer for every row, as drivers may. Load must return a copy.
 type result struct {
 	columns int
 	values  [][]byte
@@ -147,15 +146,15 @@ func (r *result) Next(dest []driver.Value) error {
 	return nil
 }
 
-// What database/sql wants besides.
+// The other methods that database/sql needs.
 
 func (f *fake) Connect(context.Context) (driver.Conn, error) { return conn{f}, nil }
 func (f *fake) Driver() driver.Driver                        { return nil }
 
 type conn struct{ f *fake }
 
-// A Store that prepared statements, or began transactions, would depend on a
-// session; the fake has none.
+// The fake cannot prepare statements or begin transactions, because a Store must not depend on
+// a session.
 var errSession = errors.New("fake: no sessions")
 
 func (conn) Prepare(string) (driver.Stmt, error) { return nil, errSession }

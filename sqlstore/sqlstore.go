@@ -26,10 +26,10 @@
 // default_query_exec_mode=exec, or lib/pq with binary_parameters=yes.
 //
 // All methods return when the context ends, if the driver does. SQLite needs no pragma
-// and no limit for the pool: a Store writes one row at a time, and repeats a statement
-// until the context ends while another program holds the lock. Some drivers do not
-// return while SQLite itself waits. So choose a busy_timeout, if any, that is shorter
-// than the timeouts of your contexts.
+// and no limit for the pool. A Store writes one row at a time; if another program holds
+// the lock, it repeats the statement until the context ends. Some drivers do not return
+// while SQLite itself waits. So choose a busy_timeout, if any, that is shorter than the
+// timeouts of your contexts.
 //
 // # Setting up
 //
@@ -53,9 +53,10 @@
 //   - reason: why the password is refused;
 //   - last_accepted: when the password last worked.
 //
-// Each Save writes these columns. They are NULL if there is nothing to say or if the data
-// was not saved by a Client. [Store.Attention] reads them through an index. A Doubted
-// password has a reason and is not confirmed; do not notify its owner.
+// Each Save writes these columns. due_at, reason and last_accepted are NULL if there is
+// nothing to say. All four are NULL if the data was not saved by a Client.
+// [Store.Attention] reads them through an index. A Doubted password has a reason and is not
+// confirmed; do not notify its owner.
 //
 // # Deleting old rows
 //
@@ -84,9 +85,9 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// maxTries bounds how often a statement is repeated that lost to another. Each
-// time another has won, so it takes as many as there are Saves of one row at
-// once.
+// maxTries is how often a statement is tried if it conflicts with others. Each time one
+// of the others succeeds, so as many tries are needed as there are concurrent Saves of a
+// row.
 const maxTries = 100
 
 // Store is an [icloud.Store] in a SQL database. Make it with [New]; the methods of the
@@ -97,7 +98,7 @@ type Store struct {
 	db *sql.DB
 	d  Dialect
 
-	// writing is held by the one Save that SQLite can execute at a time.
+	// writing is held during a write to SQLite, which can execute only one at a time.
 	writing chan struct{}
 }
 
@@ -165,7 +166,7 @@ func (s *Store) Forget(ctx context.Context, key string) error {
 // write executes a statement that changes rows.
 func (s *Store) write(ctx context.Context, op, statement string, args ...any) error {
 	if s.d == SQLite {
-		// Those who wait here are served in turn, which SQLite does not do.
+		// Writes that wait here are executed in turn. SQLite itself has no order.
 		select {
 		case s.writing <- struct{}{}:
 			defer func() { <-s.writing }()
@@ -179,7 +180,7 @@ func (s *Store) write(ctx context.Context, op, statement string, args ...any) er
 	})
 }
 
-// dialect returns the statements, or what New was not given.
+// dialect returns the statements, or an error if New was not given a database or a Dialect.
 func (s *Store) dialect() (dialect, error) {
 	switch {
 	case s == nil || s.db == nil:
@@ -190,9 +191,8 @@ func (s *Store) dialect() (dialect, error) {
 	return dialects[s.d], nil
 }
 
-// checkKey refuses keys that a Client does not make. Databases differ in what
-// they do to case, to blanks at the end and to what does not fit, so that two of
-// those could be one row.
+// checkKey refuses keys that do not have the form of a Client's keys. Some databases ignore
+// case or trailing blanks, or cut what does not fit, so two other keys could share a row.
 func checkKey(key string) error {
 	if len(key) != 64 || strings.Trim(key, "0123456789abcdef") != "" {
 		return errors.New("icloud/sqlstore: malformed key")
@@ -200,8 +200,8 @@ func checkKey(key string) error {
 	return nil
 }
 
-// try executes f, and again if it lost to another statement. It is right to
-// repeat a Save even if it is not known whether it was done.
+// try executes f, and repeats it if it conflicts with another statement. A Save may be
+// repeated even if it is not known whether it was executed.
 func (s *Store) try(ctx context.Context, op string, f func() error) error {
 	pause := time.Millisecond
 	for n := 1; ; n++ {
@@ -213,8 +213,9 @@ func (s *Store) try(ctx context.Context, op string, f func() error) error {
 		case ctx.Err() != nil:
 			return wrap(ctx, op, err)
 		case s.d == SQLite && isLocked(err):
-			// Without a busy_timeout SQLite says so at once. Another program's
-			// transaction may take any time, so the context alone ends this.
+			// Without a busy_timeout SQLite returns this error at once. Another
+			// program's transaction may take any time, so only the context ends
+			// the repetition.
 			if !sleep(ctx, pause) {
 				return wrap(ctx, op, err)
 			}
@@ -226,13 +227,12 @@ func (s *Store) try(ctx context.Context, op string, f func() error) error {
 	}
 }
 
-// maxPause is how long a statement waits before it is tried again on a SQLite that
-// is locked.
+// maxPause is the longest pause between two tries of a statement while SQLite is locked.
 const maxPause = 50 * time.Millisecond
 
-// sleep waits for about d, and says whether the context has outlasted that.
+// sleep waits for about d, and returns false if the context ends before.
 func sleep(ctx context.Context, d time.Duration) bool {
-	// Not all at the same time again.
+	// The time is random, so that several programs do not try at the same time again.
 	timer := time.NewTimer(d/2 + rand.N(d))
 	defer timer.Stop()
 	select {
@@ -243,16 +243,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// isLocked says whether an error is SQLite's SQLITE_BUSY or SQLITE_LOCKED, as
-// its drivers word them.
+// isLocked says whether an error is SQLite's SQLITE_BUSY or SQLITE_LOCKED, by the texts of its
+// drivers.
 func isLocked(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "database is locked") || strings.Contains(text, "table is locked") ||
 		strings.Contains(text, "schema is locked")
 }
 
-// storeError wraps a driver's error, whose text may name hosts, users and the
-// values of a row: errors.Is and As reach it, its text is not repeated.
+// storeError wraps a driver's error, whose text may name hosts, users and the values of a
+// row. errors.Is and As find the error, and its text is not repeated.
 type storeError struct {
 	text string
 	err  error
@@ -261,15 +261,14 @@ type storeError struct {
 func (e *storeError) Error() string { return e.text }
 func (e *storeError) Unwrap() error { return e.err }
 
-// wrap words an error as far as all drivers allow to tell what it is.
+// wrap returns a storeError, whose text says as much as can be found out with every driver.
 func wrap(ctx context.Context, op string, err error) error {
 	text, state := "the database failed", sqlState(err)
 	switch ended := ctx.Err(); {
 	case ended != nil:
 		text = ended.Error()
 		if !errors.Is(err, ended) {
-			// Drivers have errors of their own for a statement that was
-			// cancelled.
+			// Some drivers return their own error for a cancelled statement.
 			err = errors.Join(ended, err)
 		}
 	case state == "42P01", state == "42S02", strings.Contains(err.Error(), "no such table"):
@@ -282,7 +281,7 @@ func wrap(ctx context.Context, op string, err error) error {
 	return &storeError{text: "icloud/sqlstore: " + op + ": " + text, err: err}
 }
 
-// lacksColumn says whether a statement failed for want of a column.
+// lacksColumn says whether a statement failed because a column does not exist.
 func lacksColumn(err error) bool {
 	switch sqlState(err) {
 	case "42703", "42S22":
@@ -296,9 +295,9 @@ func lacksColumn(err error) bool {
 // which has no method for it.
 var mysqlState = regexp.MustCompile(`^Error \d+ \(([0-9A-Z]{5})\): `)
 
-// sqlState returns the SQLSTATE (ISO/IEC 9075-2) that a database has answered, or
-// "". No driver is imported here, so that its type is out of reach; those for
-// PostgreSQL share a method.
+// sqlState returns the SQLSTATE (ISO/IEC 9075-2) of an error, or "". This package cannot use
+// the types of drivers, because it imports none. The errors of the drivers for PostgreSQL
+// have a method for it.
 func sqlState(err error) string {
 	if e, ok := errors.AsType[interface {
 		error

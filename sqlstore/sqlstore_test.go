@@ -20,7 +20,7 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// key is of the form that a Client's keys have.
+// key has the form of a Client's keys.
 var key = strings.Repeat("0123456789abcdef", 4)
 
 func TestConformance(t *testing.T) {
@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// Each method is one statement, whatever the dialect, and takes its values as
+// TestStatements: each method executes one statement in every dialect, with its values as
 // arguments.
 func TestStatements(t *testing.T) {
 	t.Parallel()
@@ -99,7 +99,7 @@ func TestCreate(t *testing.T) {
 		},
 		"missing": {missing: true, want: "SELECT CREATE SELECT"},
 		"missing, and another creates it first": {
-			// PostgreSQL then fails over its own catalog.
+			// PostgreSQL then fails with an error about its catalog.
 			missing: true, want: "SELECT CREATE SELECT",
 			fail: func(f *fake, s statement) error {
 				if s.is("CREATE") {
@@ -119,7 +119,7 @@ func TestCreate(t *testing.T) {
 			},
 		},
 		"a table of that name is another's": {
-			// CREATE IF NOT EXISTS is content with it.
+			// CREATE IF NOT EXISTS succeeds nevertheless.
 			want: "SELECT CREATE SELECT", err: errDenied,
 			fail: func(_ *fake, s statement) error {
 				if s.is("SELECT") {
@@ -145,7 +145,7 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// What Create executes is what Schema says, and no more.
+// TestCreateExecutesSchema: Create executes the statements of Schema and no others.
 func TestCreateExecutesSchema(t *testing.T) {
 	t.Parallel()
 	for _, d := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL, sqlstore.SQLite} {
@@ -233,8 +233,8 @@ type stateError struct{ code string }
 func (e *stateError) Error() string    { return "ERROR: user ada@example.com, secret" }
 func (e *stateError) SQLState() string { return e.code }
 
-// What drivers say may name the user, the host and what was saved: it is there
-// to be unwrapped, not to be printed.
+// TestErrors: the text of a driver's error may name the user, the host and the data. errors.Is
+// and As find the error, and its text is not printed.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -252,7 +252,7 @@ func TestErrors(t *testing.T) {
 		{errNoColumn, "the table icloud_store lacks a column; Create adds it"},
 		{&stateError{"42703"}, "the table icloud_store lacks a column; Create adds it"},
 		{errors.New("Error 1054 (42S22): Unknown column 'secret' in 'INSERT INTO'"), "the table icloud_store lacks a column; Create adds it"},
-		{context.DeadlineExceeded, "the database failed"}, // the driver's own, not the caller's
+		{context.DeadlineExceeded, "the database failed"}, // the driver's deadline, not the caller's
 	} {
 		for op, call := range calls {
 			f := &fake{fail: func(context.Context, statement) error { return test.err }}
@@ -273,15 +273,15 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A statement that lost to another is repeated, until it is done or there is no
-// sense in it any more.
+// TestRepeats: a statement that conflicts with another is repeated until it succeeds, up to
+// maxTries times.
 func TestRepeats(t *testing.T) {
 	t.Parallel()
 	conflicts := []error{
 		&stateError{"40001"}, &stateError{"40P01"},
 		errors.New("Error 1213 (40001): Deadlock found when trying to get lock"),
 	}
-	// fails fails n times, in turn with each conflict.
+	// fails fails n times, with each kind of conflict in turn.
 	fails := func(f *fake, n int) {
 		f.fail = func(_ context.Context, s statement) error {
 			if n--; n >= 0 {
@@ -322,7 +322,7 @@ func TestRepeats(t *testing.T) {
 			t.Errorf("conflicts until cancelled: got %d statements, %v; want 3, %v", len(f.statements), err, context.Canceled)
 		}
 	}
-	// What is no conflict is not repeated: who knows how long it took to fail.
+	// An error that is not a conflict is not repeated.
 	for _, err := range []error{errors.New("40001"), &stateError{"57014"}, &stateError{""}} {
 		f := &fake{fail: func(context.Context, statement) error { return err }}
 		if got := f.store(t).Save(t.Context(), key, nil); !errors.Is(got, err) || len(f.statements) != 1 {
@@ -331,8 +331,7 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
-// Drivers end a statement with the context in various ways: with its error, with
-// one of their own.
+// TestContextEnds: when the context ends, some drivers return its error and others their own.
 func TestContextEnds(t *testing.T) {
 	t.Parallel()
 	own := errors.New("canceling statement due to user request, secret")
@@ -361,7 +360,7 @@ func TestContextEnds(t *testing.T) {
 				}
 			})
 		}
-		// A context that has ended sends nothing.
+		// With a context that has ended nothing is sent.
 		f := new(fake)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -374,8 +373,8 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
-// A SQLite without busy_timeout answers at once that it is locked. A Save is tried
-// until it is done or its context ends, and one at a time.
+// TestLocked: without a busy_timeout SQLite fails at once if it is locked. A Save is repeated
+// until it succeeds or its context ends, and only one runs at a time.
 func TestLocked(t *testing.T) {
 	t.Parallel()
 	locked := errors.New("database is locked (5) (SQLITE_BUSY), secret")
@@ -399,7 +398,7 @@ func TestLocked(t *testing.T) {
 		if err := store.Save(t.Context(), key, nil); err != nil || time.Now().Before(free) {
 			t.Errorf("Save until the lock is gone: got %v", err)
 		}
-		// Another database's words are not SQLite's.
+		// The same text means nothing with another database.
 		f.fail = func(context.Context, statement) error { return locked }
 		err := sqlstore.New(f.open(t), sqlstore.PostgreSQL).Save(t.Context(), key, nil)
 		if want := "icloud/sqlstore: save: the database failed"; err == nil || err.Error() != want {
@@ -432,7 +431,7 @@ func TestLocked(t *testing.T) {
 	})
 }
 
-// Waiting for a connection ends with the context too.
+// TestContextEndsInPool: waiting for a connection ends with the context.
 func TestContextEndsInPool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -454,8 +453,8 @@ func TestContextEndsInPool(t *testing.T) {
 	})
 }
 
-// A Client on a Store whose table is missing says so by its own error, which
-// hides the Store's, and sends nothing.
+// TestClientWithoutTable: if the table is missing, a Client returns its own error, which hides
+// the text of the Store's, and sends nothing.
 func TestClientWithoutTable(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()
@@ -478,7 +477,7 @@ func TestClientWithoutTable(t *testing.T) {
 	}
 }
 
-// The package is for any driver, so it can have none.
+// TestImports: the package imports no driver.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")
@@ -503,7 +502,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// For a tool that keeps schemas, the table's definition is a text.
+// Schema returns the definition of the table, for a tool that manages schemas.
 func ExampleDialect_Schema() {
 	fmt.Print(sqlstore.PostgreSQL.Schema())
 	// Output:
@@ -519,7 +518,7 @@ func ExampleDialect_Schema() {
 	// CREATE INDEX IF NOT EXISTS icloud_store_due ON icloud_store (due_at, account);
 }
 
-// A Store of a database that was not opened says so at the first call.
+// Without a database, the first call of a Store returns an error.
 func ExampleNew() {
 	var db *sql.DB
 	store := sqlstore.New(db, sqlstore.PostgreSQL)

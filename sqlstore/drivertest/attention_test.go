@@ -17,8 +17,8 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// saved is what a Client of this version saves: of a password that ends at end, and
-// was refused at refused unless that is zero.
+// saved returns the data that a Client saves for a password that ends at end. It was refused
+// at refused, unless that is zero.
 func saved(end, refused time.Time, confirmed bool) []byte {
 	entry := fmt.Sprintf(`"first_accepted":%q,"last_accepted":%q,"expires":%q,"warn_from":%q`,
 		stamp(end.AddDate(-1, 0, 0)), stamp(end.AddDate(0, -2, 0)), stamp(end), stamp(end.AddDate(0, 0, -30)))
@@ -46,8 +46,8 @@ func attention(t testing.TB, store *sqlstore.Store, until time.Time) (keys []str
 	return keys
 }
 
-// What Clients have saved is what Attention lists: the dead and those that end, never
-// one in doubt.
+// TestAttention: Attention lists the passwords that are dead or end soon, and never one that is
+// Doubted.
 func TestAttention(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		store, _ := p.create(t)
@@ -56,7 +56,7 @@ func TestAttention(t *testing.T) {
 		for n, data := range map[int][]byte{
 			1: saved(now.AddDate(0, 0, 44), time.Time{}, false),
 			2: saved(now.AddDate(0, 0, 46), time.Time{}, false),
-			3: saved(now.AddDate(0, 0, -3), time.Time{}, false), // nobody polls it
+			3: saved(now.AddDate(0, 0, -3), time.Time{}, false), // an account that nobody polls
 			4: saved(now.AddDate(0, 6, 0), now.Add(-time.Hour), true),
 			5: saved(now.AddDate(0, 0, 10), now.Add(-time.Hour), false),
 			6: saved(now.AddDate(0, 0, 1), time.Time{}, false),
@@ -73,13 +73,13 @@ func TestAttention(t *testing.T) {
 		}{
 			{until, []string{key(3), key(4), key(6), key(1)}},
 			{now, []string{key(3), key(4)}},
-			{now.AddDate(-5, 0, 0), []string{key(4)}}, // the dead always
+			{now.AddDate(-5, 0, 0), []string{key(4)}}, // dead passwords are always listed
 		} {
 			if got := attention(t, store, test.until); !equal(got, test.want) {
 				t.Errorf("until %v: got %v, want %v", test.until, got, test.want)
 			}
 		}
-		// Who has stopped reading holds no connection; see open.
+		// A loop that was left holds no connection; see open.
 		for range store.Attention(t.Context(), until) {
 			if err := store.Forget(t.Context(), key(3)); err != nil {
 				t.Error(reveal(err))
@@ -97,8 +97,8 @@ func TestAttention(t *testing.T) {
 
 func equal(a, b []string) bool { return strings.Join(a, " ") == strings.Join(b, " ") }
 
-// More than one page, with many rows of one time, among them while the caller uses
-// the only connection.
+// TestAttentionPages: there are several pages and many rows with the same time, and the caller
+// uses the only connection in between.
 func TestAttentionPages(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		store, _ := p.create(t)
@@ -137,7 +137,7 @@ func TestAttentionPages(t *testing.T) {
 	}, sqlstore.SQLite, sqlstore.PostgreSQL, sqlstore.MySQL)
 }
 
-// olderSchemas are the tables of the version before the columns.
+// olderSchemas are the tables of the version without the columns.
 var olderSchemas = map[sqlstore.Dialect]string{
 	sqlstore.PostgreSQL: `CREATE TABLE icloud_store (account char(64) PRIMARY KEY, data bytea NOT NULL, updated_at timestamptz NOT NULL)`,
 	sqlstore.MySQL:      `CREATE TABLE icloud_store (account CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, data MEDIUMBLOB NOT NULL, updated_at DATETIME NOT NULL) ENGINE=InnoDB`,
@@ -157,9 +157,9 @@ func olderSave(t *testing.T, p *place, db *sql.DB, n int, data []byte) {
 	}
 }
 
-// An older table gets the columns, filled, by whichever of the workers comes first;
-// nothing is lost, and the rows of a worker that is still of the older version are
-// filled by the next Create.
+// TestOlderTable: the first of several workers adds the columns to an older table and fills
+// them. Nothing is lost, and the next Create fills the rows of workers that still have the
+// older version.
 func TestOlderTable(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		db := p.open(t)
@@ -221,7 +221,7 @@ func TestOlderTable(t *testing.T) {
 	})
 }
 
-// SQLite without any pragma, and with as many connections as database/sql likes.
+// TestSQLiteAsItComes: SQLite without any pragma and without a limit of connections.
 func TestSQLiteAsItComes(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/icloud.db"
@@ -249,7 +249,7 @@ func TestSQLiteAsItComes(t *testing.T) {
 	wg.Wait()
 }
 
-// spy is a driver that keeps what it is asked.
+// spy is a driver that records the statements.
 type spy struct {
 	driver driver.Driver
 	dsn    string
@@ -308,7 +308,7 @@ func fillTable(t testing.TB, db *sql.DB, d sqlstore.Dialect, n int) *sqlstore.St
 	return store
 }
 
-// Attention's statement uses the index, as the databases themselves say.
+// TestAttentionExplained: the statement of Attention uses the index, as EXPLAIN says.
 func TestAttentionExplained(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		db := p.open(t)
@@ -362,8 +362,8 @@ func TestAttentionExplained(t *testing.T) {
 	})
 }
 
-// BenchmarkAttention asks a PostgreSQL of 100,000 accounts, and the whole table beside
-// it, as a service without the index would.
+// BenchmarkAttention compares Attention with reading the whole table, as a service without the
+// index would, for 100,000 accounts on PostgreSQL.
 func BenchmarkAttention(b *testing.B) {
 	dsn := os.Getenv(postgresVariable)
 	if dsn == "" {

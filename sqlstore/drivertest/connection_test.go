@@ -1,4 +1,4 @@
-// A Sync whose application has the Store in the same pool of connections.
+// A Sync of an application that uses the same pool of connections as the Store.
 
 package drivertest
 
@@ -18,8 +18,8 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// pools runs a test with one connection of SQLite and a pool of PostgreSQL. What is
-// waited for in vain takes ten seconds.
+// pools runs a test with one connection of SQLite and with a pool of PostgreSQL. Waiting for a
+// connection in vain takes ten seconds.
 func pools(t *testing.T, test func(t *testing.T, p *place)) {
 	t.Helper()
 	t.Parallel()
@@ -42,8 +42,8 @@ type reader struct {
 	cred icloud.Credential
 }
 
-// full returns accounts on one fake, as many as the pool has connections: one on
-// SQLite. All of an account but its password is in the database.
+// full returns as many accounts on one fake as the pool has connections, which is one on
+// SQLite. Everything about an account except its password is in the database.
 func full(t *testing.T, p *place) (db *sql.DB, readers []*reader) {
 	t.Helper()
 	srv := icloudtest.NewServer()
@@ -87,7 +87,7 @@ func (r *reader) restart(t *testing.T) {
 	r.Client = client
 }
 
-// same checks that the copy has what the book has.
+// same checks that the copy equals the book.
 func (r *reader) same(t *testing.T) {
 	t.Helper()
 	rows, err := r.book.db.QueryContext(t.Context(), r.book.bind("SELECT id, name FROM cards WHERE customer = ?"), r.AppleID())
@@ -114,7 +114,7 @@ func (r *reader) same(t *testing.T) {
 	}
 }
 
-// token returns the token that the copy has.
+// token returns the token in the copy.
 func (r *reader) token(t *testing.T) (token string) {
 	t.Helper()
 	if err := r.book.db.QueryRowContext(t.Context(), r.book.bind("SELECT token FROM customers WHERE id = ?"), r.AppleID()).Scan(&token); err != nil {
@@ -123,11 +123,11 @@ func (r *reader) token(t *testing.T) (token string) {
 	return token
 }
 
-// all does something for all readers at once, in a transaction that each has begun
-// before any of them goes on: then the pool is empty.
+// all calls do for all readers at once, each with its own transaction. It begins all
+// transactions first, so that the pool has no free connection.
 func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Context, r *reader, tx *sql.Tx, coming *sync.WaitGroup) error) []error {
 	t.Helper()
-	// It is a hang that is looked for, not slowness.
+	// The long timeout finds a hang and not slowness.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	txs := make([]*sql.Tx, len(readers))
@@ -157,10 +157,9 @@ func all(t *testing.T, db *sql.DB, readers []*reader, do func(ctx context.Contex
 	return errs
 }
 
-// inside is what the documentation advises against and many will write: the whole run
-// in a transaction of the pool from which the Store has its connections too. No run
-// commits, and leaves its connection to another's Store, before all have come to
-// their first card.
+// inside does what the documentation advises against: the whole run is in a transaction, of the
+// pool that the Store uses too. No run commits, which would free its connection for the Store
+// of another, before all have reached their first card.
 func inside(ctx context.Context, r *reader, tx *sql.Tx, coming *sync.WaitGroup) error {
 	come := sync.OnceFunc(coming.Done)
 	defer come()
@@ -179,13 +178,13 @@ func inside(ctx context.Context, r *reader, tx *sql.Tx, coming *sync.WaitGroup) 
 	return tx.Commit()
 }
 
-// TestSyncInTransaction: nothing hangs for ever that holds the only connection while
-// the Store wants one, nothing is lost, and what is due is saved afterwards.
+// TestSyncInTransaction: a run that holds the only connection while the Store waits for one
+// does not hang for ever. Nothing is lost, and the Client saves what is due afterwards.
 func TestSyncInTransaction(t *testing.T) {
 	pools(t, func(t *testing.T, p *place) {
 		db, readers := full(t, p)
-		// A Client that has just started has to read the Store before it sends a
-		// password. It says that it could not, and sends nothing.
+		// A new Client must read the Store before it sends a password. If it cannot, it
+		// returns an error and sends nothing.
 		for _, err := range all(t, db, readers, inside) {
 			if !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("before Load: got %v, want that the Store was not read in time", err)
@@ -210,7 +209,8 @@ func TestSyncInTransaction(t *testing.T) {
 			if want.State != icloud.Active || want.StoreErr == nil {
 				t.Errorf("got status %+v, want active, and that it is not saved", want)
 			}
-			// A save that failed waits for a minute, unless there is a verdict.
+			// After a save has failed, the next one comes a minute later, unless there is
+			// a verdict.
 			r.RevokeAll()
 			r.doubted(t)
 			if got := r.Status(); !got.LastAccepted.Equal(want.LastAccepted) || got.StoreErr != nil {
@@ -220,8 +220,8 @@ func TestSyncInTransaction(t *testing.T) {
 	})
 }
 
-// doubted checks that the next call says that the password is in doubt, and that the
-// Store has it.
+// doubted checks that the next call says that the password is Doubted, and that this is in the
+// Store.
 func (r *reader) doubted(t *testing.T) {
 	t.Helper()
 	_, err := r.Contact(t.Context(), "0.vcf")
@@ -237,8 +237,8 @@ func (r *reader) doubted(t *testing.T) {
 	}
 }
 
-// TestRefusedInTransaction: the password dies before the first apply, or after it. The
-// verdict comes in spite of the Store, and is saved afterwards.
+// TestRefusedInTransaction: the password dies before or after the first call of apply. The
+// verdict is returned although the Store fails, and is saved afterwards.
 func TestRefusedInTransaction(t *testing.T) {
 	t.Parallel()
 	for name, early := range map[string]bool{"before apply": true, "after apply": false} {
@@ -274,8 +274,8 @@ func TestRefusedInTransaction(t *testing.T) {
 	}
 }
 
-// TestBook: whatever becomes of single runs, the copy has in the end what the address
-// book has. Runs of the same account are abandoned half way, by a crash as by an error.
+// TestBook: in the end the copy equals the address book, although runs fail or crash before
+// their end.
 func TestBook(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		_, readers := full(t, p)
@@ -293,7 +293,7 @@ func TestBook(t *testing.T) {
 						}
 					}
 					ctx, cancel := context.WithCancel(t.Context())
-					// The process is killed before one of the statements, or not.
+					// In some runs the process is killed before one of the statements.
 					left, dying := rnd.IntN(30), r.book
 					dying.bind = func(statement string) string {
 						if left--; left == 0 {
@@ -305,7 +305,7 @@ func TestBook(t *testing.T) {
 						r.ForgetTokens()
 					}
 					before := r.token(t)
-					// Errors are the point.
+					// Runs are expected to fail.
 					if err := dying.sync(ctx, r.Client); err != nil {
 						if after := r.token(t); after != "" && after != before && ctx.Err() != nil {
 							t.Errorf("killed: got token %q, want %q or none", after, before)

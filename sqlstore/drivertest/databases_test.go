@@ -1,5 +1,5 @@
-// Package drivertest tests package sqlstore with drivers and databases. It is a
-// module of its own, so that the root's go.mod names no driver.
+// Package drivertest tests package sqlstore with drivers and databases. It is a separate
+// module, so that the root's go.mod needs no driver.
 //
 // SQLite is embedded and always tested. The others are tested if the environment
 // names a server, whose user must be allowed to create schemas, databases and
@@ -8,10 +8,10 @@
 //	ICLOUD_TEST_POSTGRES=postgres://user:password@host:port/database?sslmode=disable
 //	ICLOUD_TEST_MYSQL=user:password@tcp(host:port)/database
 //
-// With ICLOUD_TEST_REQUIRE_SERVERS set, as in .ci/run, an absent server is a
-// failure. .ci/databases.sh starts both.
+// If ICLOUD_TEST_REQUIRE_SERVERS is set, as in .ci/run, a missing server is a failure.
+// .ci/databases.sh starts both.
 //
-// Each test has a schema, a database or a file of its own.
+// Each test has its own schema, database or file.
 package drivertest
 
 import (
@@ -37,23 +37,23 @@ const (
 	mysqlVariable    = "ICLOUD_TEST_MYSQL"
 )
 
-// system is a database, a driver for it, and a way to set it up.
+// system is a database with a driver and a configuration.
 type system struct {
 	name    string
 	dialect sqlstore.Dialect
 	driver  string
-	params  string // of the DSN, "a=b&c=d"
-	conns   int    // at most; 0: any number
+	params  string // parameters of the DSN, "a=b&c=d"
+	conns   int    // the largest number of connections; 0 means no limit
 }
 
-// systems are the ways to each database that programs take.
+// systems are the drivers and configurations that programs use.
 var systems = []system{
 	{name: "SQLite", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)", conns: 1},
 	// Each transaction is a writer from its beginning.
 	{name: "SQLite, immediate", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)&_txlock=immediate", conns: 1},
 	{name: "SQLite, WAL", dialect: sqlstore.SQLite, driver: "sqlite", params: "_pragma=busy_timeout(20000)&_pragma=journal_mode(wal)", conns: 8},
 	{name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx"},
-	// For pools in transaction mode: no prepared statement outlives its use.
+	// For pools in transaction mode: no prepared statement is kept.
 	{name: "PostgreSQL, exec", dialect: sqlstore.PostgreSQL, driver: "pgx", params: "default_query_exec_mode=exec"},
 	{name: "PostgreSQL, simple protocol", dialect: sqlstore.PostgreSQL, driver: "pgx", params: "default_query_exec_mode=simple_protocol"},
 	{name: "PostgreSQL, serializable", dialect: sqlstore.PostgreSQL, driver: "pgx", params: "default_transaction_isolation=serializable"},
@@ -62,7 +62,7 @@ var systems = []system{
 	{name: "MySQL", dialect: sqlstore.MySQL, driver: "mysql"},
 	{name: "MySQL, interpolated", dialect: sqlstore.MySQL, driver: "mysql", params: "interpolateParams=true"},
 	{name: "MySQL, serializable", dialect: sqlstore.MySQL, driver: "mysql", params: "tx_isolation='SERIALIZABLE'"},
-	// Without its strict mode MySQL cuts what does not fit, and says nothing.
+	// Without its strict mode MySQL cuts what does not fit, without an error.
 	{name: "MySQL, lenient and far east", dialect: sqlstore.MySQL, driver: "mysql", params: "sql_mode=''&time_zone='%2B09:00'"},
 }
 
@@ -84,10 +84,10 @@ func each(t *testing.T, test func(t *testing.T, p *place), dialects ...sqlstore.
 	}
 }
 
-// place is where a test has a database to itself.
+// place is the database of one test.
 type place struct {
 	system
-	name string // of the schema or database; of a file, its path
+	name string // the name of the schema or database, or the path of the file
 	dsn  string
 }
 
@@ -124,7 +124,7 @@ func newPlace(t *testing.T, s system) *place {
 		administer(t, "mysql", dsn, "CREATE DATABASE "+p.name, "DROP DATABASE "+p.name)
 		c.DBName = p.name
 		if params.Has("tx_isolation") && !isMariaDB(t, dsn) {
-			// MySQL has renamed it, MariaDB not until 11.1.
+			// MySQL has renamed it; MariaDB has the new name since 11.1.
 			params.Set("transaction_isolation", params.Get("tx_isolation"))
 			params.Del("tx_isolation")
 		}
@@ -136,7 +136,8 @@ func newPlace(t *testing.T, s system) *place {
 	return p
 }
 
-// isMariaDB tells the two apart that share a dialect and a driver.
+// isMariaDB says whether the database is MariaDB and not MySQL, which have the same dialect and
+// driver.
 func isMariaDB(t *testing.T, dsn string) bool {
 	t.Helper()
 	db, err := sql.Open("mysql", dsn)
@@ -151,7 +152,7 @@ func isMariaDB(t *testing.T, dsn string) bool {
 	return strings.Contains(version, "MariaDB")
 }
 
-// mark returns what comes between a DSN and another parameter.
+// mark returns the character between a DSN and another parameter.
 func mark(dsn string) string {
 	if strings.Contains(dsn, "?") {
 		return "&"
@@ -172,7 +173,7 @@ func server(t *testing.T, variable string) string {
 	return dsn
 }
 
-// administer does something as the server's own user, and undoes it at the end
+// administer executes a statement as the administrator of the server, and undoes it at the end
 // of the test.
 func administer(t *testing.T, driver, dsn, do, undo string) {
 	t.Helper()
@@ -181,7 +182,7 @@ func administer(t *testing.T, driver, dsn, do, undo string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// The test's context has ended. What cannot be undone is of no harm.
+		// The test's context has ended here. An error is harmless.
 		db.Exec(undo)
 		db.Close()
 	})
@@ -199,7 +200,7 @@ func (p *place) open(t *testing.T) *sql.DB {
 	}
 	conns := p.conns
 	if conns == 0 {
-		conns = 16 // of the 100 that a server allows, for several tests
+		conns = 16 // several tests share the 100 connections that a server allows
 	}
 	db.SetMaxOpenConns(conns)
 	t.Cleanup(func() {

@@ -11,8 +11,7 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// A worker of a service shares what it learns with all others, through the
-// database that the service has.
+// The workers of a service share what they learn through the service's database.
 func Example() {
 	ctx := context.Background()
 	db, err := sql.Open("pgx", "postgres://service@db.example.com/service")

@@ -15,28 +15,28 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// The recipe of docs/connecting-customers.md: an account's contacts and its token, in
-// short transactions. None is open while iCloud is asked, so that neither a connection
-// nor a lock is held for as long as a network takes, and the Store may use the same
-// pool, even one of one connection. The last transaction of a sync writes the token; most
-// syncs are that one alone. One that comes before takes the token away: a card that it
-// has written may be gone before the next sync, and no server tells of a card that came
-// and went since an older token. The sweep of a complete run finds it.
+// The recipe of docs/connecting-customers.md: the contacts of an account and its token, in
+// short transactions. No transaction is open during a request to iCloud, so that no connection
+// or lock is held while the network is slow. So the Store may use the same pool, even with one
+// connection. The last transaction of a sync writes the token; most syncs have only that one.
+// An earlier transaction clears the token. A card that it has written may be deleted before the
+// next sync, and a server does not report a card that was created and deleted since an older
+// token. The sweep of a complete run finds such a card.
 
-// batchSize is how many changes a transaction has at most.
+// batchSize is the largest number of changes in a transaction.
 const batchSize = 200
 
 // book is the copy of one customer's contacts.
 type book struct {
 	db       *sql.DB
 	customer string
-	run      int64 // of this sync, on each card that it has reported
+	run      int64 // the number of this sync, in the row of each card that it has reported
 	bind     func(statement string) string
 	size     int // of a batch
 	pending  []icloud.Change
 }
 
-// sync brings the copy up to date.
+// sync updates the copy.
 func (b *book) sync(ctx context.Context, client *icloud.Client) error {
 	var token string
 	err := b.db.QueryRowContext(ctx, b.bind("SELECT token, run + 1 FROM customers WHERE id = ?"), b.customer).Scan(&token, &b.run)
@@ -59,11 +59,11 @@ func (b *book) sync(ctx context.Context, client *icloud.Client) error {
 			return errors.Join(syncErr, err)
 		}
 	}
-	// Whatever the error, next fits the changes that were reported.
+	// With every error, next belongs to the changes that were reported.
 	return errors.Join(syncErr, b.flush(ctx, next))
 }
 
-// flush writes the pending changes and the token in a transaction of their own.
+// flush writes the pending changes and the token in one transaction.
 func (b *book) flush(ctx context.Context, token string) error {
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -136,9 +136,8 @@ func createRecipe(t *testing.T, db *sql.DB) {
 	}
 }
 
-// Four customers are followed at once through a pool that has no connection to
-// spare, which the Store uses too: one connection on SQLite, four on PostgreSQL.
-// A run that breaks off in the middle loses nothing.
+// TestRecipe: four customers are followed at once through a pool that the Store uses too, with
+// one connection on SQLite and four on PostgreSQL. A run that ends early loses nothing.
 func TestRecipe(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		if strings.Contains(p.params, "serializable") {
@@ -204,7 +203,7 @@ func followRecipe(ctx context.Context, t *testing.T, b *book, store *sqlstore.St
 		return
 	}
 	check("at first", cards, "Ada")
-	// The worker dies in the middle of the next run.
+	// The worker dies during the next run.
 	for i := range batchSize + 20 {
 		put(i, "Grace")
 	}

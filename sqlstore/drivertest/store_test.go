@@ -26,7 +26,7 @@ import (
 // key returns the n-th key.
 func key(n int) string { return fmt.Sprintf("%064x", n) }
 
-// reveal returns an error with what its text hides, for the developer.
+// reveal returns an error with the texts that it hides, for developers.
 func reveal(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return fmt.Errorf("%w (%w)", err, inner)
@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// The column must not end where a BLOB does, nor a packet.
+// TestLarge: data may be longer than a BLOB or a packet.
 func TestLarge(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		store, _ := p.create(t)
@@ -59,9 +59,9 @@ func TestLarge(t *testing.T) {
 	})
 }
 
-// Fifty workers save under one key, under keys that are new to all of them, and
-// under their own, on connections of their own: nobody fails, each row is one
-// that somebody saved, whole, and there is one for each key.
+// TestRaces: fifty workers save under one key, under new keys, and under their own keys, each on
+// its own connections. No Save fails, there is one row for each key, and each row is complete
+// data of one Save.
 func TestRaces(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		const workers, rounds = 50, 4
@@ -107,8 +107,8 @@ func count(t *testing.T, db *sql.DB) (n int) {
 	return n
 }
 
-// Workers that start together create together, each on connections of its own.
-// PostgreSQL's IF NOT EXISTS fails some of them, if not each time.
+// TestCreateAtOnce: workers call Create at the same time, each on its own connections.
+// PostgreSQL fails some of them in most runs despite IF NOT EXISTS.
 func TestCreateAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		const workers, rounds = 10, 5
@@ -146,7 +146,7 @@ func TestCreateAtOnce(t *testing.T) {
 	})
 }
 
-// A tool may have executed Schema, and may do so again.
+// TestSchema: a tool may execute Schema several times.
 func TestSchema(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		db := p.open(t)
@@ -168,7 +168,7 @@ func TestSchema(t *testing.T) {
 	})
 }
 
-// Create does not take a table of the same name for its own.
+// TestForeignTable: Create returns an error for another table of the same name.
 func TestForeignTable(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		db := p.open(t)
@@ -207,7 +207,7 @@ func driversOwn(err error) bool {
 	return a || b || c || d
 }
 
-// Errors of drivers name the user and the host; those of the Store do not.
+// TestUnreachable: errors of drivers name the user and the host; those of the Store do not.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -231,7 +231,8 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Save waits for the lock of another, and no longer than its context lasts.
+// TestLocked: Save waits for the lock of another transaction, but not after its context has
+// ended.
 func TestLocked(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		store, db := p.create(t)
@@ -259,7 +260,7 @@ func TestLocked(t *testing.T) {
 		if want := "icloud/sqlstore: save: context deadline exceeded"; !errors.Is(err, context.DeadlineExceeded) || err.Error() != want {
 			t.Errorf("got %v, want %s", reveal(err), want)
 		}
-		// A quarter of what a server waits for a lock by itself.
+		// This is a quarter of the time that a server itself waits for a lock.
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("took %v, want 200 ms", d)
 		}
@@ -275,8 +276,8 @@ func TestLocked(t *testing.T) {
 	})
 }
 
-// Reading does not wait for a writer, so that a worker that hangs in the middle
-// of something stops no other at the start.
+// TestLoadWhileLocked: Load does not wait for a writer, so a worker that hangs does not prevent
+// others from starting.
 func TestLoadWhileLocked(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		if strings.Contains(p.params, "SERIALIZABLE") {
@@ -300,8 +301,8 @@ func TestLoadWhileLocked(t *testing.T) {
 	})
 }
 
-// A worker needs no more than the package says, and Create nothing at all where
-// the table is.
+// TestPrivileges: the methods need no more privileges than the package comment says. If the
+// table exists, Create needs no others.
 func TestPrivileges(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		const password = "lovelace"
@@ -321,12 +322,12 @@ func TestPrivileges(t *testing.T) {
 			drop = "DROP OWNED BY " + user + "; DROP ROLE " + user
 			worker.dsn = regexp.MustCompile(`//[^@]*@`).ReplaceAllString(p.dsn, "//"+user+":"+password+"@")
 		case sqlstore.MySQL:
-			// With one of its host's own, or the nobody of that host goes first.
+			// MySQL prefers a user of the same host, so create one for that too.
 			users := user + "@'%', " + user + "@'localhost'"
 			make = []string{
 				"CREATE USER " + user + "@'%' IDENTIFIED BY '" + password + "', " + user + "@'localhost' IDENTIFIED BY '" + password + "'",
 				"CREATE TABLE other (a INT)",
-				"GRANT SELECT ON other TO " + users, // or it cannot connect
+				"GRANT SELECT ON other TO " + users, // without any privilege it cannot connect
 			}
 			grant = []string{"GRANT SELECT, INSERT, UPDATE ON icloud_store TO " + users}
 			drop = "DROP USER " + users
@@ -365,8 +366,8 @@ func TestPrivileges(t *testing.T) {
 	}, sqlstore.PostgreSQL, sqlstore.MySQL)
 }
 
-// The statements for pruning that the package's comment gives do what it says,
-// and updated_at is what it says.
+// TestPruning: the package comment is right about updated_at and the statements that delete old
+// rows.
 func TestPruning(t *testing.T) {
 	source, err := os.ReadFile("../sqlstore.go")
 	if err != nil {
@@ -397,7 +398,7 @@ func TestPruning(t *testing.T) {
 		at(1, 399)
 		at(2, 401)
 		at(3, 401)
-		// Saving the same data again is a sign of life too.
+		// Saving the same data again updates updated_at too.
 		if err := store.Save(t.Context(), key(3), []byte("data")); err != nil {
 			t.Fatal(reveal(err))
 		}
@@ -409,7 +410,7 @@ func TestPruning(t *testing.T) {
 				t.Errorf("key %d: got %q, %v; want %q", i, got, err, want)
 			}
 		}
-		// In UTC, whatever the session's time zone is.
+		// updated_at is in UTC, whatever the time zone of the session is.
 		now := map[sqlstore.Dialect]string{
 			sqlstore.PostgreSQL: "SELECT CAST(EXTRACT(EPOCH FROM updated_at) AS bigint)",
 			sqlstore.MySQL:      "SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', updated_at)",
@@ -425,8 +426,7 @@ func TestPruning(t *testing.T) {
 	})
 }
 
-// Nobody but those two columns' readers sees the data: it is kept as it is, and
-// an operator who looks finds the JSON of package icloud.
+// TestRow: the data is kept unchanged, as JSON that an operator can read.
 func TestRow(t *testing.T) {
 	each(t, func(t *testing.T, p *place) {
 		store, db := p.create(t)

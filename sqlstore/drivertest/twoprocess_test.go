@@ -1,6 +1,5 @@
-// Several programs and one account: real processes that share nothing but a
-// database and the server. The root's twoprocess_test.go has the same, and more,
-// for a DirStore.
+// Several processes with one account, which share only a database and the server.
+// twoprocess_test.go in the root has these and other tests for a DirStore.
 
 package drivertest
 
@@ -26,7 +25,7 @@ import (
 	"github.com/go-icloud/icloud/sqlstore"
 )
 
-// order is a line that the parent writes to a worker; the first makes its Client.
+// order is a line that the parent writes to a worker. The first one makes its Client.
 type order struct {
 	Do                string // "list", "reconnect"
 	Endpoint          string
@@ -37,11 +36,11 @@ type order struct {
 
 const (
 	workerVariable = "ICLOUD_TEST_WORKER"
-	workerPrefix   = "worker: " // before every reply, since "go test" prints too
+	workerPrefix   = "worker: " // before every reply, because "go test" prints too
 )
 
-// TestWorkerProcess is not a test: it is what the other process runs. A reply is
-// "active", or the state with the verdict.
+// TestWorkerProcess is not a test. The other processes run it. A reply is "active", or the
+// state with the verdict.
 func TestWorkerProcess(t *testing.T) {
 	if os.Getenv(workerVariable) == "" {
 		return
@@ -60,7 +59,7 @@ func TestWorkerProcess(t *testing.T) {
 			}
 			defer db.Close()
 			store := sqlstore.New(db, o.Dialect)
-			// As programs do when they start, all of them.
+			// All programs do this when they start.
 			if err := store.Create(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +72,7 @@ func TestWorkerProcess(t *testing.T) {
 	}
 }
 
-// obey makes one call and tells what came of it.
+// obey makes one call and returns its result.
 func obey(ctx context.Context, client *icloud.Client, do string, cred icloud.Credential) string {
 	var err error
 	if do == "reconnect" {
@@ -105,7 +104,7 @@ type scene struct {
 	url string
 	p   *place
 
-	// meet, if not nil, is called before each request is answered.
+	// meet, if not nil, is called before each request is answered. before sets it.
 	mu   sync.Mutex
 	meet func()
 }
@@ -129,14 +128,14 @@ func newScene(t *testing.T, p *place) *scene {
 	return s
 }
 
-// before sets what is called before each request is answered.
+// before sets the function that is called before each request is answered.
 func (s *scene) before(meet func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.meet = meet
 }
 
-// worker is another process, with a Client of its own.
+// worker is another process with its own Client.
 type worker struct {
 	s    *scene
 	cred icloud.Credential
@@ -160,7 +159,7 @@ func (s *scene) start(cred icloud.Credential) *worker {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		in.Close() // which ends it
+		in.Close() // ends the process
 		stop := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 		defer stop.Stop()
 		cmd.Wait()
@@ -182,7 +181,7 @@ func (w *worker) send(do string, cred icloud.Credential) {
 	}
 }
 
-// want waits for a reply, and fails the test if it is another than want.
+// want waits for a reply, and fails the test if it differs from want.
 func (w *worker) want(what, want string) {
 	w.s.t.Helper()
 	for w.out.Scan() {
@@ -219,8 +218,8 @@ func (s *scene) silent(what string, f func()) {
 	}
 }
 
-// processes runs a test with one driver for each database: more would start a
-// hundred processes for nothing.
+// processes runs a test with one driver for each database, because more drivers would only
+// start more processes.
 func processes(t *testing.T, test func(t *testing.T, s *scene)) {
 	each(t, func(t *testing.T, p *place) {
 		if p.name == p.system.name || p.params != "" && p.dialect != sqlstore.SQLite {
@@ -230,13 +229,13 @@ func processes(t *testing.T, test func(t *testing.T, s *scene)) {
 	})
 }
 
-// One process is signed out; another reconnects. That frees those who have the
-// new password, and no one else.
+// TestTwoProcessesReconnect: one process is signed out, and another reconnects. After that only
+// processes with the new password work.
 func TestTwoProcessesReconnect(t *testing.T) {
 	processes(t, func(t *testing.T, s *scene) {
 		old := s.Issue()
 		a, b := s.start(old), s.start(old)
-		// Both create the table.
+		// Both processes create the table.
 		a.send("list", old)
 		b.send("list", old)
 		a.want("the first process", active)
@@ -256,8 +255,8 @@ func TestTwoProcessesReconnect(t *testing.T) {
 	})
 }
 
-// A process meets its 401 before another reconnects, and learns what it means,
-// and saves it, only after: it must not take the new password's memory away.
+// TestTwoProcessesLateRefusal: a process gets a 401 before another one reconnects, and judges and
+// saves it after that. It must not overwrite what is remembered of the new password.
 func TestTwoProcessesLateRefusal(t *testing.T) {
 	processes(t, func(t *testing.T, s *scene) {
 		old := s.Issue()
@@ -282,8 +281,8 @@ func TestTwoProcessesLateRefusal(t *testing.T) {
 		close(release)
 		a.want("the first process", revoked)
 
-		// Whether the new password was ever accepted is known from the database
-		// alone to a process that starts after its end.
+		// A process that starts after the end of the new password knows only from the
+		// database that it was accepted.
 		s.Revoke(fresh.Password)
 		s.start(fresh).list("a process that has never seen the new password work", revoked)
 		mistyped := fresh
@@ -295,7 +294,7 @@ func TestTwoProcessesLateRefusal(t *testing.T) {
 	})
 }
 
-// Both meet the first 401 at the same moment, neither knowing of the other.
+// TestTwoProcessesRefusedAtOnce: two processes get their first 401 at the same moment.
 func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 	processes(t, func(t *testing.T, s *scene) {
 		cred := s.Issue()
@@ -304,9 +303,8 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 		b.list("the second process", active)
 		s.Revoke(cred.Password)
 
-		// Each of the next four requests, two by each process, waits for its
-		// like from the other one: the 401s come together, and then the
-		// answers to the probe.
+		// Each process sends two requests. Each waits for that of the other process, so
+		// that the two 401s come together, and then the answers to the two probes.
 		arrive := make(chan bool)
 		var mu sync.Mutex
 		left := 4
@@ -317,7 +315,7 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 			mu.Unlock()
 			switch {
 			case n < 0:
-			case n%2 == 1: // the first of two
+			case n%2 == 1: // the first request of a pair
 				select {
 				case <-arrive:
 				case <-t.Context().Done(): // the test has failed
