@@ -1,72 +1,71 @@
-// A model-based test of what the Clients of one account do with its password.
+// A model-based test of the Clients of one account and its password.
 //
-// TestModel makes random sequences of events: calls of one to three Clients, with and
-// without Store and Fleet, one after the other and side by side; passwords that die,
-// are replaced, and come back; stray 401s, throttles and other faults of the server;
-// slow, failing and hanging Stores; restarts; clocks that differ; pauses of up to
-// years. After each event it holds what the Clients say and do against what the model
-// knows to be true.
+// TestModel makes random sequences of events: sequential and concurrent calls of one to
+// three Clients, with and without a Store and a Fleet; passwords that die, are replaced,
+// and come back; stray 401s, throttles and other faults of the server; slow, failing and
+// hanging Stores; restarts; clocks that differ; pauses of up to years. After each event it
+// compares what the Clients say and do with what the model knows to be true.
 //
-// model_test.go makes the sequences and runs them. modelworld_test.go is what the
-// Clients run in: the server's faults, and the Stores. modelrules_test.go checks the
-// rules, which are these; each has the name under which a failure is reported.
+// model_test.go makes the sequences and runs them. modelworld_test.go has the environment
+// of the Clients: the server's faults, and the Stores. modelrules_test.go checks the rules,
+// which are these; a failure is reported with the name of its rule.
 //
 // About the password:
 //
-//	hasty        A refusal is Confirmed only if it is Certain, or lasted for the dwell,
-//	             or the owner was there and the password is not known to have worked.
+//	hasty        A refusal is Confirmed only if it is Certain, or has lasted for the dwell,
+//	             or came in Authenticate or Reconnect for a password that is not known to
+//	             have worked.
 //	refuted      No verdict outlives an acceptance that started after it.
 //	late         An acceptance that started before a refusal does not refute it.
 //	groundless   A verdict needs a probe that iCloud refused since the last acceptance;
 //	             a password that was never refused has none.
-//	table        Reason and certainty follow from the evidence in the AuthError by the
-//	             table of "How a 401 is judged".
-//	evidence     LastAccepted names the latest acceptance that the Client has seen.
-//	backwards    LastAccepted never moves back, whatever is refused or loaded.
-//	incident     While a Fleet has an incident nothing but what is Certain is Confirmed.
+//	table        Reason and certainty follow from the evidence in the AuthError as
+//	             internal/authstate defines.
+//	evidence     LastAccepted is the latest acceptance that the Client has seen.
+//	backwards    LastAccepted never becomes earlier, whatever is refused or loaded.
+//	incident     During an incident of a Fleet only what is Certain becomes Confirmed.
 //
 // About what is sent:
 //
-//	latched      A SignedOut Client sends one request in 24 hours at most.
-//	doubted      A Doubted Client sends a probe a minute at most, and nothing else.
-//	unheard      A password that was refused, with a verdict on its way, is not sent
-//	             and refused more than twice within a minute.
-//	shared       What a Client knows of a refusal by a Store that works holds for all
-//	             that share it: one probe a day, or a minute.
-//	throttled    After 503, 429 or 403 with Retry-After nothing is sent before then; a
-//	             photo's answer withholds nothing.
-//	wrong-key    Requests carry the Client's own password, or the one that a Reconnect
-//	             under way has brought.
-//	looks        A SignedOut Client looks into its Store once a minute at most.
+//	latched      A SignedOut Client sends at most one request in 24 hours.
+//	doubted      A Doubted Client sends at most one probe a minute, and nothing else.
+//	unheard      While a verdict about a refused password is being saved, the password is
+//	             not sent and refused more than twice within a minute.
+//	shared       The Clients that share a Store that works send one probe a minute, or a
+//	             day, together.
+//	throttled    After 503, 429 or 403 with Retry-After nothing is sent before that time.
+//	             The answer to a request for a photo delays no request.
+//	wrong-key    Requests have the Client's own password, or that of a Reconnect under way.
+//	looks        A SignedOut Client reads its Store at most once a minute.
 //
-// About what is told:
+// About what is reported:
 //
-//	pointer      The *AuthError stays the same while nothing new is decided, and is
+//	pointer      The *AuthError stays the same value while nothing new is decided, and is
 //	             never modified.
-//	status       State, Err and the dates of a Status go together.
-//	told         OnStatus hears of SignedOut once for each verdict, and never misses one.
-//	restart      A new Client on the same Store gives an equal AuthError.
-//	load         Load sends nothing and is no news for OnStatus. After it a new Client says
+//	status       State, Err and the dates of a Status agree.
+//	told         OnStatus gets SignedOut exactly once for each verdict.
+//	restart      A new Client on the same Store returns an equal AuthError.
+//	load         Load sends nothing and does not call OnStatus. After it a new Client says
 //	             what the old one said, and so does ParseStatus.
-//	next         While the password is in doubt or dead no probe comes before NextTry.
-//	worker       What repairs the password in one Client repairs it, within a minute, in
-//	             others that share the Store.
+//	next         While the password is Doubted or SignedOut, no probe is sent before NextTry.
+//	worker       If one Client finds that the password works, the others that share the
+//	             Store work within a minute.
 //
 // About calls:
 //
 //	complete     A listing without an error has all cards.
-//	resync       A token that the server knows is never ErrResync.
-//	overrun      No call outlives its context.
-//	hangs        A call of a SignedOut Client waits neither for a Reconnect nor for a call
-//	             that has nothing to do with it.
-//	foreign      No call is told of another's cancellation.
-//	reconnect    Reconnect with a password that works, in a world that works, works, and
-//	             so does the Client afterwards; one that failed has changed nothing.
-//	alive        When all faults are over, each call of a Client whose password works
-//	             succeeds, a day later at the latest; if its password is dead it is
-//	             SignedOut once the dwell is over.
-//	secret       Neither errors nor the Store contain the password, a hash of it without
-//	             salt, or a card; errors do not contain the account.
+//	resync       A token that the server knows never causes ErrResync.
+//	overrun      Every call returns when its context ends.
+//	hangs        A call of a SignedOut Client does not wait for a Reconnect or for another
+//	             call.
+//	foreign      No call returns the cancellation of another call.
+//	reconnect    Without faults, Reconnect succeeds with a password that works, and the
+//	             Client then works. A Reconnect that fails changes nothing.
+//	alive        At most a day after the end of all faults, each call of a Client whose
+//	             password works succeeds. If the password is dead, the Client is SignedOut
+//	             after the dwell.
+//	secret       Neither errors nor the Store contain the password, an unsalted hash of it,
+//	             or a card. Errors do not contain the account.
 //	panic        Nothing panics, and nothing waits for ever.
 
 package icloud_test
@@ -101,8 +100,8 @@ var (
 //
 //	go test -run 'TestModel$' -model.seed 17 .
 //
-// repeats it. What happens in the same instant on two processors may still come in
-// either order.
+// repeats it. Events in the same instant on two processors may still happen in either
+// order.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	if *modelSeed != 0 {
@@ -111,9 +110,9 @@ func TestModel(t *testing.T) {
 	}
 	n := *modelN
 	if raceEnabled {
-		n /= 3 // it is ten times as slow
+		n /= 3 // the race detector makes it ten times as slow
 	}
-	// Two groups, to use two processors.
+	// Two groups use two processors.
 	const groups = 2
 	var failures atomic.Int64
 	for g := range groups {
@@ -155,7 +154,7 @@ func runModel(t *testing.T, seed uint64) (ok bool) {
 			}
 		}
 	}
-	// Then for one with fewer calls in its polls and bursts.
+	// Then look for one with fewer calls in its polls and bursts.
 	for i := range short.events {
 		for part := 0; part < 64 && runs < 2000; part++ {
 			try := short
@@ -177,13 +176,13 @@ func runModel(t *testing.T, seed uint64) (ok bool) {
 
 // modelConfig is what does not change during a sequence.
 type modelConfig struct {
-	calm     bool // one call after the other, a Store that works, and one clock
+	calm     bool // no concurrent calls, a Store that works, and equal clocks
 	workers  int
 	store    bool
 	fleet    bool
 	dwell    time.Duration // as in Options
 	offsets  [3]time.Duration
-	issued   bool // the service notes when passwords are issued
+	issued   bool // the service knows when passwords are issued
 	outlives bool // passwords live for longer than a year
 }
 
@@ -203,7 +202,7 @@ func (c modelConfig) String() string {
 	return text
 }
 
-// effectiveDwell is what Options.Dwell means.
+// effectiveDwell returns the dwell that Options.Dwell selects.
 func (c modelConfig) effectiveDwell() time.Duration {
 	if c.dwell == 0 {
 		return 15 * time.Minute
@@ -211,14 +210,14 @@ func (c modelConfig) effectiveDwell() time.Duration {
 	return max(c.dwell, 0)
 }
 
-// slack is by how much dates of two workers may differ.
+// slack returns by how much the dates of two workers may differ.
 func (c modelConfig) slack() time.Duration {
 	least, most := slices.Min(c.offsets[:c.workers]), slices.Max(c.offsets[:c.workers])
 	return most - least
 }
 
-// modelPlan is a sequence before it happens. Each event has a seed of its own, so that
-// it stays the same when others are left out.
+// modelPlan is the plan of a sequence. Each event has its own seed, so that it stays the same
+// if other events are left out.
 type modelPlan struct {
 	seed   uint64
 	cfg    modelConfig
@@ -228,10 +227,10 @@ type modelPlan struct {
 type modelEvent struct {
 	kind string
 	seed uint64
-	skip uint64 // the parts of it that are left out, as bits
+	skip uint64 // the parts of the event that are left out, as bits
 }
 
-// modelKinds are the events, and how often each comes.
+// modelKinds are the kinds of events, and their frequencies.
 var modelKinds = []struct {
 	name  string
 	often int
@@ -293,7 +292,7 @@ func newModelPlan(seed uint64) modelPlan {
 	return p
 }
 
-// run lives the sequence through, and returns what happened.
+// run executes the sequence, and returns what happened.
 func (p modelPlan) run(t *testing.T) (m *model) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -342,7 +341,7 @@ func (p modelPlan) run(t *testing.T) (m *model) {
 
 const modelCards = 3
 
-// model is a sequence under way.
+// model is a sequence that is being executed.
 type model struct {
 	cfg       modelConfig
 	seed      uint64
@@ -354,13 +353,13 @@ type model struct {
 	workers   []*modelWorker
 	store     *modelStore
 	event     modelEvent
-	parts     int            // of event, so far
-	most      []int          // parts of each event
+	parts     int            // the number of parts of event so far
+	most      []int          // the number of parts of each event
 	joined    sync.WaitGroup // the calls under way
 
-	mu        sync.Mutex // guards what follows; nobody waits or calls a Client while holding it
+	mu        sync.Mutex // guards what follows; not held while waiting or calling a Client
 	history   []string
-	rule      string // the first that was broken
+	rule      string // the first rule that was broken
 	broken    string
 	passwords []*modelPassword
 	clients   []*modelClient
@@ -370,15 +369,15 @@ type model struct {
 	latency   time.Duration
 	outage    bool               // the neighbors are refused
 	owners    []*modelOp         // calls of Authenticate and Reconnect
-	confirmed map[time.Time]bool // verdicts that were seen, as told
+	confirmed map[time.Time]bool // the verdicts that were seen, with keys as in told
 
-	// told counts what OnStatus was told of each verdict, and answered has those that
-	// a Reconnect has returned; both by Refused, in the clock of the Store.
+	// told counts the calls of OnStatus for each verdict, and answered has the verdicts
+	// that a Reconnect has returned. Their keys are Refused, by the clock of the Store.
 	told     map[time.Time]int
 	answered map[time.Time]bool
 }
 
-// modelBroken ends a sequence whose rule is broken.
+// modelBroken is the value of the panic that ends a sequence after a rule was broken.
 type modelBroken struct{}
 
 // log adds to the history.
@@ -388,7 +387,7 @@ func (m *model) log(format string, args ...any) {
 	m.history = append(m.history, fmt.Sprintf("%14s  ", time.Since(m.start))+fmt.Sprintf(format, args...))
 }
 
-// fail notes that a rule is broken.
+// fail records that a rule is broken.
 func (m *model) fail(rule, format string, args ...any) {
 	if slices.Contains(strings.Split(*modelIgnore, ","), rule) {
 		return
@@ -401,8 +400,7 @@ func (m *model) fail(rule, format string, args ...any) {
 	}
 }
 
-// check ends the sequence if a rule is broken. It is called by the sequence itself,
-// not by calls under way.
+// check ends the sequence if a rule is broken. Only the goroutine of the sequence calls it.
 func (m *model) check() {
 	m.mu.Lock()
 	broken := m.broken != ""
@@ -412,21 +410,21 @@ func (m *model) check() {
 	}
 }
 
-// modelPassword is one that the account has, had, or never had.
+// modelPassword is a password that the account has, had, or never had.
 type modelPassword struct {
 	n      int
 	cred   icloud.Credential
-	forms  []string  // in which it must not be found
-	wrong  bool      // was never issued
-	end    time.Time // of its lifetime
+	forms  []string  // the forms in which it must not be found
+	wrong  bool      // it was never issued
+	end    time.Time // the end of its lifetime
 	killed bool
 
-	accepted, refused, probesRefused int // answers
+	accepted, refused, probesRefused int // numbers of answers
 }
 
 func (p *modelPassword) String() string { return fmt.Sprintf("p%d", p.n) }
 
-// works says what the server thinks of it.
+// works says whether the server accepts the password.
 func (p *modelPassword) works() bool { return !p.wrong && !p.killed && time.Now().Before(p.end) }
 
 // issue makes a password that works.
@@ -444,7 +442,7 @@ func (m *model) issue() *modelPassword {
 	return p
 }
 
-// invent makes one that never works.
+// invent makes a password that never works.
 func (m *model) invent(r *rand.Rand) *modelPassword {
 	p := &modelPassword{wrong: true, cred: m.passwords[0].cred}
 	p.cred.Password = icloud.UncheckedPassword(fmt.Sprintf("wron-gxxx-aaaa-%04d", r.IntN(10000)))
@@ -461,7 +459,7 @@ func (m *model) add(p *modelPassword) {
 	m.passwords = append(m.passwords, p)
 }
 
-// modelWorker is a process: a Client at a time, and a clock.
+// modelWorker is a process, which has one Client at a time, and a clock.
 type modelWorker struct {
 	m      *model
 	n      int
@@ -470,8 +468,8 @@ type modelWorker struct {
 	token  string
 }
 
-// restart begins anew with a password. changed is when the account's own one was
-// changed, as far as the service knows.
+// restart makes a new Client with a password. changed is when the account's own password was
+// changed, if the service knows that.
 func (w *modelWorker) restart(p *modelPassword, changed time.Time) {
 	c := &modelClient{m: w.m, worker: w, password: p, seen: make(map[*icloud.AuthError]icloud.AuthError), newest: make(map[*modelPassword]time.Time)}
 	w.m.mu.Lock()
@@ -495,8 +493,8 @@ func (w *modelWorker) restart(p *modelPassword, changed time.Time) {
 	w.m.log("worker %d is client %d, with %v", w.n, c.n, p)
 }
 
-// credential is what the worker knows of a password. The bubble's clock is what the
-// Client takes for its own, so other clocks' dates are shifted the other way.
+// credential returns what the worker knows of a password. The Client takes the bubble's clock
+// for its own, so dates of other clocks are shifted the other way.
 func (w *modelWorker) credential(p *modelPassword) icloud.Credential {
 	cred := p.cred
 	if !cred.Issued.IsZero() {
@@ -505,28 +503,28 @@ func (w *modelWorker) credential(p *modelPassword) icloud.Credential {
 	return cred
 }
 
-// modelClient is a Client, and what the model knows of it.
+// modelClient is a Client, and what the model knows about it.
 type modelClient struct {
 	*icloud.Client
 	m      *model
 	worker *modelWorker
 	n      int
 
-	// What follows is guarded by model.mu.
+	// model.mu guards what follows.
 	password   *modelPassword
-	since      time.Time  // when password was accepted by Reconnect
+	since      time.Time  // when Reconnect accepted password
 	joining    []*modelOp // Reconnects under way
 	requests   []*modelRequest
 	seen       map[*icloud.AuthError]icloud.AuthError
 	newest     map[*modelPassword]time.Time // Status.LastAccepted
-	tellings   map[time.Time]int            // of SignedOut, by Refused
-	withheld   time.Time                    // until when it must not send anything, at least
-	waits      time.Time                    // until when it may be withheld, at most
-	looked     time.Time                    // into its Store, while signed out
-	storeFails bool                         // since the Client was made
-	final      *icloud.AuthError            // the latest that is new
+	tellings   map[time.Time]int            // calls of OnStatus with SignedOut, by Refused
+	withheld   time.Time                    // the Client must not send anything before
+	waits      time.Time                    // requests may be withheld until then, and no longer
+	looked     time.Time                    // when it last read its Store while signed out
+	storeFails bool                         // whether the Store has failed since the Client was made
+	final      *icloud.AuthError            // the latest new verdict
 	finalOf    *modelPassword
-	refusal    *icloud.AuthError // in Status, when all was quiet last
+	refusal    *icloud.AuthError // the one in Status when no call was under way
 	refusalOf  *modelPassword
 }
 
@@ -537,25 +535,25 @@ type modelOp struct {
 	id       uint64
 	client   *modelClient
 	kind     string
-	password *modelPassword // Reconnect's
+	password *modelPassword // that of a Reconnect
 	seed     uint64
 	start    time.Time
 	deadline time.Time
-	accepted time.Time // when Reconnect's password was
-	final    bool      // the Client was SignedOut when it began
-	next     time.Time // Status.NextTry then
+	accepted time.Time // when the password of Reconnect was accepted
+	final    bool      // whether the Client was SignedOut when the call began
+	next     time.Time // Status.NextTry when the call began
 
 	// Guarded by model.mu.
 	draws    uint64
 	requests int
-	looks    []time.Time // into the Store, while signed out
+	looks    []time.Time // when it read the Store while signed out
 	saves    int
 	met500   bool
 	ended    bool
 	end      time.Time
 }
 
-// rand returns what decides about the next thing that happens to the call.
+// rand returns the random source for the next event of the call.
 func (o *modelOp) rand() *rand.Rand {
 	o.client.m.mu.Lock()
 	defer o.client.m.mu.Unlock()
@@ -581,7 +579,7 @@ func (c *modelClient) call(r *rand.Rand, kind string, p *modelPassword) (err err
 	return c.callFor(r, kind, p, patience, !m.cfg.calm && r.IntN(6) == 0)
 }
 
-// callFor makes a call that ends after patience at the latest.
+// callFor makes a call whose context ends after patience.
 func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patience time.Duration, cancel bool) (err error) {
 	m := c.m
 	o := &modelOp{client: c, kind: kind, password: p, seed: r.Uint64(), start: time.Now()}
@@ -634,7 +632,7 @@ func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patie
 			m.mu.Unlock()
 		}
 		if token != "" {
-			cards = modelCards // of a delta there is nothing to count
+			cards = modelCards // the cards of a delta are not counted
 		}
 	case "contact":
 		_, err = c.Contact(ctx, "1.vcf")
@@ -652,25 +650,24 @@ func (c *modelClient) callFor(r *rand.Rand, kind string, p *modelPassword, patie
 	return err
 }
 
-// jitter draws a duration of up to most, to the nanosecond, so that few things happen
-// in one instant.
+// jitter draws a duration of up to most in nanoseconds, so that few events are simultaneous.
 func jitter(r *rand.Rand, most time.Duration) time.Duration {
 	return time.Duration(1 + r.Int64N(int64(most)))
 }
 
-// pick draws one of some.
+// pick draws one of several values.
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// drawKind draws what a call does.
+// drawKind draws the kind of a call.
 func drawKind(r *rand.Rand) string {
 	return pick(r, "list", "list", "list", "contact", "contact", "sync", "sync from the beginning", "authenticate", "authenticate", "photo", "load")
 }
 
-// worker draws one.
+// worker draws a worker.
 func (m *model) worker(r *rand.Rand) *modelWorker { return m.workers[r.IntN(len(m.workers))] }
 
-// wait waits for calls under way. If they do not end, it says so before the bubble
-// does, which says nothing of the sequence.
+// wait waits for the calls under way. If they do not end, it fails before the bubble does,
+// whose message would not have the sequence.
 func (m *model) wait(done <-chan struct{}) {
 	select {
 	case <-done:
@@ -681,13 +678,13 @@ func (m *model) wait(done <-chan struct{}) {
 	}
 }
 
-// part says whether the next part of an event is to happen.
+// part says whether the next part of an event happens.
 func (m *model) part() bool {
 	m.parts++
 	return m.event.skip>>((m.parts-1)%64)&1 == 0
 }
 
-// doCall is a single call.
+// doCall makes a single call.
 func (m *model) doCall(r *rand.Rand) {
 	c := m.worker(r).client
 	m.alone(func() { _ = c.call(r, drawKind(r), nil) })
@@ -704,7 +701,7 @@ func (m *model) alone(f func()) {
 	m.check()
 }
 
-// doPoll is a service that calls at intervals.
+// doPoll makes calls at intervals, as a service does.
 func (m *model) doPoll(r *rand.Rand) {
 	every := pick(r, 20*time.Second, time.Minute, 2*time.Minute, 5*time.Minute, 16*time.Minute, time.Hour, 12*time.Hour, 25*time.Hour)
 	all := r.IntN(2) == 0
@@ -720,7 +717,7 @@ func (m *model) doPoll(r *rand.Rand) {
 	}
 }
 
-// doBurst is many calls side by side, while the world changes.
+// doBurst makes many concurrent calls while the server and the passwords change.
 func (m *model) doBurst(r *rand.Rand) {
 	within := pick(r, time.Second, 10*time.Second, 2*time.Minute, 10*time.Minute)
 	m.log("a burst within %v", within)
@@ -747,7 +744,7 @@ func (m *model) doBurst(r *rand.Rand) {
 		start(func() { _ = w.client.call(own, "reconnect", p) })
 	}
 	if r.IntN(3) == 0 {
-		// A passing refusal, or a throttle, in the middle of it.
+		// A passing refusal or a throttle happens in between.
 		f := modelFault{kind: pick(r, "401", "401", "503 wait"), left: 1 + r.IntN(3), wait: pick(r, 10*time.Second, 5*time.Minute)}
 		start(func() {
 			m.mu.Lock()
@@ -781,7 +778,7 @@ func (m *model) doBurst(r *rand.Rand) {
 	m.check()
 }
 
-// doSleep lets time pass.
+// doSleep sleeps.
 func (m *model) doSleep(r *rand.Rand) {
 	d := pick(r, time.Second, 30*time.Second, time.Minute, 2*time.Minute, 15*time.Minute, 16*time.Minute, time.Hour, 2*time.Hour,
 		day, 25*time.Hour, 10*day, 100*day, 360*day, 500*day)
@@ -790,7 +787,7 @@ func (m *model) doSleep(r *rand.Rand) {
 	time.Sleep(d)
 }
 
-// drawPassword draws what somebody gives to Reconnect.
+// drawPassword draws the password of a Reconnect.
 func (m *model) drawPassword(r *rand.Rand, w *modelWorker) *modelPassword {
 	m.mu.Lock()
 	current := w.client.password
@@ -822,7 +819,7 @@ func (m *model) doReconnect(r *rand.Rand) {
 	p := m.drawPassword(r, w)
 	m.alone(func() { _ = w.client.call(r, "reconnect", p) })
 	if r.IntN(3) == 0 && m.cfg.store {
-		// The others fetch the credential too, or are restarted with it.
+		// The other workers get the credential too, or are restarted with it.
 		for _, other := range m.workers {
 			if other != w {
 				if r.IntN(2) == 0 {
@@ -869,8 +866,8 @@ func (m *model) doLatency(r *rand.Rand) {
 	m.log("the server takes up to %v", d)
 }
 
-// doRestart begins anew with the password that the Client has, or with the one that
-// was written down last.
+// doRestart makes a new Client, with the password that the Client has or with the one that the
+// service has saved last.
 func (m *model) doRestart(r *rand.Rand) {
 	w := m.worker(r)
 	m.mu.Lock()
@@ -891,8 +888,7 @@ func (m *model) doRestart(r *rand.Rand) {
 	w.restart(p, changed)
 }
 
-// doNeighbors lets the other accounts of the Fleet be refused, or accepted, for a
-// while.
+// doNeighbors lets the other accounts of the Fleet be refused or accepted for a while.
 func (m *model) doNeighbors(r *rand.Rand) {
 	if !m.cfg.fleet {
 		return
@@ -913,7 +909,7 @@ func (m *model) doNeighbors(r *rand.Rand) {
 	}
 }
 
-// pollNeighbors lets each of them ask once.
+// pollNeighbors makes one call of each of them.
 func (m *model) pollNeighbors() {
 	for _, c := range m.neighbors {
 		_, _ = c.Contact(context.Background(), "1.vcf")

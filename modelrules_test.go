@@ -21,7 +21,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// secretForms are the texts that must be found nowhere.
+// secretForms returns the texts that must not be found anywhere.
 func secretForms(password string) (forms []string) {
 	for _, text := range []string{password, strings.ReplaceAll(password, "-", "")} {
 		forms = append(forms, text)
@@ -33,7 +33,7 @@ func secretForms(password string) (forms []string) {
 	return forms
 }
 
-// checkSaved looks at what a Client saves.
+// checkSaved checks the data that a Client saves.
 func (m *model) checkSaved(data []byte) {
 	text := string(data)
 	m.mu.Lock()
@@ -51,7 +51,7 @@ func (m *model) checkSaved(data []byte) {
 	}
 }
 
-// opStarts notes that a call begins.
+// opStarts records that a call begins.
 func (m *model) opStarts(o *modelOp, patience time.Duration) {
 	if o.password != nil {
 		m.log("%v: %s with %v begins, for %v", o, o.kind, o.password, patience)
@@ -72,7 +72,7 @@ func (m *model) opStarts(o *modelOp, patience time.Duration) {
 
 func (o *modelOp) String() string { return fmt.Sprintf("%v #%d", o.client, o.id) }
 
-// opEnds holds the outcome of a call against the rules.
+// opEnds checks the result of a call.
 func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 	now, c := time.Now(), o.client
 	text := "no error"
@@ -89,7 +89,7 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 		}
 	}
 	if o.kind == "reconnect" && err == nil && o.accepted.IsZero() {
-		// Another call was accepted with the same password, and that will do.
+		// It is enough that another call was accepted with the same password.
 		for _, q := range c.requests {
 			if q.password == o.password && q.outcome == accepted && q.start.After(o.start) {
 				o.accepted = q.end
@@ -117,7 +117,7 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 			m.fail("reconnect", "%v fails although the password was accepted: %v", o, err)
 		}
 	}
-	if requests == 0 && saves == 0 && o.kind != "reconnect" && o.kind != "load" { // a save reads before
+	if requests == 0 && saves == 0 && o.kind != "reconnect" && o.kind != "load" { // before a save the Store is read
 		m.mu.Lock()
 		for _, look := range looks {
 			if wait := look.Sub(c.looked); !c.looked.IsZero() && wait < time.Minute && !c.storeFails {
@@ -182,9 +182,9 @@ func (m *model) opEnds(o *modelOp, ctx context.Context, err error, cards int) {
 	m.verdict(c, o, o.password, ae, o.start)
 }
 
-// verdict checks an AuthError of a Client. o is the call that returned it, or nil for
-// one in a Status; tried is Reconnect's password. Acceptances since, and before that
-// call began, refute it.
+// verdict checks an AuthError of a Client. o is the call that returned it, or nil if it is from
+// a Status; tried is the password of Reconnect. It is refuted by acceptances after it that came
+// before the call began.
 func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *icloud.AuthError, since time.Time) {
 	now := time.Now()
 	m.mu.Lock()
@@ -222,7 +222,8 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 	if tried != nil {
 		judged = tried
 	}
-	// An owner was there if a call of theirs was under way with the probe.
+	// The owner was present if a call of Authenticate or Reconnect was under way during
+	// the probe.
 	probed := ae.Refused
 	for _, other := range m.clients {
 		for _, q := range other.requests {
@@ -244,7 +245,7 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 		if q.start.After(ae.Refused.Add(m.cfg.slack())) && q.end.Before(since) {
 			refutes = q
 		}
-		// One that was sent before a Reconnect is not counted after it.
+		// A request that was sent before a Reconnect does not count after it.
 		if q.end.Before(ae.Refused) && !c.refusedDuring(q) && (!q.start.Before(c.since) || q.op.accepted.Equal(c.since)) {
 			before = q
 		}
@@ -252,7 +253,7 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 	m.mu.Unlock()
 
 	m.table(ae)
-	// What another worker has seen carries the date of its clock.
+	// What another worker has seen has the date of its clock.
 	if soon := now.Add(m.cfg.slack()); ae.Refused.IsZero() || ae.Refused.After(soon) || ae.LastAccepted.After(soon) || ae.Issued.After(soon) {
 		m.fail("table", "%v has an AuthError with a date in the future: %+v", c, *ae)
 	}
@@ -282,8 +283,8 @@ func (m *model) verdict(c *modelClient, o *modelOp, tried *modelPassword, ae *ic
 	}
 }
 
-// refusedDuring says whether a probe was refused while a request was under way: then
-// its acceptance says nothing.
+// refusedDuring says whether a probe was refused while a request was under way. Then the
+// acceptance of that request proves nothing.
 func (c *modelClient) refusedDuring(q *modelRequest) bool {
 	for _, r := range c.requests {
 		if r.probe && r.outcome == refused && !r.end.Before(q.start) && !r.end.After(q.end) {
@@ -315,8 +316,7 @@ func (m *model) news(c *modelClient, ae *icloud.AuthError) bool {
 	return true
 }
 
-// table follows the evidence of an AuthError through the table of "How a 401 is
-// judged".
+// table computes the reason and certainty from the evidence in an AuthError.
 func (m *model) table(ae *icloud.AuthError) {
 	certainty, reason := icloud.Likely, icloud.ErrPasswordRevoked
 	end := ae.Expires
@@ -346,7 +346,7 @@ func (m *model) table(ae *icloud.AuthError) {
 	}
 }
 
-// requestStarts notes a request, and says whether it may be sent.
+// requestStarts records a request, and checks whether it may be sent.
 func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest {
 	m, now := c.m, time.Now()
 	q := &modelRequest{op: o, start: now, state: c.Status().State, photo: req.URL.Host == "gateway.icloud.com"}
@@ -407,7 +407,7 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 	if !q.probe {
 		m.fail(rule, "%v sends a %s while %v", o, name, q.state)
 	}
-	if !more && m.cfg.calm && !m.cfg.fleet && now.Before(o.next) && !c.failed() { // other failures are advice alone
+	if !more && m.cfg.calm && !m.cfg.fleet && now.Before(o.next) && !c.failed() { // after other failures NextTry is only advice
 		m.fail("next", "%v sends a probe %v before Status.NextTry", o, o.next.Sub(now))
 	}
 	for i := len(earlier) - 1; i >= 0; i-- {
@@ -420,15 +420,15 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 			continue
 		}
 		if o.kind == "authenticate" && (more || !o.start.After(last.start)) {
-			break // the owner's refusal is final where that one's was not
+			break // a refusal in the owner's presence is final where that one was not
 		}
 		if last.state != icloud.SignedOut && hold == day && m.cfg.slack() > 0 {
-			break // the verdict is another worker's, whose clock is ahead
+			break // the verdict is from another worker whose clock is ahead
 		}
 		least := last.start.Add(hold)
 		if last.outcome == lost {
 			if hold == time.Minute {
-				break // the next call asks in its stead
+				break // the next call sends the probe instead
 			}
 			least = last.end.Add(time.Minute)
 		}
@@ -443,7 +443,7 @@ func (c *modelClient) requestStarts(o *modelOp, req *http.Request) *modelRequest
 	return q
 }
 
-// accepted says whether the Client has had an acceptance since.
+// accepted says whether the Client was accepted since.
 func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 	for _, q := range c.requests {
 		if q.password == p && q.outcome == accepted && q.end.After(since) {
@@ -453,8 +453,8 @@ func (c *modelClient) accepted(p *modelPassword, since time.Time) bool {
 	return false
 }
 
-// failed says whether anything was answered, since the latest acceptance, that is
-// neither that nor a refusal.
+// failed says whether an answer since the latest acceptance was neither an acceptance nor a
+// refusal.
 func (c *modelClient) failed() bool {
 	for i := len(c.requests) - 1; i >= 0; i-- {
 		switch q := c.requests[i]; {
@@ -467,7 +467,7 @@ func (c *modelClient) failed() bool {
 	return false
 }
 
-// probedSince says whether a probe that calls share was under way since.
+// probedSince says whether a shared probe was under way since.
 func (c *modelClient) probedSince(since time.Time) bool {
 	for _, q := range c.requests {
 		if q.probe && q.op.kind != "reconnect" && (q.outcome == pending || q.end.After(since)) {
@@ -494,7 +494,7 @@ func (c *modelClient) repaired(p *modelPassword, ae *icloud.AuthError) bool {
 	return false
 }
 
-// requestEnds notes what became of a request.
+// requestEnds records the outcome of a request.
 func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Response) {
 	m, now := c.m, time.Now()
 	text := [...]string{"pending", "accepted", "refused", "no evidence", "lost"}[result]
@@ -535,7 +535,7 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 			c.waits = until
 		}
 	}
-	// How often a password is sent and refused that a probe has found refused.
+	// This counts how often a password is sent and refused after a probe was refused.
 	sent, first := 0, time.Time{}
 	if result == refused && !q.photo && q.op.kind != "reconnect" {
 		for i := len(c.requests) - 1; i >= 0; i-- {
@@ -543,12 +543,12 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 			if r.password != q.password || r.outcome == accepted || r.start.Before(c.since) {
 				break
 			}
-			// Not what was the first to be refused, but the probe that follows.
+			// The probe counts, and not the first request that was refused.
 			if r.probe && r.outcome == refused && r.op.kind != "reconnect" && c.refusedBefore(r) {
 				first = r.end
 			}
 		}
-		by := make(map[*modelOp]bool) // an owner's call may ask once more
+		by := make(map[*modelOp]bool) // an owner's call may send one more
 		for _, r := range c.requests {
 			if !first.IsZero() && r.password == q.password && r.outcome == refused && r.op.kind != "reconnect" && r.start.After(first) && now.Sub(r.start) < time.Minute {
 				by[r.op] = true
@@ -557,15 +557,15 @@ func (c *modelClient) requestEnds(q *modelRequest, result outcome, resp *http.Re
 		sent = len(by)
 	}
 	m.mu.Unlock()
-	// Where clocks differ, another worker's acceptance may be dated later than the
+	// If clocks differ, another worker's acceptance may have a later date than the
 	// refusal, and refute it until that date has passed.
 	if sent > 2 && m.cfg.slack() == 0 {
 		m.fail("unheard", "%v: %v was sent and refused %d times within a minute", q.op, q.password, sent)
 	}
 }
 
-// refusedBefore says whether the call that has sent a request was refused before, or
-// the password was in doubt.
+// refusedBefore says whether the call of a request was refused before, or the password was
+// Doubted.
 func (c *modelClient) refusedBefore(r *modelRequest) bool {
 	for _, q := range c.requests {
 		if q == r {
@@ -578,7 +578,7 @@ func (c *modelClient) refusedBefore(r *modelRequest) bool {
 	return r.state == icloud.Doubted || r.state == icloud.SignedOut
 }
 
-// loadStarts notes that a call reads the Store.
+// loadStarts records that a call reads the Store.
 func (c *modelClient) loadStarts(o *modelOp) {
 	if c.Client == nil || c.Status().State != icloud.SignedOut {
 		return
@@ -619,7 +619,7 @@ func (c *modelClient) onStatus(ctx context.Context, s icloud.Status) {
 	}
 }
 
-// status checks what a Client says of itself.
+// status checks the Status of a Client.
 func (m *model) status(c *modelClient, s icloud.Status) {
 	now := time.Now()
 	ae, isAuth := errors.AsType[*icloud.AuthError](s.Err)
@@ -636,7 +636,7 @@ func (m *model) status(c *modelClient, s icloud.Status) {
 	}
 	switch {
 	case (s.State == icloud.Doubted) != !s.Final.IsZero(),
-		// Of two refusals side by side the earlier counts.
+		// Of two concurrent refusals the earlier one counts.
 		s.State == icloud.Doubted && m.cfg.workers == 1 && s.Final.After(ae.Refused.Add(m.cfg.effectiveDwell())),
 		!s.Replaced.IsZero() && s.State != icloud.SignedOut,
 		!s.NextTry.IsZero() && !s.NextTry.After(now),
@@ -656,7 +656,7 @@ func (m *model) status(c *modelClient, s icloud.Status) {
 	m.mu.Unlock()
 }
 
-// quiet looks at all Clients while no call is under way.
+// quiet checks all Clients while no call is under way.
 func (m *model) quiet() {
 	m.check()
 	for _, w := range m.workers {
@@ -687,7 +687,7 @@ func (m *model) quiet() {
 		m.mu.Lock()
 		heard := m.told[key] > 0 || m.answered[key]
 		m.mu.Unlock()
-		// Whoever has replaced the password meanwhile need not hear of its death.
+		// If the password was replaced meanwhile, OnStatus need not report its death.
 		if ae.Confirmed && !heard && s.Replaced.IsZero() && !m.replaced(p, ae) {
 			m.fail("told", "%v is signed out, and OnStatus has not heard of it: %v", c, ae)
 		}
@@ -706,7 +706,7 @@ func (m *model) replaced(p *modelPassword, ae *icloud.AuthError) bool {
 	return false
 }
 
-// parsed compares what the Store says to others with what the Client says.
+// parsed compares ParseStatus of the Store's data with the Client's Status.
 func (m *model) parsed(c *modelClient, s icloud.Status, ae *icloud.AuthError) {
 	if !m.cfg.calm || !m.cfg.store || m.cfg.workers > 1 || len(m.passwords) > 1 {
 		return
@@ -730,8 +730,8 @@ func (m *model) well(c *modelClient) bool {
 	return !f.active() && !withheld && m.cfg.calm
 }
 
-// compareRestart restarts a Client, and compares what it says before its first call
-// and at that.
+// compareRestart restarts a Client, and compares what the new one says before and at its first
+// call.
 func (m *model) compareRestart(r *rand.Rand, w *modelWorker) {
 	before := w.client.Status()
 	old, _ := errors.AsType[*icloud.AuthError](before.Err)
@@ -754,14 +754,14 @@ func (m *model) compareRestart(r *rand.Rand, w *modelWorker) {
 	}
 	m.alone(func() { err = c.call(r, "list", nil) })
 	if len(c.requests) > 0 {
-		return // it was time to ask
+		return // a probe was due
 	}
 	if ae, ok := errors.AsType[*icloud.AuthError](err); !ok || *ae != *old {
 		m.fail("restart", "%v: got %v after a restart, want %v", c, err, old)
 	}
 }
 
-// doWorker has one Client repair the password in which others do not believe.
+// doWorker has one Client find that a password works that is SignedOut for the others.
 func (m *model) doWorker(r *rand.Rand) {
 	if !m.cfg.calm || !m.cfg.store {
 		return
@@ -793,7 +793,7 @@ func (m *model) doWorker(r *rand.Rand) {
 	}
 }
 
-// epilogue: all faults end, and every Client does what it should.
+// epilogue ends all faults, and checks that every Client then works or is SignedOut.
 func (m *model) epilogue(r *rand.Rand) {
 	m.doHeal(r)
 	m.mu.Lock()

@@ -1,4 +1,4 @@
-// What the Clients of TestModel run in: the server's faults, and the Stores.
+// The environment of the Clients of TestModel: the server's faults, and the Stores.
 
 package icloud_test
 
@@ -19,15 +19,15 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// modelFault is what the server answers instead of what it should.
+// modelFault is a fault of the server.
 type modelFault struct {
 	kind  string
-	left  int           // requests; or
-	until time.Time     // if left is 0
+	left  int           // how many requests it applies to; or
+	until time.Time     // when it ends, if left is 0
 	wait  time.Duration // Retry-After
 }
 
-// active says whether it applies to another request, and counts it.
+// active says whether the fault applies to another request, and counts that.
 func (f *modelFault) active() bool {
 	switch {
 	case f.kind == "":
@@ -41,7 +41,7 @@ func (f *modelFault) active() bool {
 	return f.left == 0 && time.Now().Before(f.until)
 }
 
-// drawFault draws one.
+// drawFault draws a fault.
 func drawFault(r *rand.Rand) modelFault {
 	f := modelFault{kind: pick(r, "401", "401", "401", "401", "503", "503 wait", "503 wait", "429 wait", "403 wait", "reset", "500", "portal", "proxy", "cut", "stall")}
 	if r.IntN(2) == 0 {
@@ -64,7 +64,7 @@ func (f modelFault) String() string {
 	return fmt.Sprintf("%s for %v", text, time.Until(f.until).Round(time.Second))
 }
 
-// doFault begins one.
+// doFault begins a fault.
 func (m *model) doFault(r *rand.Rand) {
 	f := drawFault(r)
 	m.mu.Lock()
@@ -73,7 +73,7 @@ func (m *model) doFault(r *rand.Rand) {
 	m.log("the server answers %v", f)
 }
 
-// doPhotoFault begins one of the photos' host.
+// doPhotoFault begins a fault of the photo host.
 func (m *model) doPhotoFault(r *rand.Rand) {
 	f := drawFault(r)
 	m.mu.Lock()
@@ -82,7 +82,7 @@ func (m *model) doPhotoFault(r *rand.Rand) {
 	m.log("photos: the server answers %v", f)
 }
 
-// outcome is what a request proved.
+// outcome is what an answer proves.
 type outcome int
 
 const (
@@ -93,7 +93,7 @@ const (
 	lost    // the call's context ended before the answer came
 )
 
-// modelRequest is one that was sent.
+// modelRequest is a request that was sent.
 type modelRequest struct {
 	op       *modelOp
 	password *modelPassword
@@ -101,14 +101,13 @@ type modelRequest struct {
 	photo    bool
 	get      bool
 	cut      bool         // the answer broke off
-	state    icloud.State // when it was sent
+	state    icloud.State // of the Client when it was sent
 	start    time.Time
 	end      time.Time
 	outcome  outcome
 }
 
-// RoundTrip is the way to the server. It decides what the server answers half way
-// there and back.
+// RoundTrip sends a request to the server. The answer is decided after half of the latency.
 func (c *modelClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	o, _ := req.Context().Value(modelOpKey{}).(*modelOp)
 	if o == nil {
@@ -141,7 +140,7 @@ func (c *modelClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// pause waits, no longer than a context lasts.
+// pause waits until a context ends at the latest.
 func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -151,7 +150,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// answer is the server's, and what it proves.
+// answer returns the server's answer, and what it proves.
 func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (*http.Response, outcome, error) {
 	m := c.m
 	m.mu.Lock()
@@ -165,7 +164,7 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 	}
 	m.mu.Unlock()
 	if r.IntN(3) == 0 {
-		f.wait /= 7 // hosts do not agree about it
+		f.wait /= 7 // another host asks for another wait
 	}
 	status, header := 0, http.Header{}
 	header.Set("Content-Type", "text/plain")
@@ -197,7 +196,8 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 	if status != 0 {
 		return plain(status, header), nothing, nil
 	}
-	// As the handler that it is: a connection costs more than all else here.
+	// The server is called as a handler, because connections would make the test much
+	// slower.
 	in := req.Clone(req.Context())
 	in.Host, in.RequestURI = req.URL.Host, req.URL.RequestURI()
 	in.Header.Del("Accept-Encoding")
@@ -207,7 +207,7 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 	w := httptest.NewRecorder()
 	m.srv.ServeHTTP(w, in)
 	resp := w.Result()
-	// A connection would have done this.
+	// A connection would do this.
 	for name, values := range resp.Header {
 		if canonical := http.CanonicalHeaderKey(name); canonical != name {
 			delete(resp.Header, name)
@@ -227,7 +227,7 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 		q.cut = true
 		m.mu.Unlock()
 		if q.probe && result == accepted {
-			result = nothing // it names nobody
+			result = nothing // the answer names no principal
 		}
 		body := w.Body.Bytes()
 		resp.ContentLength = -1
@@ -237,12 +237,12 @@ func (c *modelClient) answer(q *modelRequest, r *rand.Rand, req *http.Request) (
 	return resp, result, nil
 }
 
-// broken is where a connection breaks.
+// broken is the error of a connection that breaks.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// plain is an answer without a body.
+// plain returns an answer without a body.
 func plain(status int, header http.Header) *http.Response {
 	return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: http.NoBody}
 }
@@ -293,11 +293,11 @@ func (s storeMode) String() string {
 
 var errModelStore = errors.New("the Store's fault")
 
-// modelStore keeps what the Clients of the account save, in one clock.
+// modelStore keeps what the Clients of the account save, with dates of one clock.
 type modelStore struct {
 	m *model
 
-	mu    sync.Mutex // as model.mu
+	mu    sync.Mutex // not held while waiting, as model.mu
 	data  []byte
 	mode  storeMode
 	slow  time.Duration
@@ -318,14 +318,14 @@ func (m *model) doStore(r *rand.Rand) {
 	m.log("the Store %v, and takes up to %v", mode, slow)
 }
 
-// modelView is the Store as a Client with another clock sees it: dates are shifted on
-// their way in and out.
+// modelView is the Store of a Client with another clock. It shifts the dates in what is saved
+// and loaded.
 type modelView struct {
 	store  *modelStore
 	client *modelClient
 }
 
-// wait is what a Store does before it answers.
+// wait waits or fails as the mode of the Store says.
 func (v *modelView) wait(ctx context.Context, save bool) error {
 	o, _ := ctx.Value(modelOpKey{}).(*modelOp)
 	if o == nil {
@@ -391,7 +391,7 @@ func (v *modelView) Save(ctx context.Context, _ string, data []byte) error {
 	return nil
 }
 
-// shiftDates moves all dates in JSON.
+// shiftDates shifts all dates in JSON.
 func shiftDates(data []byte, by time.Duration) []byte {
 	if by == 0 || len(data) == 0 {
 		return data
