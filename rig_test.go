@@ -20,15 +20,15 @@ const (
 	year = icloud.DefaultLifetime
 )
 
-// noon is where the clock of tables begins. Days are counted from it.
+// noon is the time from which the tables count days.
 var noon = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// at returns noon and so many days; a fraction is a part of a day.
+// at returns the time a number of days after noon.
 func at(days float64) time.Time {
 	return noon.Add(time.Duration(days * float64(day)))
 }
 
-// rig is a consumer with its fake iCloud: it notes what OnStatus tells it.
+// rig is a consumer with its fake iCloud. It records the calls of OnStatus.
 type rig struct {
 	*icloud.Client
 	t    *testing.T
@@ -80,7 +80,7 @@ func (r *rig) restart() {
 	r.Client = client
 }
 
-// list lists the book, which must be whole if there is no error.
+// list lists the book, which must be complete if there is no error.
 func (r *rig) list() error { return r.listCtx(r.t.Context()) }
 
 func (r *rig) listCtx(ctx context.Context) (err error) {
@@ -105,14 +105,14 @@ func (r *rig) mustList() {
 	}
 }
 
-// requests returns how many requests f costs.
+// requests returns how many requests f sends.
 func (r *rig) requests(f func()) int {
 	before := r.srv.Requests()
 	f()
 	return r.srv.Requests() - before
 }
 
-// toldSoFar returns, and forgets, what OnStatus was told.
+// toldSoFar returns what OnStatus was told since the last call.
 func (r *rig) toldSoFar() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -121,7 +121,7 @@ func (r *rig) toldSoFar() string {
 	return told
 }
 
-// verdictOf returns the AuthError in err, which must be there.
+// verdictOf returns the AuthError in err, and fails the test if there is none.
 func verdictOf(t *testing.T, err error) *icloud.AuthError {
 	t.Helper()
 	ae, ok := errors.AsType[*icloud.AuthError](err)
@@ -131,7 +131,7 @@ func verdictOf(t *testing.T, err error) *icloud.AuthError {
 	return ae
 }
 
-// noVerdict checks that err is an error, and says nothing about the password.
+// noVerdict checks that err is an error that says nothing about the password.
 func noVerdict(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
@@ -156,7 +156,7 @@ func refuted(t *testing.T, err error) {
 	}
 }
 
-// notEvidence are answers from which nothing follows for the password.
+// notEvidence are answers that prove nothing about the password.
 var notEvidence = map[string]icloudtest.Fault{
 	"proxy 407":               icloudtest.Status(407, "Proxy-Authenticate", `Basic realm="proxy"`),
 	"proxy 401":               icloudtest.Status(401, "WWW-Authenticate", `Basic realm="proxy"`),
@@ -204,7 +204,7 @@ func (s failingStore) Load(context.Context, string) ([]byte, error) { return nil
 
 func (s failingStore) Save(context.Context, string, []byte) error { return s.err }
 
-// slowStore takes its time to save.
+// slowStore saves slowly.
 type slowStore struct {
 	icloud.Store
 	save time.Duration

@@ -1,4 +1,4 @@
-// How the servers of TestSyncModel differ, and what can happen to an answer.
+// The differences between the servers of TestSyncModel, and the faults.
 
 package icloud_test
 
@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// syncData is how a sync-collection that is asked for the cards gives them.
+// syncData is how a server answers a sync-collection that asks for the cards.
 type syncData int
 
 const (
 	dataInline    syncData = iota
-	dataIgnored            // iCloud: ETags alone
+	dataIgnored            // iCloud: only ETags
 	dataNotFound           // Xandikos: 404 for each card's data
 	dataForbidden          // Apple's calendarserver: 403 for it
 )
@@ -38,13 +38,13 @@ const (
 type syncSpelling int
 
 const (
-	spellPath     syncSpelling = iota // path alone, upper-case hex
+	spellPath     syncSpelling = iota // only the path, upper-case hex
 	spellAbsolute                     // with scheme and host
 	spellLower                        // lower-case hex
-	spellAll                          // whatever is no letter or digit is escaped
+	spellAll                          // everything but letters and digits is escaped
 	spellMarks                        // '?' and '#' raw (Cyrus, SOGo)
-	spellRaw                          // nothing is escaped but '%'
-	spellVaried                       // each row as it likes
+	spellRaw                          // only '%' is escaped
+	spellVaried                       // each row in another way
 	spellings
 )
 
@@ -52,26 +52,26 @@ func (s syncSpelling) String() string {
 	return [...]string{"paths", "absolute", "lower-case hex", "all escaped", "raw ? and #", "raw", "varied"}[s]
 }
 
-// syncMode is one server's ways.
+// syncMode is the behavior of a server.
 type syncMode struct {
-	apple bool // it is reached as iCloud, whose partition host changes
+	apple bool // it has iCloud's host names, and its partition host changes
 
 	// sync-collection
-	noSync         int // status: there is none
-	noEmpty        int // status: it refuses an empty token
+	noSync         int // the status if there is no sync-collection; 0 if there is one
+	noEmpty        int // the status with which it refuses an empty token; 0 if it does not
 	data           syncData
-	reportRefused  int // status: it refuses the report if asked for data
+	reportRefused  int // the status with which it refuses the report if asked for cards; 0 if it does not
 	noToken        bool
 	tokenURL       bool
 	page           int
-	tombstones     bool // in a first answer, too
-	both           bool // a card created anew is named as gone and as there
-	compares       bool // what has come and gone, or is as it was, is not named
-	twice          bool // each card is named twice
-	extra          bool // names a card that has not changed
+	tombstones     bool // deleted cards are in a first answer too
+	both           bool // a card that was created again is reported as deleted and as changed
+	compares       bool // cards that were created and deleted, or are as before, are not reported
+	twice          bool // each card is reported twice
+	extra          bool // a card that has not changed is reported too
 	tokenStatus    int
 	tokenCondition string
-	silent         bool // a forgotten token is taken for none
+	silent         bool // a forgotten token is treated as an empty one
 
 	// addressbook-multiget
 	depth0, respell, omitsGone, unasked bool
@@ -81,9 +81,9 @@ type syncMode struct {
 
 	spelling    syncSpelling
 	own         syncOwn
-	noETags     bool // in rows without data
+	noETags     bool // rows without data have no ETags
 	movedStatus int
-	second      bool // the home has another address book; then none moves
+	second      bool // the home has another address book; then neither moves
 }
 
 // drawSyncMode draws a server.
@@ -119,8 +119,8 @@ func drawSyncMode(r *rand.Rand) syncMode {
 	if r.IntN(5) == 0 {
 		m.reportRefused = []int{http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusNotImplemented}[r.IntN(5)]
 	}
-	// Of the two servers that are known for it, one has pages and the other forgets in
-	// silence.
+	// Of the two known servers that do this, one has pages and the other forgets tokens
+	// without an error.
 	if r.IntN(3) == 0 && !m.silent {
 		m.page = 1 + r.IntN(6)
 	}
@@ -147,7 +147,7 @@ func drawSyncMode(r *rand.Rand) syncMode {
 	return m
 }
 
-// String says what is unusual about a server.
+// String describes what is unusual about a server.
 func (m syncMode) String() string {
 	var b strings.Builder
 	say := func(is bool, format string, args ...any) {
@@ -187,7 +187,7 @@ func (m syncMode) String() string {
 // follows says whether the server has a sync-collection that can be followed.
 func (m syncMode) follows() bool { return m.noSync == 0 && m.noEmpty == 0 && !m.noToken }
 
-// either is a fact of iCloud, or of the other server.
+// either returns a value for iCloud or for the other server.
 func (s *syncServer) either(apple, other string) string {
 	if s.apple {
 		return apple
@@ -197,26 +197,27 @@ func (s *syncServer) either(apple, other string) string {
 
 func (s *syncServer) endpoint() string { return s.either("", "https://dav.example.org/") }
 
-// host is where the book is.
+// host returns the host of the book.
 func (s *syncServer) host() string {
 	return s.either(fmt.Sprintf("p%02d-contacts.icloud.com", 7+s.moves), "dav.example.org")
 }
 
 func (s *syncServer) principal() string { return s.either("/1234/principal", "/principals/ada") }
 
-// home has, on the other server, an '@', which may be escaped or not.
+// home returns the path of the home-set. On the other server it has an '@', which may be
+// escaped.
 func (s *syncServer) home() string { return s.either("/1234/carddavhome", "/books/ada@example.org") }
 
 func (s *syncServer) homeURL() string {
 	return s.either("https://"+s.host()+":443", "") + s.home()
 }
 
-// dir is the decoded path of the book. iCloud's stays when its host changes.
+// dir returns the decoded path of the book. iCloud's does not change together with its host.
 func (s *syncServer) dir() string {
 	return s.home() + s.either("/card/", fmt.Sprintf("/book-%d/", s.moves))
 }
 
-// written is the href of a card as the server writes it.
+// written returns the href of a card as the server writes it.
 func (s *syncServer) written(name string) string { return s.writtenDir() + s.writtenName(name) }
 
 func (s *syncServer) writtenDir() string {
@@ -259,7 +260,7 @@ func (s *syncServer) writtenName(name string) string {
 	return b.String()
 }
 
-// syncFault is what happens to a request, once.
+// syncFault is a fault of one request.
 type syncFault int
 
 const (
@@ -267,7 +268,7 @@ const (
 	faultLost            // no answer
 	faultCut             // the connection breaks in the body
 	faultShort           // the body ends early, as HTTP/1.0 allows
-	faultXML             // the body is no XML from some place on
+	faultXML             // the body is not XML from some place on
 	faultPortal
 	fault401
 	fault400
@@ -288,8 +289,8 @@ var faultNames = [...]string{"none", "lost", "cut", "short", "broken XML", "port
 
 func (f syncFault) String() string { return faultNames[f] }
 
-// blamesToken says whether the faults of the call may be about the token. On iCloud
-// one 403 is not enough.
+// blamesToken says whether the faults of the call may look like a refusal of the token. On
+// iCloud one 403 is not enough.
 func (s *syncServer) blamesToken() bool {
 	forbidden, blamed := 0, 0
 	for _, f := range s.faults {
@@ -305,7 +306,7 @@ func (s *syncServer) blamesToken() bool {
 
 var errSyncLost = errors.New("connection reset by peer")
 
-// spoil makes of an answer what a fault makes of it.
+// spoil applies a fault to an answer.
 func (s *syncServer) spoil(r *syncRequest, a syncAnswer, fault syncFault) (syncAnswer, error) {
 	status := 0
 	var header http.Header
@@ -318,7 +319,7 @@ func (s *syncServer) spoil(r *syncRequest, a syncAnswer, fault syncFault) (syncA
 		if a.status/100 != 2 || a.body == "" {
 			return a, nil
 		}
-		// A card that lacks no more than the end of its last line is whole.
+		// A card that lacks only the end of its last line is complete.
 		at := s.rand.IntN(len(a.body) - len("\r\n"))
 		a.note += fmt.Sprintf(", %s at byte %d of %d", fault, at, len(a.body))
 		a.body = a.body[:at]
@@ -326,7 +327,7 @@ func (s *syncServer) spoil(r *syncRequest, a syncAnswer, fault syncFault) (syncA
 		case faultCut:
 			a.cut = io.ErrUnexpectedEOF
 		case faultXML:
-			if r.what != "GET" { // a card is no XML
+			if r.what != "GET" { // a card is not XML
 				a.body += "</nonsense>"
 			}
 		}
@@ -365,7 +366,7 @@ func (s *syncServer) spoil(r *syncRequest, a syncAnswer, fault syncFault) (syncA
 	case fault503Wait:
 		status, header = http.StatusServiceUnavailable, http.Header{"Retry-After": {"30"}}
 	}
-	// A GET's 404 is no fault: it says that the card is gone.
+	// A 404 to a GET is not a fault: it says that the card was deleted.
 	if r.what == "GET" && (status == http.StatusNotFound || status == http.StatusGone) {
 		return a, nil
 	}

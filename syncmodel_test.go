@@ -1,6 +1,6 @@
-// TestSyncModel: random sequences of what can happen to an address book and to
-// those who follow it, against a server of the test's own. After each run the
-// consumer's copy must be what the book was at some time of the run.
+// TestSyncModel: random sequences of events for an address book and a consumer that follows
+// it, with a server that was written for this test. After each run the consumer's copy must
+// equal the book at some time of the run.
 
 package icloud_test
 
@@ -26,37 +26,36 @@ var (
 	syncCount = flag.Int("syncmodel.n", 300, "how many sequences TestSyncModel runs")
 )
 
-// syncNames are names of cards, of which some are written in as many ways as
-// there are servers.
+// syncNames are names of cards. Servers write some of them in different ways.
 var syncNames = []string{
 	"a.vcf", "b.vcf", "c.vcf", "d.vcf", "0B5A5C1E-6B1C-4D53-9A39-3F6C1F0F7A01.vcf", "no-suffix", "Amélie.vcf", "山田.vcf",
 	"with space.vcf", "what?.vcf", "what?if=1.vcf", "hash#tag.vcf", "100%.vcf", "a%41.vcf", "a&b.vcf", "semi;colon,.vcf", "<angle>.vcf", "it's+\"q\".vcf",
 }
 
-// syncModel is one sequence: a server, those who change its book, and one consumer.
+// syncModel is one sequence: a server, programs that change its book, and one consumer.
 type syncModel struct {
 	rand   *rand.Rand
 	server *syncServer
-	pool   []string // of names
+	pool   []string // the names in use
 	lines  []string // what has happened
-	failed []string // kinds of violations
+	failed []string // the kinds of violations
 
-	store  icloud.Store // nil: each Client is a stranger
+	store  icloud.Store // nil if each Client knows nothing at first
 	client *icloud.Client
-	warm   bool // the Client's last call ended well, so that it knows the book and the server's ways
+	warm   bool // the Client's last call succeeded, so it knows the book and the server
 
-	// The consumer. One that rolls back keeps neither changes nor token of a run
-	// that failed; the other keeps both.
+	// The consumer. One that rolls back discards the changes and the token of a run that
+	// failed; the other keeps both.
 	rollsBack bool
 	copy      map[string]string // text by key
 	token     string
 	at        syncMark        // when the token's run began
-	owed      map[string]bool // by name, of the last run
-	fresh     []string        // names of what the last run has handed out, if it failed
+	owed      map[string]bool // the cards that the last run owes, by name
+	fresh     []string        // the names of the cards that the last run has reported, if it failed
 	counted   map[string]int
 }
 
-// syncMark is how the server was at a time.
+// syncMark is the state of the server at a time.
 type syncMark struct{ rev, moves, cards int }
 
 func (m *syncModel) mark() syncMark {
@@ -75,7 +74,7 @@ func newSyncModel(seed uint64, counted map[string]int) *syncModel {
 	more := 0
 	switch r.IntN(20) {
 	case 0:
-		more = 600 // a multiget asks for fewer at once
+		more = 600 // more than a multiget asks for at once
 	case 1, 2:
 		more = 40
 	}
@@ -98,13 +97,13 @@ func (m *syncModel) logf(format string, args ...any) {
 	m.lines = append(m.lines, fmt.Sprintf(format, args...))
 }
 
-// violation notes that a promise was broken. kind is what seeds are grouped by.
+// violation records that a promise was broken. Seeds are grouped by kind.
 func (m *syncModel) violation(kind, format string, args ...any) {
 	m.failed = append(m.failed, kind)
 	m.logf("VIOLATION: "+kind+": "+format, args...)
 }
 
-// chance is true once in n times.
+// chance returns true once in n times.
 func (m *syncModel) chance(n int) bool { return m.rand.IntN(n) == 0 }
 
 func (m *syncModel) restart() {
@@ -117,10 +116,11 @@ func (m *syncModel) restart() {
 	m.server.known = m.server.known && m.store != nil
 }
 
-// edit is one thing that another program does to the book.
+// edit makes one change of the book, as another program.
 func (m *syncModel) edit() {
 	s, name := m.server, m.pool[m.rand.IntN(len(m.pool))]
-	// What came in a run that failed, and is gone before the next, is easily forgotten.
+	// A card that was reported in a failed run and is deleted before the next run is a
+	// hard case.
 	if i := len(m.fresh) - 1; i >= 0 && m.chance(2) {
 		fresh := m.fresh[i]
 		m.fresh = m.fresh[:i]
@@ -134,7 +134,7 @@ func (m *syncModel) edit() {
 	case there && m.chance(3):
 		s.delete(name)
 	case there && m.chance(4):
-		// Gone and there again between two looks.
+		// It is deleted and created again between two requests.
 		s.delete(name)
 		s.put(name)
 	case there && m.chance(4) && s.cards[other] == nil:
@@ -144,7 +144,7 @@ func (m *syncModel) edit() {
 	}
 }
 
-// sequence is a consumer's life.
+// sequence runs the sequence.
 func (m *syncModel) sequence() {
 	defer func() {
 		if p := recover(); p != nil {
@@ -179,8 +179,7 @@ func (m *syncModel) sequence() {
 	m.settle()
 }
 
-// happen is what happens to the server itself. In a stubborn sequence no card's
-// trouble ends.
+// happen changes the server itself. In a stubborn sequence the trouble of a card never ends.
 func (m *syncModel) happen(stubborn bool) {
 	s := m.server
 	names := s.names()
@@ -204,7 +203,7 @@ func (m *syncModel) happen(stubborn bool) {
 	}
 }
 
-// disturb sets what goes wrong, and what others do, in the coming call.
+// disturb chooses the faults and the changes by other programs during the next call.
 func (m *syncModel) disturb(allowed bool) {
 	s := m.server
 	s.requests, s.faults, s.disturbed = 0, nil, 0
@@ -239,7 +238,7 @@ func (m *syncModel) disturb(allowed bool) {
 			return noFault
 		}
 		fault := 1 + syncFault(m.rand.IntN(int(syncFaults)-1))
-		// A second one in a row is a word on the password.
+		// A second one in a row would be a refusal of the password.
 		if fault == fault401 && asked {
 			return faultLost
 		}
@@ -248,7 +247,7 @@ func (m *syncModel) disturb(allowed bool) {
 	}
 }
 
-// name returns the name that an ID is for.
+// name returns the name of the card with an ID.
 func (m *syncModel) name(id string) string {
 	name, err := url.PathUnescape(id)
 	if err != nil {
@@ -257,8 +256,8 @@ func (m *syncModel) name(id string) string {
 	return name
 }
 
-// key is what the consumer keeps a card under: its ID, unless the server spells
-// that anew each time.
+// key returns the key under which the consumer keeps a card: its ID, unless the server varies
+// the spelling.
 func (m *syncModel) key(id string) string {
 	if m.server.spelling == spellVaried {
 		return m.name(id)
@@ -273,8 +272,7 @@ func (m *syncModel) keyOf(name string) string {
 	return m.server.writtenName(name)
 }
 
-// check looks at one card as it was reported, or at a deletion, and returns its
-// name.
+// check checks a change that was reported, and returns the name of its card.
 func (m *syncModel) check(id string, contact *icloud.Contact, from int) string {
 	s, name := m.server, m.name(id)
 	if s.history[name] == nil {
@@ -300,7 +298,7 @@ func (m *syncModel) check(id string, contact *icloud.Contact, from int) string {
 	return name
 }
 
-// etagIn returns the ETag that a card had, by its text.
+// etagIn returns the ETag of a card, given its text.
 func etagIn(text string) string {
 	_, rest, _ := strings.Cut(text, "&<")
 	version, _, _ := strings.Cut(rest, ">")
@@ -309,7 +307,7 @@ func etagIn(text string) string {
 
 var errSyncApply = errors.New("the consumer's disk is full")
 
-// run is one turn of the consumer's loop, as design.md has it.
+// run makes one run of the consumer.
 func (m *syncModel) run(disturbed bool) (ended error) {
 	s, token, began, before := m.server, m.token, m.mark(), m.at
 	from := began.rev
@@ -413,8 +411,8 @@ func (m *syncModel) run(disturbed bool) (ended error) {
 	if next == "" {
 		m.violation("no token", "after a run that ended with %v", err)
 	}
-	// Where more than half of the book has gone, the count in the token cannot tell
-	// what is left from an ordinary delta.
+	// If more than half of the book was deleted, the count in the token does not show
+	// whether the answer has all remaining cards or is an ordinary delta.
 	if s.used["silent"] > 0 && 2*len(s.cards) < before.cards+6 {
 		m.logf("  more has been forgotten than can be noticed")
 		m.counted["forgotten beyond notice"]++
@@ -429,8 +427,8 @@ func (m *syncModel) run(disturbed bool) (ended error) {
 	return err
 }
 
-// compare holds a copy against the book as it was since a revision, but for the
-// cards that are owed.
+// compare compares a copy with the book at the revisions since the given one, except the cards
+// that are owed.
 func (m *syncModel) compare(what string, copied map[string]string, owed map[string]bool, from int) {
 	s := m.server
 	known := make(map[string]bool)
@@ -458,8 +456,8 @@ func (m *syncModel) compare(what string, copied map[string]string, owed map[stri
 	}
 }
 
-// allChanged says whether every card has changed since the token, which looks like
-// a token that was forgotten in silence.
+// allChanged says whether every card has changed since the token, which looks like a token that
+// was forgotten without an error.
 func (m *syncModel) allChanged() bool {
 	for _, c := range m.server.cards {
 		if c.rev <= m.at.rev {
@@ -469,7 +467,7 @@ func (m *syncModel) allChanged() bool {
 	return true
 }
 
-// partial returns what a *PartialError names, by key.
+// partial returns the cards that a *PartialError names, by key.
 func (m *syncModel) partial(err error, from int, quiet bool) (owed map[string]bool, ok bool) {
 	ids, ok := partialIDs(err)
 	if !ok {
@@ -486,7 +484,7 @@ func (m *syncModel) partial(err error, from int, quiet bool) (owed map[string]bo
 		}
 		owed[m.key(id)] = true
 		switch trouble := m.server.trouble[name]; {
-		// One that went while it was asked for may be owed until the next run says so.
+		// A card that was deleted while it was requested may be owed until the next run.
 		case !quiet, slices.Contains(m.server.between(name, from, m.server.rev), ""):
 		case trouble == noTrouble && !m.owed[m.key(id)]:
 			m.violation("a good card is owed", "%q", id)
@@ -501,7 +499,7 @@ func (m *syncModel) partial(err error, from int, quiet bool) (owed map[string]bo
 	return owed, true
 }
 
-// costs holds a run that nothing disturbed against what it may cost.
+// costs checks the number of requests of a run without faults.
 func (m *syncModel) costs(token string, before syncMark, warm bool, reported map[string]int) {
 	s := m.server
 	changed, troubled := 0, 0
@@ -535,13 +533,13 @@ func (m *syncModel) costs(token string, before syncMark, warm bool, reported map
 	}
 	limit += 12 * troubled
 	if s.reportRefused != 0 || s.data == dataForbidden {
-		limit++ // it is asked for the cards again once a day
+		limit++ // the report with cards is tried again once a day
 	}
 	if 2*(changed+1) >= before.cards {
-		limit += 2 // a listing of ETags, and whether what it has besides is newer
+		limit += 2 // a listing of ETags, and a check whether cards in it are newer
 	}
 	if !warm || before.moves != s.moves {
-		limit += 8 // discovery, and to learn in which form the report is taken
+		limit += 8 // discovery, and finding the form of the report that the server accepts
 	}
 	if s.requests > limit {
 		m.violation("costly", "%d requests for %d changes of %d cards, %d of them in trouble, and %d owed; want at most %d", s.requests, changed, before.cards, troubled, len(m.owed), limit)
@@ -557,7 +555,7 @@ func withheld(err error) bool {
 	return ok
 }
 
-// note counts what the sequences have met.
+// note counts the cases that the sequences have met.
 func (m *syncModel) note(err error) {
 	for kind, n := range m.server.used {
 		m.counted[kind] += n
@@ -575,7 +573,7 @@ func (m *syncModel) note(err error) {
 	m.counted["most requests"] = max(m.counted["most requests"], m.server.requests)
 }
 
-// list has Contacts list the book.
+// list lists the book with Contacts.
 func (m *syncModel) list() {
 	s, from := m.server, m.server.rev
 	m.disturb(true)
@@ -612,13 +610,13 @@ func (m *syncModel) list() {
 	}
 }
 
-// settle ends all trouble, and the copy must come to be the book, soon.
+// settle ends all trouble. Then the copy must equal the book after a few runs.
 func (m *syncModel) settle() {
 	s := m.server
 	m.logf("all trouble ends:")
 	clear(s.trouble)
 	time.Sleep(25 * time.Hour)
-	// The owed are asked for five at a time.
+	// Cards that are owed are fetched five at a time.
 	for range 3 + len(m.owed)/5 {
 		m.run(false)
 		if len(m.failed) > 0 {
@@ -627,8 +625,8 @@ func (m *syncModel) settle() {
 		time.Sleep(2 * time.Minute)
 	}
 	time.Sleep(25 * time.Hour)
-	// The first asks again for what is asked for once a day. If that brings a token in
-	// the place of ETags, the second may learn in which form the report is taken.
+	// The first run tries again what is tried once a day. If that brings a server's token
+	// instead of ETags, the second may find the form of the report.
 	for range 3 {
 		if err := m.run(false); err != nil || len(m.failed) > 0 {
 			m.violation("not settled", "%v", err)
@@ -639,7 +637,7 @@ func (m *syncModel) settle() {
 	if want := 1; s.follows() && !s.extra && s.requests != want {
 		m.violation("a costly poll", "%d requests where nothing has changed, want %d: %v", s.requests, want, s.used)
 	}
-	// A small book's ETags may be in it, for then all of them may change at once.
+	// The token of a small book may contain the ETags.
 	if limit := 200 + 45*min(len(s.cards), 20); s.follows() && len(m.token) > limit {
 		m.violation("a long token", "%d bytes, want at most %d", len(m.token), limit)
 	}
@@ -674,7 +672,7 @@ func TestSyncModel(t *testing.T) {
 		}
 		kind := m.failed[0]
 		kinds[kind] = append(kinds[kind], seed)
-		// The first of a kind says what the others would.
+		// Only the first sequence of each kind is printed.
 		if len(kinds[kind]) == 1 {
 			t.Errorf("seed %d (-syncmodel.seed %d -syncmodel.n 1):\n%s", seed, seed, strings.Join(m.lines, "\n"))
 		}
@@ -686,7 +684,7 @@ func TestSyncModel(t *testing.T) {
 	if count < 300 {
 		return
 	}
-	// A tester that does not come to the hard cases proves nothing.
+	// The sequences must reach the hard cases.
 	for _, kind := range []string{
 		"sync-collection", "addressbook-multiget", "addressbook-query", "GET", "PROPFIND", "page", "refused", "silent",
 		"ended well", "ended partial", "ended in ErrResync", "ended in error",

@@ -1,6 +1,6 @@
-// A CardDAV server for TestSyncModel: a book with its whole history, and the ways
-// in which servers differ. It shares nothing with icloudtest, so that what the two
-// believe of the protocol is believed independently.
+// A CardDAV server for TestSyncModel: a book with its whole history, and the differences
+// between servers. It shares no code with icloudtest, so that the two understand the protocol
+// independently.
 
 package icloud_test
 
@@ -18,32 +18,31 @@ import (
 	"strings"
 )
 
-// syncCard is what a book has under a name.
+// syncCard is a card of the book.
 type syncCard struct {
 	version int
 	text    string
-	rev     int // of its last change
+	rev     int // the revision of its last change
 }
 
 func (c syncCard) etag() string { return fmt.Sprintf(`"v%d"`, c.version) }
 
-// syncState is what a name stood for from a revision on; "" for nothing.
+// syncState is the card of a name from a revision on; its text is "" if there is none.
 type syncState struct {
 	rev  int
 	text string
 }
 
-// syncTrouble is what is wrong with a card, whatever is done to it, until it is
-// over.
+// syncTrouble is what is wrong with a card for some time, also if the card changes.
 type syncTrouble int
 
 const (
 	noTrouble   syncTrouble = iota
-	passedOver              // no multiget answers for it; GET does
-	neverSent               // nor GET
+	passedOver              // a multiget omits it; GET sends it
+	neverSent               // a multiget omits it, and GET does not send it
 	breaksFor               // every report that would send it is a 500; GET sends it
-	breaksAlone             // and GET is a 500
-	breaksXML               // every report that would send it is no XML from there on; GET sends it
+	breaksAlone             // every report that would send it is a 500, and so is GET
+	breaksXML               // every report that would send it is not XML from there on; GET sends it
 	forbidden               // every report gives 403 for its data, and so does GET
 	troubles
 )
@@ -52,7 +51,7 @@ func (t syncTrouble) String() string {
 	return [...]string{"no trouble", "passed over by reports", "never sent", "breaks reports", "breaks reports and GET", "breaks XML", "forbidden"}[t]
 }
 
-// got says whether a GET gets such a card.
+// got says whether a GET gets a card with this trouble.
 func (t syncTrouble) got() bool { return t != neverSent && t != breaksAlone && t != forbidden }
 
 // syncServer is the server, and the RoundTripper that reaches it.
@@ -65,27 +64,27 @@ type syncServer struct {
 	cards   map[string]*syncCard   // by name, decoded
 	history map[string][]syncState // by name
 	trouble map[string]syncTrouble // by name
-	serial  int                    // of the last token
+	serial  int                    // the number of the last token
 	purged  int                    // tokens up to this serial are forgotten
-	// untold has, by the serial of a page's token, the cards that have changed, and that
-	// no page has told of yet, with what its holder has of them.
+	// untold has, by the serial of a page's token, the changed cards that no page has
+	// reported yet, as the holder of the token knows them.
 	untold map[int]map[string]string
 	moves  int
-	known  bool // the book is known to the Client, or to its Store
+	known  bool // the Client or its Store knows the book
 
-	// around is called before a request is looked at and once it has been
-	// answered: other programs work at these times.
+	// around is called before and after each request is answered. Other programs change
+	// the book at these times.
 	around func()
-	// fault returns what happens instead of, or to, an answer.
+	// fault returns the fault of a request.
 	fault func(r *syncRequest) syncFault
 
-	// Of the present call: how many requests came, which faults befell them, how
-	// often the book moved or tokens were forgotten meanwhile.
+	// About the present call: the number of requests, their faults, and how often the
+	// book moved or tokens were forgotten meanwhile.
 	requests  int
 	faults    []syncFault
 	disturbed int
-	used      map[string]int // by kind
-	endless   int            // so many requests and no more
+	used      map[string]int // the number of faults, by kind
+	endless   int            // the largest number of requests
 }
 
 // syncRequest is a request as a server reads it.
@@ -96,13 +95,13 @@ type syncRequest struct {
 	what string // the report's name, or the method
 }
 
-// syncAnswer is an answer on its way.
+// syncAnswer is an answer.
 type syncAnswer struct {
 	status int
 	header http.Header
 	body   string
 	note   string
-	cut    error // with which the body ends
+	cut    error // the error with which the body ends
 }
 
 func newSyncServer(mode syncMode, random *rand.Rand, log func(string, ...any)) *syncServer {
@@ -128,7 +127,7 @@ func (s *syncServer) delete(name string) {
 	s.log("  delete %q", name)
 }
 
-// rename gives a card another name: its ETag and text stay.
+// rename gives a card another name. It keeps its ETag and text.
 func (s *syncServer) rename(from, to string) {
 	c := *s.cards[from]
 	s.rev++
@@ -150,7 +149,7 @@ func (s *syncServer) set(name string, c *syncCard) {
 	s.history[name] = append(s.history[name], syncState{s.rev, text})
 }
 
-// forgetTokens purges all tokens that have been given out.
+// forgetTokens makes the server forget all tokens that were issued.
 func (s *syncServer) forgetTokens() {
 	s.purged = s.serial
 	s.log("  the server forgets its tokens")
@@ -162,7 +161,7 @@ func (s *syncServer) move() {
 	s.log("  the book moves to %s%s", s.host(), s.dir())
 }
 
-// between returns what a name stood for in the time from one revision to another.
+// between returns the texts of a name from one revision to another.
 func (s *syncServer) between(name string, from, to int) []string {
 	texts := []string{""}
 	for _, state := range s.history[name] {
@@ -175,13 +174,13 @@ func (s *syncServer) between(name string, from, to int) []string {
 	return texts
 }
 
-// nameOf returns the name that an href of a card is for.
+// nameOf returns the name of the card that an href means.
 func (s *syncServer) nameOf(path string) (name string, ok bool) {
 	name, ok = strings.CutPrefix(path, s.dir())
 	return name, ok && name != ""
 }
 
-// RoundTrip answers in memory.
+// RoundTrip answers a request without a connection.
 func (s *syncServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
@@ -224,7 +223,7 @@ func (s *syncServer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// syncEnd is how a body ends.
+// syncEnd is a reader that returns the error with which a body ends.
 type syncEnd struct{ err error }
 
 func (e syncEnd) Read([]byte) (int, error) {
@@ -236,8 +235,7 @@ func (e syncEnd) Read([]byte) (int, error) {
 
 var errSyncEndless = errors.New("more requests than any run should need")
 
-// readSync reads a request as a server does: a '?' that is not escaped ends the
-// path.
+// readSync reads a request as a server does: the path ends at a '?' that is not escaped.
 func readSync(req *http.Request) (*syncRequest, error) {
 	r := &syncRequest{Request: req, what: req.Method}
 	if req.Body != nil {
@@ -264,7 +262,7 @@ func readSync(req *http.Request) (*syncRequest, error) {
 	return r, nil
 }
 
-// line is the request in a failure's log.
+// line returns the request for the log of a failure.
 func (r *syncRequest) line() string {
 	s := r.what
 	switch r.what {
@@ -286,7 +284,7 @@ func (r *syncRequest) line() string {
 // data says whether a report asks for cards.
 func (r *syncRequest) data() bool { return strings.Contains(r.body, "address-data") }
 
-// texts returns the texts of all elements of a name.
+// texts returns the texts of all elements with a name.
 func (r *syncRequest) texts(name string) (texts []string) {
 	d := xml.NewDecoder(strings.NewReader(r.body))
 	for {
@@ -325,11 +323,11 @@ func refuseSync(status int, condition string) syncAnswer {
 	return syncAnswer{status: status, note: condition, body: `<?xml version="1.0" encoding="utf-8"?><error xmlns="DAV:"><` + condition + `/></error>`}
 }
 
-// answer is the server when nothing goes wrong.
+// answer returns the answer without faults.
 func (s *syncServer) answer(r *syncRequest) syncAnswer {
 	book := strings.TrimSuffix(s.dir(), "/")
 	switch at := strings.TrimSuffix(r.path, "/"); {
-	// An account lives on one partition host; the canonical one knows all.
+	// An account is on one partition host; contacts.icloud.com serves all accounts.
 	case s.apple && r.URL.Hostname() != "contacts.icloud.com" && r.URL.Hostname() != s.host():
 		return refuseSync(s.movedStatus, "")
 	case r.what == "PROPFIND" && at == s.home():
@@ -355,8 +353,8 @@ func (s *syncServer) answer(r *syncRequest) syncAnswer {
 	return refuseSync(s.movedStatus, "")
 }
 
-// books lists the home's address books: one, or two, in an order that changes once
-// there is somebody who knows the first one.
+// books lists the one or two address books of the home. Their order changes once the Client
+// knows the first one.
 func (s *syncServer) books(*syncRequest) syncAnswer {
 	const row = `<response><href>%s</href><propstat><prop><resourcetype>%s</resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat></response>`
 	books := []string{fmt.Sprintf(row, s.writtenDir(), `<collection/><C:addressbook/>`)}
@@ -369,7 +367,7 @@ func (s *syncServer) books(*syncRequest) syncAnswer {
 	return multi(fmt.Sprintf("%d books", len(books)), append([]string{fmt.Sprintf(row, s.home()+"/", `<collection/>`)}, books...)...)
 }
 
-// ownRow is the row of the book itself.
+// ownRow returns the row of the book itself.
 func (s *syncServer) ownRow(of string) []string {
 	href := s.writtenDir()
 	switch s.own {
@@ -381,11 +379,11 @@ func (s *syncServer) ownRow(of string) []string {
 	return []string{`<response><href>` + href + `</href><propstat><prop>` + of + `</prop><status>HTTP/1.1 404 Not Found</status></propstat></response>`}
 }
 
-// listed is the row of a card without its data.
+// listed returns the row of a card without its data.
 func (s *syncServer) listed(name string) string { return s.row(s.written(name), s.cards[name], "", 0) }
 
-// row is the row of a card, with its data, or a status for that in a propstat of
-// its own, or neither.
+// row returns the row of a card with its data, with a status for the data in another propstat,
+// or with neither.
 func (s *syncServer) row(href string, c *syncCard, data string, refused int) string {
 	found := "<getetag>" + escapeXML(c.etag()) + "</getetag>"
 	if s.noETags && data == "" {
@@ -406,9 +404,9 @@ func escapeXML(text string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;").Replace(text)
 }
 
-// sent is the row of a card with its data, or what its trouble makes of that. It is
-// "" if the report passes over it. Any other status than 0 ends the report with
-// that: 207 if the row is no XML, else without any row.
+// sent returns the row of a card with its data, as its trouble changes it; "" if the report
+// omits the card. A status other than 0 ends the report: with 207 the row is not XML, with any
+// other status the answer has no rows.
 func (s *syncServer) sent(href, name string) (row string, status int) {
 	c := s.cards[name]
 	data := "<C:address-data>" + escapeXML(c.text) + "</C:address-data>"
@@ -425,7 +423,7 @@ func (s *syncServer) sent(href, name string) (row string, status int) {
 	return s.row(href, c, data, 0), 0
 }
 
-// members lists the ETags of the book, or what it is.
+// members answers a PROPFIND of the book.
 func (s *syncServer) members(r *syncRequest) syncAnswer {
 	if r.Header.Get("Depth") == "0" {
 		return multi("the book", `<response><href>`+s.writtenDir()+`</href><propstat><prop><resourcetype><collection/><C:addressbook/></resourcetype></prop><status>HTTP/1.1 200 OK</status></propstat></response>`)
@@ -437,7 +435,7 @@ func (s *syncServer) members(r *syncRequest) syncAnswer {
 	return multi(fmt.Sprintf("%d ETags", len(s.cards)), rows...)
 }
 
-// names are those of all cards, in an order of the server's own.
+// names returns the names of all cards, in the server's order.
 func (s *syncServer) names() []string {
 	names := make([]string, 0, len(s.cards))
 	for name := range s.cards {
@@ -461,7 +459,7 @@ func (s *syncServer) get(r *syncRequest) syncAnswer {
 	return syncAnswer{status: http.StatusOK, header: http.Header{"Etag": {c.etag()}, "Content-Type": {"text/vcard; charset=utf-8"}}, body: c.text}
 }
 
-// query is a listing with data.
+// query answers an addressbook-query.
 func (s *syncServer) query(r *syncRequest) syncAnswer {
 	if s.noQuery != 0 {
 		return refuseSync(s.noQuery, "")
@@ -477,7 +475,7 @@ func (s *syncServer) query(r *syncRequest) syncAnswer {
 			return syncAnswer{status: status, note: name}
 		}
 		if row == "" {
-			row = s.listed(name) // listed, and not sent
+			row = s.listed(name) // listed without its data
 		}
 		rows = append(rows, row)
 		if status != 0 {
@@ -487,7 +485,7 @@ func (s *syncServer) query(r *syncRequest) syncAnswer {
 	return multi(fmt.Sprintf("%d cards", len(s.cards)), rows...)
 }
 
-// moreRow says that an answer is not all (RFC 6578, section 3.6).
+// moreRow says that an answer is not complete (RFC 6578, section 3.6).
 func (s *syncServer) moreRow() string {
 	return `<response><href>` + s.writtenDir() + `</href><status>HTTP/1.1 507 Insufficient Storage</status><error><number-of-matches-within-limits/></error></response>`
 }
@@ -557,7 +555,7 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 		forgotten = !ok || serial <= s.purged
 		switch {
 		case ok && forgotten && s.silent:
-			// DAViCal: every card, and no tombstone.
+			// DAViCal answers with every card and no tombstone.
 			first, since = true, 0
 			s.used["silent"]++
 		case forgotten:
@@ -575,8 +573,8 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 	for name, states := range s.history {
 		last := states[len(states)-1]
 		c := change{name, last.rev, last.text == ""}
-		// Radicale and Xandikos compare what was there with what is there: a card
-		// that has come and gone since is none of the changes.
+		// Radicale and Xandikos compare two states of the book. A card that was created
+		// and deleted in between is not reported.
 		was, untold := s.untold[serial][name]
 		if !untold {
 			was = s.between(name, since, since)[0]
@@ -608,12 +606,12 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 		if status == http.StatusInternalServerError {
 			return syncAnswer{status: status, note: c.name}
 		}
-		// Some servers name a card that was created anew as gone and as there.
+		// Some servers report a card that was created again as deleted and as changed.
 		anew := slices.ContainsFunc(s.history[c.name], func(at syncState) bool { return at.rev > since && at.text == "" })
 		pair := []string{row}
 		if s.both && !first && anew && status == 0 {
 			pair = append(pair, goneRow(s.written(c.name)))
-			// In either order; within pages the deletion comes first.
+			// The order varies; within pages the deletion comes first.
 			if s.rand.IntN(2) == 0 {
 				slices.Reverse(pair)
 			}
@@ -640,9 +638,9 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 	}
 	s.serial++
 	if more {
-		// A page's token stands for what its holder was told (RFC 6578, section 3.6),
-		// which is not the book of any revision: a card that was to come later on its
-		// way may have changed before it, too.
+		// A page's token means what its holder was told (RFC 6578, section 3.6). That is
+		// not the book of any revision, because a card that a later page reports may have
+		// changed before.
 		maps.DeleteFunc(had, func(name, _ string) bool {
 			states := s.history[name]
 			return states[len(states)-1].rev <= upTo
@@ -653,7 +651,7 @@ func (s *syncServer) collection(r *syncRequest) syncAnswer {
 	return multi(fmt.Sprintf("%d changes, %q", len(changes), next), append(rows, "<sync-token>"+escapeXML(next)+"</sync-token>")...)
 }
 
-// changed is the row of a changed card in a sync-collection.
+// changed returns the row of a changed card in a sync-collection.
 func (s *syncServer) changed(name string, data bool) (row string, status int) {
 	if !data {
 		return s.listed(name), 0
