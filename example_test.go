@@ -50,8 +50,7 @@ func exampleClient(server *icloudtest.Server) *icloud.Client {
 }
 
 func Example() {
-	// A fake iCloud stands in for the real one. Without Options the Client
-	// would go there.
+	// This is a fake iCloud. Without Options the Client would use the real one.
 	server := exampleServer()
 	defer server.Close()
 
@@ -61,11 +60,11 @@ func Example() {
 	}
 	for contact, err := range client.Contacts(context.Background()) {
 		if ae, ok := errors.AsType[*icloud.AuthError](err); ok && ae.Confirmed {
-			fmt.Println(ae.Remedy()) // to the password's owner
+			fmt.Println(ae.Remedy()) // show this to the password's owner
 			return
 		}
 		if err != nil {
-			log.Fatal(err) // not now; nothing was decided, nothing is to be deleted
+			log.Fatal(err) // nothing was decided about the password; delete nothing
 		}
 		fmt.Println(contact.Name, contact.Emails)
 	}
@@ -103,8 +102,8 @@ func ExampleNew() {
 	// Output: icloud: Credential.Password is empty
 }
 
-// A password that has never worked is refused for good at once, if it is
-// Authenticate that asks, because its owner is there.
+// The refusal of a password that has never worked is Confirmed at once in Authenticate,
+// because the owner waits for the answer.
 func ExampleClient_Authenticate() {
 	server := exampleServer()
 	defer server.Close()
@@ -128,7 +127,7 @@ func ExampleClient_Status() {
 	server := exampleServer()
 	defer server.Close()
 
-	// Issued 340 days ago, of the 365 that Options.Lifetime assumes.
+	// The password was issued 340 days ago. Options.Lifetime assumes 365 days.
 	client, err := icloud.New(server.IssueAt(time.Now().AddDate(0, 0, -340)),
 		&icloud.Options{Transport: server.Transport()})
 	if err != nil {
@@ -145,9 +144,9 @@ func ExampleClient_Status() {
 	// expiring 8760h0m0s
 }
 
-// A service keeps the memory of all accounts in one Store, shares a Fleet, and
-// learns by OnStatus what to tell a customer. What it keeps of a customer, the
-// sync token above all, survives a Reconnect.
+// A service has one Store and one Fleet for all accounts, and learns by OnStatus what to tell
+// a customer. What it keeps for a customer, such as the sync token, stays valid after a
+// Reconnect.
 func Example_service() {
 	server := exampleServer()
 	defer server.Close()
@@ -247,8 +246,8 @@ func ExampleClient_Sync() {
 	// Alan Turing true
 }
 
-// When a token is no longer honored, nothing says what was deleted since. Mark
-// and sweep finds out: whatever a complete new run does not report is gone.
+// If a token is no longer honored, the server cannot say what was deleted since. A complete
+// new run from "" shows it: cards that it does not report were deleted.
 func ExampleClient_Sync_resync() {
 	server := exampleServer()
 	defer server.Close()
@@ -260,16 +259,20 @@ func ExampleClient_Sync_resync() {
 
 	_, err := client.Sync(ctx, token, func(icloud.Change) error { return nil })
 	if errors.Is(err, icloud.ErrResync) {
-		seen := make(map[string]bool) // mark
+		seen := make(map[string]bool)
 		token, err = client.Sync(ctx, "", func(change icloud.Change) error {
+			if change.Contact == nil { // a card that was deleted during the run
+				delete(mirror, change.ID)
+				return nil
+			}
 			seen[change.ID] = true
 			mirror[change.ID] = change.Contact.Name
 			return nil
 		})
 		if err != nil {
-			log.Fatal(err) // incomplete: sweep nothing
+			log.Fatal(err) // the run is not complete, so delete nothing
 		}
-		for id := range mirror { // sweep
+		for id := range mirror {
 			if !seen[id] {
 				delete(mirror, id)
 			}
@@ -296,7 +299,8 @@ func ExampleClient_Put() {
 	// icloud: the card has changed
 }
 
-// A write whose connection is lost may have been done or not. The ETag tells.
+// If the connection is lost during a write, the card may have been written or not. Its ETag
+// shows which.
 func ExampleClient_Put_outcomeUnknown() {
 	server := exampleServer()
 	defer server.Close()
@@ -386,8 +390,7 @@ func ExampleContact_Card() {
 	// icloud: the card cannot be parsed: vcard: no END field found
 }
 
-// Who is in which group, in one listing. Groups are cards of their own that name
-// their members' UIDs.
+// One listing shows who is in which group. A group is a card that names the UIDs of its members.
 func ExampleClient_Contacts_groups() {
 	server := exampleServer()
 	defer server.Close()
@@ -407,7 +410,7 @@ func ExampleClient_Contacts_groups() {
 	}
 	for _, group := range groups {
 		for _, uid := range group.Members {
-			if name, ok := names[uid]; ok { // it may be gone
+			if name, ok := names[uid]; ok { // the member may not exist
 				fmt.Println(group.Name+":", name)
 			}
 		}
@@ -417,8 +420,7 @@ func ExampleClient_Contacts_groups() {
 	// Pioneers: Grace Hopper
 }
 
-// One bad card neither ends nor thins a listing: it is named in the error that
-// comes last.
+// A card that cannot be fetched does not end a listing. The error that comes last names it.
 func ExampleCardError() {
 	server := exampleServer()
 	defer server.Close()
@@ -462,9 +464,9 @@ func ExampleClient_Photo() {
 	// Output: Grace Hopper image/png 18
 }
 
-// Whatever this package leaves out is go-webdav's, on the same transport: here a
-// query with a filter. Without one, go-webdav would lose the list over a row about
-// the address book itself, which iCloud sends.
+// go-webdav's client has what this package does not have, here a query with a filter. Without a
+// filter, go-webdav would lose the list because of the row for the address book itself that
+// iCloud sends.
 func ExampleClient_CardDAV() {
 	server := exampleServer()
 	defer server.Close()
@@ -489,7 +491,7 @@ func ExampleClient_CardDAV() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// iCloud has been seen to ignore parts of filters, so look again.
+	// iCloud ignores parts of filters, so check the result.
 	for _, object := range objects {
 		if name := object.Card.Value("FN"); strings.Contains(name, "Ada") {
 			fmt.Println(name)
@@ -502,7 +504,7 @@ func ExampleClient_Reconnect() {
 	server := exampleServer()
 	defer server.Close()
 	client := exampleClient(server)
-	server.ChangeAccountPassword() // revokes the Client's
+	server.ChangeAccountPassword() // revokes the Client's password
 
 	ctx := context.Background()
 	err := client.Authenticate(ctx)
@@ -549,7 +551,7 @@ func ExampleAuthError_LogValue() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
-				return slog.Attr{} // for an Output that stays the same
+				return slog.Attr{} // omit the time, which would differ in each run
 			}
 			return a
 		},
@@ -564,8 +566,8 @@ func ExampleAuthError_LogValue() {
 	// level=WARN msg="signed out" why.reason=revoked why.certainty=likely why.confirmed=true why.refused=2026-03-02T12:00:00.000Z
 }
 
-// A ResponseError is not now: nothing was decided. RetryAfter says when, and
-// calls before then cost nothing.
+// A ResponseError decides nothing about the password. RetryAfter says how long to wait; calls
+// before that time send nothing.
 func ExampleResponseError() {
 	server := exampleServer()
 	defer server.Close()
@@ -603,8 +605,8 @@ func ExampleDirStore() {
 	defer server.Close()
 	credential := server.Issue()
 
-	// Two Clients, as of two runs of a program: the second one knows where
-	// the address book is.
+	// These are two Clients, as in two runs of a program. The second one knows the
+	// address book.
 	for range 2 {
 		client, err := icloud.New(credential, &icloud.Options{
 			Store:     icloud.DirStore(dir),
@@ -629,8 +631,8 @@ func ExampleDirStore() {
 	// 3 contacts, 1 requests
 }
 
-// The password dies in the middle of a sync: what was applied stays applied, the
-// token stays what it was, and the error says why.
+// The password dies during a sync. Some changes were applied, the token is the old one, and the
+// error says why.
 func ExampleClient_Sync_revoked() {
 	server := exampleServer()
 	defer server.Close()

@@ -17,8 +17,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// TestStray: a 401 that is refuted is no verdict and leaves no trace, wherever
-// in a call it comes, however old the password, and whoever asks.
+// TestStray: a 401 that is refuted is not a verdict and leaves no trace, at every step of every
+// call, however old the password is.
 func TestStray(t *testing.T) {
 	t.Parallel()
 	for _, age := range []time.Duration{0, 2 * year} {
@@ -31,14 +31,14 @@ func TestStray(t *testing.T) {
 					r.srv.Intercept = icloudtest.After(n, icloudtest.Times(1, icloudtest.Unauthorized))
 					err := r.list()
 					if n == 0 {
-						// It was the sign-in, and the probe was its repetition.
+						// The 401 was for the sign-in, and the probe repeated it.
 						if err != nil {
 							t.Errorf("got %v, want no error", err)
 						}
 					} else {
 						refuted(t, err)
 					}
-					// At two years of age too: it has outlived every estimate.
+					// The same holds for a password that is two years old.
 					want := icloud.Active
 					if got := r.Status(); got.State != want || got.Err != nil {
 						t.Errorf("got state %v with %v, want %v", got.State, got.Err, want)
@@ -64,8 +64,8 @@ func TestStray(t *testing.T) {
 	})
 }
 
-// TestAuthenticateRequests: one request if iCloud accepts, two if it does not,
-// none once that is final.
+// TestAuthenticateRequests: Authenticate sends one request if iCloud accepts the password, two if
+// it does not, and none after a final verdict.
 func TestAuthenticateRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestAuthenticateRequests(t *testing.T) {
 	})
 }
 
-// TestOneHostRefuses: a 401 on one host, or on one collection, while sign-in is
-// accepted, is about that host.
+// TestOneHostRefuses: a 401 of one host or one collection, while the probe is accepted, says
+// nothing about the password.
 func TestOneHostRefuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestOneHostRefuses(t *testing.T) {
 	})
 }
 
-// TestPassingRefusal is the case of the field data: refused at first, accepted
-// after 7 minutes, and nobody was there to see it.
+// TestPassingRefusal is a reported case: a password is refused at first and accepted after 7
+// minutes, while its owner is absent.
 func TestPassingRefusal(t *testing.T) {
 	t.Parallel()
 	for _, remembered := range []bool{false, true} {
@@ -137,7 +137,7 @@ func TestPassingRefusal(t *testing.T) {
 				if got, want := r.toldSoFar(), "doubted, active"; got != want {
 					t.Errorf("OnStatus was told %q, want %q", got, want)
 				}
-				// The doubt is gone with all that belonged to it.
+				// Nothing is left of the doubt.
 				time.Sleep(20 * time.Minute)
 				r.srv.Intercept = icloudtest.For(time.Minute, icloudtest.Unauthorized)
 				if ae := verdictOf(t, r.list()); ae.Confirmed || !ae.Refused.Equal(time.Now()) {
@@ -148,8 +148,7 @@ func TestPassingRefusal(t *testing.T) {
 	}
 }
 
-// TestHold: while in doubt, one request a minute goes out, and that is the
-// probe.
+// TestHold: while the password is Doubted, one request a minute is sent, and it is the probe.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,8 +173,8 @@ func TestHold(t *testing.T) {
 		if len(asked) != 14 || len(slices.Compact(asked)) != 1 || asked[0] != "PROPFIND /" {
 			t.Errorf("got requests %q, want 14 times the probe", asked)
 		}
-		// It is answered by something else: that is its own error, changes
-		// nothing, and does not bring the next probe nearer.
+		// Another answer to the probe is returned as its own error. It changes nothing,
+		// and the next probe is not earlier.
 		r.srv.Intercept = icloudtest.BadGateway
 		time.Sleep(time.Minute)
 		status := r.Status()
@@ -183,7 +182,7 @@ func TestHold(t *testing.T) {
 			t.Errorf("got %d requests, want 1", n)
 		}
 		got := r.Status()
-		got.NextTry = status.NextTry // advice, not state
+		got.NextTry = status.NextTry // may differ, because it is advice
 		if got != status {
 			t.Errorf("got status %+v, want %+v", got, status)
 		}
@@ -224,8 +223,8 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// TestConcurrentRefusal: of many calls that meet one refusal, one asks, and all
-// get the same value.
+// TestConcurrentRefusal: of many calls that are refused at once, one sends the probe, and all
+// return the same value.
 func TestConcurrentRefusal(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{10, 100} {
@@ -244,8 +243,8 @@ func TestConcurrentRefusal(t *testing.T) {
 						case req.URL.Path == "/":
 							probes.Add(1)
 						case mode == "redirected" && req.URL.RawQuery == "":
-							// Each at another time, so that some of them are
-							// sent on when others have had their verdict.
+							// Each call is at another time, so that some are
+							// redirected after others have their verdict.
 							time.Sleep(time.Duration(others.Add(1)) * 10 * time.Second / time.Duration(n))
 							w.Header().Set("Location", req.URL.Path+"?again")
 							w.WriteHeader(307)
@@ -253,7 +252,7 @@ func TestConcurrentRefusal(t *testing.T) {
 						default:
 							others.Add(1)
 						}
-						// Longer than it takes for all to be under way.
+						// This is longer than it takes until all calls are under way.
 						time.Sleep(time.Second)
 						return false
 					}
@@ -270,7 +269,7 @@ func TestConcurrentRefusal(t *testing.T) {
 					}
 					want := int64(1)
 					if mode == "first sign-in" {
-						want = 2 // the sign-in is one itself
+						want = 2 // the sign-in is a probe itself
 					}
 					if got := probes.Load(); got != want {
 						t.Errorf("got %d probes, want %d", got, want)
@@ -284,7 +283,7 @@ func TestConcurrentRefusal(t *testing.T) {
 	}
 }
 
-// TestConcurrentStray: one stray 401 among many calls fails one of them at most.
+// TestConcurrentStray: one stray 401 among many calls fails at most one of them.
 func TestConcurrentStray(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -316,8 +315,8 @@ func TestConcurrentStray(t *testing.T) {
 	})
 }
 
-// TestConcurrentRefuted: where one collection refuses many calls, one probe
-// refutes them all, those too that hear of their 401 when it has been answered.
+// TestConcurrentRefuted: if one collection refuses many calls, one probe refutes all refusals,
+// also those that arrive after the probe was answered.
 func TestConcurrentRefuted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -346,8 +345,8 @@ func TestConcurrentRefuted(t *testing.T) {
 	})
 }
 
-// TestAskerLeaves: if the call that asks is cancelled, the next one asks; it does
-// not get the first one's error.
+// TestAskerLeaves: if the call that sends the probe is cancelled, the next one sends it, and does
+// not return the first one's error.
 func TestAskerLeaves(t *testing.T) {
 	t.Parallel()
 	for _, accepted := range []bool{false, true} {
@@ -402,8 +401,8 @@ func TestAskerLeaves(t *testing.T) {
 	}
 }
 
-// TestWaiterLeaves: a call that waits for another's probe ends with its own
-// context, at once.
+// TestWaiterLeaves: a call that waits for the probe of another one returns as soon as its own
+// context ends.
 func TestWaiterLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -430,14 +429,13 @@ func TestWaiterLeaves(t *testing.T) {
 	})
 }
 
-// TestLateSuccess: a call that was already running when another was refused, and
-// ends well, refutes nothing, however long the verdict takes to save; one that
-// started after the refusal does.
+// TestLateSuccess: a success of a call that started before a refusal refutes nothing, however
+// long the verdict takes to save. A success of a call that started after it does.
 func TestLateSuccess(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
-		start time.Duration // of the call that ends well, a minute later
+		start time.Duration // when the call starts that succeeds a minute later
 		save  time.Duration // how long the Store takes
 		want  icloud.State
 	}{
@@ -474,7 +472,7 @@ func TestLateSuccess(t *testing.T) {
 				if tt.want == icloud.Doubted {
 					verdictOf(t, err)
 				} else if err != nil {
-					// The 401 was refuted before it was told to anyone.
+					// The 401 was refuted before anybody was told.
 					t.Errorf("got %v, want no error", err)
 				}
 				if got := r.Status().State; got != tt.want {
@@ -493,8 +491,8 @@ func TestLateSuccess(t *testing.T) {
 	}
 }
 
-// TestLate401: a 401 that arrives long after the probe was answered shares
-// the answer only if nothing has refuted it since.
+// TestLate401: a 401 that arrives long after the probe was answered uses that answer only if
+// nothing has refuted it since.
 func TestLate401(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -525,8 +523,8 @@ func TestLate401(t *testing.T) {
 	})
 }
 
-// TestLate401AfterSuccess: the same where it was no probe that refuted it, but a
-// call that a redirect sent on after the refusal.
+// TestLate401AfterSuccess: the same, but the refusal was refuted by a call that was redirected
+// after it, and not by a probe.
 func TestLate401AfterSuccess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -569,8 +567,8 @@ func TestLate401AfterSuccess(t *testing.T) {
 	})
 }
 
-// TestRefusalSharedWithOwner: Authenticate, which waits for the probe of an
-// unattended call, is still the owner's.
+// TestRefusalSharedWithOwner: Authenticate waits for the probe of another call, and the refusal is
+// nevertheless Confirmed at once, as always in Authenticate.
 func TestRefusalSharedWithOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -590,8 +588,7 @@ func TestRefusalSharedWithOwner(t *testing.T) {
 	})
 }
 
-// TestUncounted401AsksNothing: a 401 that is not iCloud's own is not even worth a
-// probe, which may be answered by the truth about another matter.
+// TestUncounted401AsksNothing: no probe is sent after a 401 that is not iCloud's own.
 func TestUncounted401AsksNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -610,8 +607,7 @@ func TestUncounted401AsksNothing(t *testing.T) {
 	})
 }
 
-// TestDailyProbe: a password that is known to be dead costs one request a day,
-// whatever becomes of it.
+// TestDailyProbe: for a dead password one request a day is sent, whatever the answer is.
 func TestDailyProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -636,8 +632,8 @@ func TestDailyProbe(t *testing.T) {
 	})
 }
 
-// TestUnauthenticated: an answer that names nobody is no acceptance, wherever it
-// comes from, and changes nothing.
+// TestUnauthenticated: an answer that names no principal is not an acceptance, and changes
+// nothing.
 func TestUnauthenticated(t *testing.T) {
 	t.Parallel()
 	nobody := multistatus("<response><href>/</href><propstat><prop><current-user-principal><unauthenticated/></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>")
@@ -666,8 +662,8 @@ func TestUnauthenticated(t *testing.T) {
 	}
 }
 
-// TestDailyProbeCancelled: callers without patience do not ask a server that
-// hangs about a dead password more than once a minute.
+// TestDailyProbeCancelled: if callers cancel the daily probe of a server that hangs, at most one
+// probe a minute is sent.
 func TestDailyProbeCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

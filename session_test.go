@@ -1,5 +1,4 @@
-// What calls do that run side by side, or while a Reconnect runs, and what they
-// do to one another.
+// Calls that run concurrently with each other or with a Reconnect, and verdicts.
 
 package icloud_test
 
@@ -23,8 +22,7 @@ import (
 // callerKey is the context key of a call's name.
 type callerKey struct{}
 
-// by gives the requests of a call a name, by which routed tells them from those of
-// other calls, a request for the principal for instance.
+// by gives the requests of a call a name, so that routed knows which call has sent a request.
 func by(ctx context.Context, caller string) context.Context {
 	return context.WithValue(ctx, callerKey{}, caller)
 }
@@ -51,9 +49,9 @@ func stray401() *http.Response {
 	return answer(http.StatusUnauthorized, "", "WWW-Authenticate", `X-MobileMe-AuthToken realm="MMCalDav", Basic realm="MMCalDav"`)
 }
 
-// TestReconnectSameRefusedMeanwhileAccepted: Reconnect with the password that the
-// Client has meets two stray 401s. What other calls have learned of the password
-// while it ran stays known.
+// TestReconnectSameRefusedMeanwhileAccepted: Reconnect with the Client's present password gets
+// two stray 401s. The Client does not forget what other calls have learned of the password
+// meanwhile.
 func TestReconnectSameRefusedMeanwhileAccepted(t *testing.T) {
 	t.Parallel()
 	for _, store := range []bool{false, true} {
@@ -104,8 +102,8 @@ func reconnectSameFirst(t *testing.T, store bool) {
 	r.mustList()
 }
 
-// reconnectSameDoubt: the password is in doubt for longer than the dwell. A probe
-// that a listing has sent is accepted while Reconnect waits for its answer.
+// reconnectSameDoubt: the password is Doubted for longer than the dwell. The probe of a listing
+// is accepted while Reconnect waits for its answer.
 func reconnectSameDoubt(t *testing.T, store bool) {
 	r := newRig(t, icloud.Options{})
 	stray := false
@@ -197,9 +195,8 @@ func TestSignedOutDuringReconnect(t *testing.T) {
 	})
 }
 
-// TestProbeRefusedAfterReconnect: a probe is sent, Reconnect is given the same
-// password and iCloud accepts it, and then the probe's 401 arrives. It says nothing
-// that the acceptance has not refuted.
+// TestProbeRefusedAfterReconnect: a probe is sent, then a Reconnect with the same password is
+// accepted, and then the probe's 401 arrives. The acceptance has refuted it.
 func TestProbeRefusedAfterReconnect(t *testing.T) {
 	t.Parallel()
 	for _, dwell := range []time.Duration{0, -1} {
@@ -256,8 +253,8 @@ func TestProbeRefusedAfterReconnect(t *testing.T) {
 	}
 }
 
-// TestRefusedWhileStoreHangs: a refused password is asked about once a minute at
-// most, also while the verdict waits for a Store that does not answer.
+// TestRefusedWhileStoreHangs: at most one probe a minute is sent for a refused password, also
+// while the verdict waits for a Store that does not answer.
 func TestRefusedWhileStoreHangs(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]time.Duration{
@@ -298,8 +295,8 @@ func TestRefusedWhileStoreHangs(t *testing.T) {
 					wg.Go(func() { call(first) })
 					each(time.Minute)
 				})
-				// The first call's own, its probe, and one that could have refuted
-				// both.
+				// The first call's request, its probe, and one request that could
+				// have refuted both.
 				if n > 3 {
 					t.Errorf("got %d refused requests in a minute, want 3 at most", n)
 				}
@@ -312,8 +309,8 @@ func TestRefusedWhileStoreHangs(t *testing.T) {
 	}
 }
 
-// TestPhotoDuringReconnect: a call that has waited for a probe of the old password is
-// sent with the new one, if Reconnect has brought one meanwhile.
+// TestPhotoDuringReconnect: a call that has waited for a probe of the old password uses the new
+// one, if a Reconnect has replaced it meanwhile.
 func TestPhotoDuringReconnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -354,8 +351,8 @@ func TestPhotoDuringReconnect(t *testing.T) {
 	})
 }
 
-// TestVerdict lives the rows of the table through: what a service is told, at
-// first and for good, and with which dates.
+// TestVerdict has a row for each kind of evidence: the first verdict and the final one, with
+// their dates.
 func TestVerdict(t *testing.T) {
 	t.Parallel()
 	unknownIssue := func(c *icloud.Credential) { c.Issued = time.Time{} }
@@ -373,7 +370,7 @@ func TestVerdict(t *testing.T) {
 		err       error
 		certainty icloud.Certainty
 		at        int    // the day of the refusal
-		dates     string // issued, expires, last accepted, account changed: in days
+		dates     string // issued, expires, last accepted, account changed, in days
 	}{
 		{
 			name: "revoked", err: icloud.ErrPasswordRevoked, certainty: icloud.Likely, at: 100, dates: "0 365 99 -",
@@ -550,8 +547,8 @@ func TestVerdictAtOnce(t *testing.T) {
 	}
 }
 
-// TestLatch: once confirmed, the same value and no requests, but for one
-// probe a day, which repairs everything if it is accepted.
+// TestLatch: after a Confirmed verdict calls return the same value without a request, except one
+// probe a day. If that is accepted, the Client works again.
 func TestLatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -594,7 +591,7 @@ func TestLatch(t *testing.T) {
 		if got, want := r.toldSoFar(), "active"; got != want {
 			t.Errorf("OnStatus was told %q, want %q", got, want)
 		}
-		// The verdict proved wrong, so the next one is news again.
+		// The verdict was wrong, so the next one is reported again.
 		r.srv.RevokeAll()
 		_ = r.list()
 		time.Sleep(time.Hour)
@@ -607,8 +604,8 @@ func TestLatch(t *testing.T) {
 	})
 }
 
-// TestFlapping: whatever the rhythm in which 401 and 207 alternate, the owner is
-// told at most once, and a server that recovers is believed.
+// TestFlapping: 401 and 207 alternate in various rhythms. The owner is told at most once, and
+// the Client works when the server has recovered.
 func TestFlapping(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []int{1, 2, 3, 5} {
@@ -628,7 +625,7 @@ func TestFlapping(t *testing.T) {
 							time.Sleep(5 * time.Minute)
 						}
 					})
-					if requests > 6*200 { // the way to the book, in a bad case
+					if requests > 6*200 { // finding the book takes up to six requests
 						t.Errorf("got %d requests for 200 calls", requests)
 					}
 					r.srv.Intercept = nil
@@ -646,9 +643,9 @@ func TestFlapping(t *testing.T) {
 	}
 }
 
-// TestNotEvidence: none of these is a verdict or changes the state: not at the
-// first sign-in, not in a listing, not as the answer to the probe after a
-// 401, not in doubt, and not when signed out.
+// TestNotEvidence: none of these answers is a verdict or changes the state: at the first
+// sign-in, in a listing, as the answer to the probe after a 401, while Doubted, and while
+// SignedOut.
 func TestNotEvidence(t *testing.T) {
 	t.Parallel()
 	// after401 is a 401, and then fault for as long as it lasts.
@@ -712,7 +709,7 @@ func TestNotEvidence(t *testing.T) {
 	}
 }
 
-// TestNotEvidenceAuthenticate: the owner is there, and still nothing is decided.
+// TestNotEvidenceAuthenticate: these answers decide nothing in Authenticate either.
 func TestNotEvidenceAuthenticate(t *testing.T) {
 	t.Parallel()
 	for name, fault := range notEvidence {
@@ -737,8 +734,8 @@ func TestNotEvidenceAuthenticate(t *testing.T) {
 	}
 }
 
-// TestAnotherBook: a 403 on somebody else's path, or on the principal that lacks
-// its number, says nothing.
+// TestForbidden: a 403 for another account's path, or for the principal without the account's
+// number, says nothing about the password.
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -762,8 +759,8 @@ func TestForbidden(t *testing.T) {
 	})
 }
 
-// TestPortalIsNoAcceptance: a doubt is cleared by iCloud's word alone, not by a
-// page that a network puts in its place.
+// TestPortalIsNoAcceptance: only an answer of iCloud ends a doubt, and not the page of a captive
+// portal.
 func TestPortalIsNoAcceptance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -773,7 +770,7 @@ func TestPortalIsNoAcceptance(t *testing.T) {
 		doubt := verdictOf(t, r.list())
 		for _, answer := range []icloudtest.Fault{
 			icloudtest.CaptivePortal, icloudtest.Status(200), icloudtest.Status(201), icloudtest.Status(204), icloudtest.Status(207),
-			// Nobody is signed in.
+			// The answer names no principal.
 			func(w http.ResponseWriter, _ *http.Request) bool {
 				w.WriteHeader(207)
 				_, _ = io.WriteString(w, `<multistatus xmlns="DAV:"><response><href>/</href><propstat><prop><current-user-principal>`+
@@ -808,8 +805,8 @@ func TestPortalIsNoAcceptance(t *testing.T) {
 	})
 }
 
-// TestMisleadingText: only statuses and challenges are read. Texts, in cards, in
-// answers, in a Store's or a Transport's errors, are not.
+// TestMisleadingText: only statuses and challenges decide. Texts in cards, in answers, and in
+// errors of a Store or a Transport do not.
 func TestMisleadingText(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -832,13 +829,12 @@ func TestMisleadingText(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: a clock that was set back by a day makes no verdict surer and
-// no password healthier than it is; at the latest when it is where it was, all
-// goes on as ever.
+// TestClockSetBack: a clock that was set back by a day makes no verdict more certain and no
+// password healthier. When the clock has reached its earlier time, everything works as before.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
-	// Bubbles begin at the same time, so in the second one the dates of the
-	// first lie in the future.
+	// All bubbles begin at the same time, so the dates of the first one are in the future
+	// in the second one.
 	dir := t.TempDir()
 	var cred icloud.Credential
 	synctest.Test(t, func(t *testing.T) {
@@ -873,8 +869,8 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// TestOnStatusCallsBack: OnStatus may call every method, whatever call it is
-// told in, and nothing deadlocks, which a bubble would notice.
+// TestOnStatusCallsBack: OnStatus may call every method, during every call. A deadlock would fail
+// the bubble.
 func TestOnStatusCallsBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -923,8 +919,8 @@ func TestOnStatusCallsBack(t *testing.T) {
 			},
 		}
 		for name, call := range calling {
-			// At the first sign-in and during discovery, in doubt, when that
-			// is cleared, when it is not, and when the latch opens.
+			// At the first sign-in, during discovery, when a doubt begins and ends,
+			// when it is confirmed, and when a probe refutes the verdict.
 			r.cred = r.srv.Issue()
 			r.restart()
 			before := calls.Load()
@@ -942,8 +938,8 @@ func TestOnStatusCallsBack(t *testing.T) {
 	})
 }
 
-// TestOnStatusOfTheCall: a change is reported in the call that made it, each change
-// by itself, and before the cards that came with it.
+// TestOnStatusOfTheCall: OnStatus is called for each change, during the call that made it, and
+// before the cards that came with it.
 func TestOnStatusOfTheCall(t *testing.T) {
 	t.Parallel()
 	type key struct{}

@@ -1,6 +1,6 @@
-// A service's year and more, in virtual time: thousands of accounts whose
-// passwords die of known causes, under the faults that are known to look like
-// death. Who was accused, of what, how surely, and was it true?
+// More than a year of a service in virtual time. The passwords of thousands of accounts die of
+// known causes, among the known faults that look like a dead password. The test compares the
+// verdicts with the causes.
 
 package icloud_test
 
@@ -26,17 +26,17 @@ var (
 	simStrays = flag.Bool("simulation.strays", false, "have TestSimulation report strays of up to an hour instead, with and without Fleet, and assert nothing")
 )
 
-// cause is why a password is refused, which nobody but the simulation knows.
+// cause is the true reason why a password is refused. Only the simulation knows it.
 type cause int
 
 const (
-	healthy cause = iota // never refused for its own sake
+	healthy cause = iota // refused only by faults
 	expiry
 	revocation
 	lateRevocation // within 30 days of the end
 	accountChange
 	neverValid
-	forgotten // expired, with nothing to go by; a row of the matrix alone
+	forgotten // expired, but nothing is known of it; only a row of the matrix
 	causes
 )
 
@@ -45,19 +45,18 @@ func (c cause) String() string {
 		"expired, all forgotten"}[c]
 }
 
-// simPassword is one password's life.
+// simPassword is a password.
 type simPassword struct {
 	cred        icloud.Credential
 	cause       cause
-	issued, end time.Time // end: refused from then on
-	changed     time.Time // learned by the service, for some account changes
-	known       bool      // Issued is
+	issued, end time.Time // it is refused from end on
+	changed     time.Time // when the account's password was changed, if the service knows that
+	known       bool      // whether the service knows issued
 }
 
 func (p *simPassword) dead(now time.Time) bool { return !now.Before(p.end) }
 
-// simAccount is one customer: a Client, the password it was given, and when it
-// is asked next.
+// simAccount is one customer: a Client, its password, and the time of the next poll.
 type simAccount struct {
 	sim      *simulation
 	n        int
@@ -65,15 +64,15 @@ type simAccount struct {
 	password *simPassword
 	every    time.Duration
 	next     time.Time
-	regular  time.Time // when that is if nothing comes between
+	regular  time.Time // the time of the next regular poll
 	returns  time.Time
 	strays   []span // sorted
-	hit      bool   // by incidents
-	stored   bool   // has a Store
-	forgot   bool   // what was known of the password
+	hit      bool   // whether incidents affect it
+	stored   bool   // whether it has a Store
+	forgot   bool   // whether the service has forgotten what it knew of the password
 
-	// Of the password: the first poll that was refused after its end, and how
-	// many came after Dwell and outside of incidents without its being Confirmed.
+	// About the password: the first poll that was refused after its end, and how many
+	// polls after Dwell and outside of incidents did not confirm that.
 	refused   time.Time
 	late      int
 	confirmed *icloud.AuthError
@@ -83,11 +82,11 @@ type span struct{ from, to time.Time }
 
 func (s span) has(t time.Time) bool { return !t.Before(s.from) && t.Before(s.to) }
 
-// simOptions is what is varied.
+// simOptions are the parameters of a simulation.
 type simOptions struct {
 	seed           uint64
 	accounts, days int
-	longest        time.Duration // stray
+	longest        time.Duration // the longest stray refusal
 	fleet          bool
 }
 
@@ -103,9 +102,9 @@ type simulation struct {
 	incidents []span
 
 	polls, requests, throttled, retries int
-	turnedAway                          int            // healthy, and Confirmed, but in the presence of the owner
+	turnedAway                          int            // healthy passwords that were Confirmed while the owner waited
 	matrix                              [causes][4]int // none, expired, revoked, rejected
-	right, wrong                        [2]int         // expired told from revoked, by whether the issue was known
+	right, wrong                        [2]int         // expired distinguished from revoked, by whether the issue was known
 	falsely                             []string
 	overdue                             []string
 	unsure                              []string
@@ -133,15 +132,15 @@ func (q *simQueue) Pop() any {
 	return last
 }
 
-// RoundTrip is iCloud for one account: the same empty 401 for every reason. An
-// icloudtest.Server each would be as truthful, and ten times as slow.
+// RoundTrip is iCloud for one account: the same empty 401 for every reason. An icloudtest.Server
+// for each account would be ten times as slow.
 func (a *simAccount) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	a.sim.requests++
 	_, password, _ := r.BasicAuth()
 	p := a.password
 	resp := &http.Response{ProtoMajor: 1, ProtoMinor: 1, Request: r, Header: http.Header{}, Body: http.NoBody}
-	// 503 comes first, and is the same for all.
+	// A 503 has precedence over a 401, for all accounts.
 	if a.n%20 == 7 && now.Unix()/3600%97 == int64(a.n%97) {
 		a.sim.throttled++
 		resp.StatusCode = http.StatusServiceUnavailable
@@ -189,7 +188,7 @@ func (s *simulation) between(min, max float64) time.Duration {
 	return time.Duration((min + (max-min)*s.rand.Float64()) * float64(day))
 }
 
-// issue draws a password's life. It is generated at issued.
+// issue draws the end and the cause of a password that is generated at issued.
 func (s *simulation) issue(a *simAccount, issued time.Time, c cause) *simPassword {
 	p := &simPassword{issued: issued, end: issued.Add(year), cause: c, known: s.rand.IntN(2) == 0}
 	switch c {
@@ -216,12 +215,12 @@ func (s *simulation) issue(a *simAccount, issued time.Time, c cause) *simPasswor
 	}
 	p.cred = icloud.Credential{AppleID: fmt.Sprintf("account%d@example.com", a.n), Password: password}
 	if p.known {
-		p.cred.Issued = issued.Add(s.between(0, 1)) // noted a little late
+		p.cred.Issued = issued.Add(s.between(0, 1)) // recorded a little late
 	}
 	return p
 }
 
-// connect gives the account's Client its first password, or starts it again.
+// connect makes the account's Client.
 func (a *simAccount) connect() {
 	cred := a.password.cred
 	if now := time.Now(); !a.password.changed.IsZero() && a.password.dead(now) {
@@ -241,7 +240,7 @@ func (a *simAccount) connect() {
 	a.client = client
 }
 
-// judge looks at the outcome of a poll, or of a sign-in that the owner attends.
+// judge counts the result of a poll, or of a sign-in while the owner waits.
 func (s *simulation) judge(a *simAccount, err error, attended bool) {
 	now := time.Now()
 	p := a.password
@@ -266,7 +265,7 @@ func (s *simulation) judge(a *simAccount, err error, attended bool) {
 	a.confirmed = ae
 	verdict := map[error]int{icloud.ErrPasswordExpired: 1, icloud.ErrPasswordRevoked: 2, icloud.ErrPasswordRejected: 3}[ae.Err]
 	if !isDead && attended {
-		s.turnedAway++ // and comes again
+		s.turnedAway++ // the owner tries again
 		return
 	}
 	if !isDead {
@@ -285,15 +284,15 @@ func (s *simulation) judge(a *simAccount, err error, attended bool) {
 	}
 	switch {
 	case p.cause == neverValid, a.forgot && !p.known:
-		// Nothing to go by: for all that is known the password is new.
+		// Nothing is known, so the password may be new.
 	case ae.Err == icloud.ErrPasswordRejected:
-		// It was gone before the service saw it work, and is not told apart.
+		// It died before the service saw it work, so the cause cannot be known.
 	case p.cause == expiry && ae.Err == icloud.ErrPasswordExpired, p.cause != expiry && ae.Err == icloud.ErrPasswordRevoked:
 		s.right[known]++
 	default:
 		s.wrong[known]++
 	}
-	// What the table allows.
+	// The reasons that are allowed for each cause.
 	switch {
 	case ae.Certainty == icloud.Certain && (p.cause != accountChange || p.changed.IsZero() || ae.Err != icloud.ErrPasswordRevoked),
 		ae.Certainty == icloud.Likely && !p.known && ae.Err != icloud.ErrPasswordRejected,
@@ -303,14 +302,13 @@ func (s *simulation) judge(a *simAccount, err error, attended bool) {
 	}
 }
 
-// poll lists the book, and decides when to do so again: sooner if the password
-// is in doubt, as a service does which wants to know.
+// poll makes a call, and decides when the next one is: sooner if the password is Doubted.
 func (s *simulation) poll(a *simAccount) {
 	now := time.Now()
 	ctx := context.Background()
 	s.polls++
 	if !a.returns.IsZero() && now.After(a.returns) {
-		// The owner has made a new password, and stays for the answer.
+		// The owner has made a new password, and waits for the answer.
 		a.returns = time.Time{}
 		p := s.issue(a, now.Add(-s.between(0, 0.01)), expiry)
 		old := *a
@@ -321,13 +319,13 @@ func (s *simulation) poll(a *simAccount) {
 		}
 		if err := a.client.Reconnect(ctx, cred); err != nil {
 			s.judge(a, err, true)
-			// Nothing has changed; the owner comes again.
+			// The owner tries again later.
 			a.password, a.refused, a.late, a.confirmed = old.password, old.refused, old.late, old.confirmed
 			a.forgot = old.forgot
 			a.returns = now.Add(time.Hour)
 		}
 	}
-	_, err := a.client.Contact(ctx, "1.vcf") // as good as a listing, and cheaper
+	_, err := a.client.Contact(ctx, "1.vcf") // faster than a listing
 	s.judge(a, err, false)
 	if !now.Before(a.regular) {
 		a.regular = a.regular.Add(a.every)
@@ -343,7 +341,7 @@ func (s *simulation) poll(a *simAccount) {
 	}
 }
 
-// run lives it through.
+// run executes the simulation.
 func (s *simulation) run() {
 	s.rand = rand.New(rand.NewPCG(s.seed, 0))
 	s.start = time.Now()
@@ -371,7 +369,8 @@ func (s *simulation) run() {
 		case x < 38:
 			c = accountChange
 		}
-		// Most connect at once, the others some days after they have generated it.
+		// Most owners connect at once, the others some days after they have generated
+		// the password.
 		issued := s.start.Add(s.between(0, 30))
 		delay := s.between(0, 0.02)
 		if s.rand.IntN(3) == 0 {
@@ -383,8 +382,8 @@ func (s *simulation) run() {
 		s.all = append(s.all, a)
 		s.queue = append(s.queue, a)
 		if s.rand.IntN(100) < 3 {
-			// Strays that are sure to be met: each begins within its own
-			// length before a poll, the first one excepted.
+			// Each stray begins within its length before a poll, so that a poll
+			// meets it.
 			for range 5 {
 				length := time.Minute + time.Duration(s.rand.Int64N(int64(s.longest-time.Minute)))
 				met := a.next.Add(a.every * time.Duration(1+s.rand.IntN(int(300*day/a.every))))
@@ -395,9 +394,9 @@ func (s *simulation) run() {
 	}
 	heap.Init(&s.queue)
 	end := s.start.Add(time.Duration(s.days) * day)
-	// The Clients with a Store, one in twenty, are made anew each month, as by a
-	// deployment. Just before the second incident all are, and the others have
-	// forgotten everything.
+	// The Clients with a Store, one in twenty, are restarted each month, as by a
+	// deployment. Just before the second incident all Clients are restarted, and those
+	// without a Store forget everything.
 	forgotten := s.incidents[1].from.Add(-time.Minute)
 	deployments := []time.Time{forgotten}
 	for d := 30; d < s.days; d += 30 {
@@ -430,8 +429,8 @@ func (s *simulation) run() {
 		}
 		if a.client == nil {
 			a.connect()
-			// Two of three are connected by their owner, who waits for the
-			// answer; the others were imported.
+			// For two of three accounts the owner waits for the answer. The others
+			// were imported.
 			if s.rand.IntN(3) > 0 {
 				s.judge(a, a.client.Authenticate(context.Background()), true)
 			}
@@ -441,7 +440,7 @@ func (s *simulation) run() {
 	}
 }
 
-// report prints what became of all.
+// report prints the results.
 func (s *simulation) report(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
