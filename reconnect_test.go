@@ -16,8 +16,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// TestReconnect: whatever the state, a good password makes the Client active, and
-// its sync tokens stay good.
+// TestReconnect: in every state a good password makes the Client Active, and sync tokens stay
+// valid.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(*rig){
@@ -81,7 +81,7 @@ func TestReconnect(t *testing.T) {
 						t.Errorf("Sync with the old token: got %d changes, %v", n, err)
 					}
 				}
-				// It is judged by its own dates, not by the old one's.
+				// It is judged by its own dates, not by those of the old password.
 				r.srv.RevokeAll()
 				ae := verdictOf(t, r.list())
 				if ae.Confirmed || ae.Err != icloud.ErrPasswordRevoked || !ae.Refused.Equal(time.Now()) || !ae.Issued.Equal(next.Issued) {
@@ -92,7 +92,7 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// TestReconnectRefused: the old password, and all that is known of it, stay.
+// TestReconnectRefused: the Client keeps the old password and what it knows of it.
 func TestReconnectRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestReconnectRefused(t *testing.T) {
 		}
 		r.mustList()
 
-		// Signed out, it stays so, with the same value.
+		// A SignedOut Client stays so, with the same AuthError.
 		r.srv.RevokeAll()
 		_ = r.list()
 		time.Sleep(time.Hour)
@@ -129,11 +129,12 @@ func TestReconnectRefused(t *testing.T) {
 		if told := r.toldSoFar(); told != "" {
 			t.Errorf("OnStatus was told %q, want nothing", told)
 		}
-		// The same one once more asks, latch or not, and says what it said.
+		// Reconnect with the same password sends a request even while SignedOut, and
+		// returns the same verdict.
 		if n := r.requests(func() { verdictOf(t, r.Reconnect(t.Context(), r.cred)) }); n != 2 {
 			t.Errorf("got %d requests, want 2", n)
 		}
-		// A single stray 401 does not turn a good one away.
+		// A single stray 401 does not refuse a good password.
 		next := r.srv.Issue()
 		r.srv.Intercept = icloudtest.Times(1, icloudtest.Unauthorized)
 		if err := r.Reconnect(t.Context(), next); err != nil {
@@ -143,11 +144,11 @@ func TestReconnectRefused(t *testing.T) {
 	})
 }
 
-// TestReconnectSame: the owner enters the password again that is there already.
+// TestReconnectSame: the owner enters the present password again.
 func TestReconnectSame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		// Never worked: it is final, and the Client says so as it does elsewhere.
+		// A password that has never worked: the refusal is final.
 		r := newRig(t, icloud.Options{})
 		r.srv.RevokeAll()
 		verdictOf(t, r.list())
@@ -163,7 +164,7 @@ func TestReconnectSame(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		// A passing refusal had latched it.
+		// A passing refusal has signed the Client out.
 		r := newRig(t, icloud.Options{})
 		r.mustList()
 		r.srv.Intercept = icloudtest.For(time.Hour, icloudtest.Unauthorized)
@@ -202,7 +203,7 @@ func TestReconnectAnother(t *testing.T) {
 				t.Errorf("%v: got %d requests and %d loads, want none", cred, n, store.loads)
 			}
 		}
-		// Spelling is none.
+		// Another spelling is not another account.
 		good.AppleID = "  " + string(good.AppleID[0]-'a'+'A') + good.AppleID[1:]
 		if err := r.Reconnect(t.Context(), good); err != nil {
 			t.Errorf("got %v", err)
@@ -210,8 +211,7 @@ func TestReconnectAnother(t *testing.T) {
 	})
 }
 
-// TestReconnectOpen: a Reconnect that got no answer leaves everything as it was,
-// and may be repeated.
+// TestReconnectOpen: a Reconnect without an answer changes nothing, and may be repeated.
 func TestReconnectOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,7 +231,7 @@ func TestReconnectOpen(t *testing.T) {
 			t.Errorf("got %v, want the deadline", err)
 		}
 		got := r.Status()
-		got.NextTry = before.NextTry // advice, not state
+		got.NextTry = before.NextTry // may differ, because it is advice
 		if got != before {
 			t.Errorf("got status %+v, want %+v", got, before)
 		}
@@ -243,9 +243,8 @@ func TestReconnectOpen(t *testing.T) {
 	})
 }
 
-// TestReconnectWhileCallsRun: while a hundred calls run the old password dies and
-// a good one replaces it. No call is lost, and none is judged by the old one's
-// refusal.
+// TestReconnectWhileCallsRun: while a hundred calls run, the old password dies and a good one
+// replaces it. No call fails because of the refusal of the old password.
 func TestReconnectWhileCallsRun(t *testing.T) {
 	t.Parallel()
 	for _, revoke := range []string{"before", "before, and in doubt", "while asked", "never"} {
@@ -263,9 +262,8 @@ func TestReconnectWhileCallsRun(t *testing.T) {
 				var n atomic.Int64
 				r.srv.Intercept = func(_ http.ResponseWriter, req *http.Request) bool {
 					_, password, _ := req.BasicAuth()
-					// The new password's probe is answered while the calls
-					// are in the air, and 401s meet it. The old one's would be
-					// at once.
+					// The new password's probe is answered while the calls are
+					// under way and 401s arrive.
 					switch {
 					case req.URL.Path == "/" && password == next.Password.Reveal():
 						time.Sleep(5 * time.Second)
@@ -323,8 +321,8 @@ func TestReconnectWhileCallsRun(t *testing.T) {
 	}
 }
 
-// TestReconnectConcurrently: many at once, good and bad; in the end the Client has
-// a good one.
+// TestReconnectConcurrently: many concurrent Reconnects with good and bad passwords; in the end
+// the Client has a good one.
 func TestReconnectConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -352,8 +350,8 @@ func TestReconnectConcurrently(t *testing.T) {
 	})
 }
 
-// TestReconnectBack: a password that has worked in this Client did work, though
-// another took its place in between and there is no Store.
+// TestReconnectBack: the Client remembers without a Store that an earlier password has worked,
+// although another one has replaced it in between.
 func TestReconnectBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -372,8 +370,8 @@ func TestReconnectBack(t *testing.T) {
 	})
 }
 
-// TestReconnectCancelled: a call that is over before it starts sends nothing, and
-// changes nothing, whatever the Transport makes of the context.
+// TestReconnectCancelled: a call whose context has ended before sends nothing and changes
+// nothing, even if the Transport ignores the context.
 func TestReconnectCancelled(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()
@@ -391,8 +389,8 @@ func TestReconnectCancelled(t *testing.T) {
 	}
 }
 
-// TestReconnectPanics: a Transport that panics takes one call with it, as servers
-// recover from that, and not those after it.
+// TestReconnectPanics: if the Transport panics in one call and the program recovers, later calls
+// work.
 func TestReconnectPanics(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()

@@ -456,14 +456,13 @@ func (s *simulation) report(t *testing.T) {
 	t.Log(b.String())
 }
 
-// TestSimulation is the proof: nobody healthy is accused, everybody dead is found
-// out in time, and of the right cause.
+// TestSimulation: no healthy password gets a final verdict, and every dead one gets one in time,
+// with the right reason.
 //
-// Two reservations. A password that its owner has just entered is refused for
-// good at once, by design, as nobody wants to be told of a typing error a quarter
-// of an hour later; so a stray that meets a sign-in turns a healthy one away. These
-// are counted apart: the owner is there, and tries again. And nothing here
-// comes from Apple: rates and causes are assumptions.
+// There are two reservations. The refusal of a password that its owner has just entered is
+// final at once, so a stray refusal during a sign-in turns a healthy password away. These cases
+// are counted separately, because the owner waits and tries again. And the rates and causes are
+// assumptions; none of them comes from Apple.
 func TestSimulation(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {

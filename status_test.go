@@ -15,8 +15,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// replacedWorkers returns a rig and two Clients that share a Store. The password
-// that they have is dead, and both know it; then a is given another one.
+// replacedWorkers returns a rig and two Clients that share a Store. Both know that their
+// password is dead; then a gets another one.
 func replacedWorkers(t *testing.T, store icloud.Store) (r *rig, a, b *icloud.Client, next icloud.Credential) {
 	t.Helper()
 	r = newRig(t, icloud.Options{Store: store})
@@ -41,8 +41,8 @@ func replacedWorkers(t *testing.T, store icloud.Store) (r *rig, a, b *icloud.Cli
 	return r, a, b, next
 }
 
-// TestReplaced: one worker is given another password. The others stay signed out,
-// for the Store has no password to give, and say since when they are replaced.
+// TestReplaced: one worker gets another password. The others stay SignedOut, because the Store
+// has no passwords, and Status.Replaced says since when another password works.
 func TestReplaced(t *testing.T) {
 	t.Parallel()
 	for name, look := range map[string]func(*testing.T, *rig){
@@ -93,8 +93,8 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestNotReplaced: another password is of no use that worked only before this one
-// was refused, nor while this one works or is in doubt.
+// TestNotReplaced: Replaced is zero if the other password worked only before this one was
+// refused, or while this one works or is Doubted.
 func TestNotReplaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,8 +126,8 @@ func TestNotReplaced(t *testing.T) {
 	})
 }
 
-// TestLoadKnows: a Client that has made no call says what the worker's says, in every
-// state, without a request, and OnStatus hears nothing of it.
+// TestLoadKnows: after Load a Client that has made no call says the same as the worker's Client,
+// in every state, without a request and without a call of OnStatus.
 func TestLoadKnows(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(*rig){
@@ -158,7 +158,7 @@ func TestLoadKnows(t *testing.T) {
 				store := &memoryStore{}
 				r := newRig(t, icloud.Options{Store: store})
 				if name == "outlived" {
-					// The fake's passwords end after a year.
+					// The passwords of the fake expire after a year.
 					r.cred = r.srv.IssueAt(time.Now().Add(30 * day))
 					r.cred.Issued = time.Now()
 					r.restart()
@@ -196,7 +196,7 @@ func TestLoadKnows(t *testing.T) {
 	}
 }
 
-// TestLoadOnce: Load reads the Store once a call, and calls side by side share it.
+// TestLoadOnce: each Load reads the Store once, and concurrent calls share one read.
 func TestLoadOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestNextTry(t *testing.T) {
 				r.srv.Intercept = fault
 				want := time.Minute
 				for i := range 10 {
-					// Side by side they count once.
+					// Concurrent failures count once.
 					var wg sync.WaitGroup
 					for range 3 {
 						wg.Go(func() { noVerdict(t, r.list()) })
@@ -333,7 +333,7 @@ func TestNextTry(t *testing.T) {
 					time.Sleep(want)
 					want = min(2*want, time.Hour)
 				}
-				// A photo's failure is none of the account's, nor is a card's.
+				// The failure of a photo or a card is not one of the account.
 				r.srv.Intercept = nil
 				r.mustList()
 				in(t, r, "after a success", 0)
@@ -346,8 +346,8 @@ func TestNextTry(t *testing.T) {
 	}
 }
 
-// TestStoreErr: a Store that fails is seen in Status, and told when it begins and
-// when it is over.
+// TestStoreErr: Status has the error of a Store that fails, and OnStoreError is called when that
+// begins and when it ends.
 func TestStoreErr(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -378,8 +378,8 @@ func TestStoreErr(t *testing.T) {
 	})
 }
 
-// TestStoreErrOfADeadline: a call whose own deadline passes while iCloud does not
-// answer blames no Store that works.
+// TestStoreErrOfADeadline: if the deadline of a call passes while iCloud does not answer, a Store
+// that works is not blamed.
 func TestStoreErrOfADeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

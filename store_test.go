@@ -27,7 +27,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// memoryStore is a Store for one account that can be looked into, and told to fail.
+// memoryStore is a Store for one account. A test can read its data and make it fail.
 type memoryStore struct {
 	mu       sync.Mutex
 	data     []byte
@@ -71,7 +71,7 @@ func (s *memoryStore) note(key string) {
 	s.keys[key] = true
 }
 
-// set changes what is saved, as JSON.
+// set changes the saved JSON.
 func (s *memoryStore) set(t *testing.T, change func(map[string]any)) {
 	t.Helper()
 	data := s.get(t)
@@ -83,7 +83,7 @@ func (s *memoryStore) set(t *testing.T, change func(map[string]any)) {
 	s.data = text
 }
 
-// get returns what is saved.
+// get returns the saved data.
 func (s *memoryStore) get(t *testing.T) map[string]any {
 	t.Helper()
 	data := map[string]any{}
@@ -95,8 +95,8 @@ func (s *memoryStore) get(t *testing.T) map[string]any {
 	return data
 }
 
-// TestLatchOutlivesTheClient: a new Client with the same Store knows the verdict,
-// equal to the last bit, without a request, and OnStatus has nothing new to say.
+// TestLatchOutlivesTheClient: a new Client with the same Store returns an equal verdict, without a
+// request and without a call of OnStatus.
 func TestLatchOutlivesTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestLatchOutlivesTheClient(t *testing.T) {
 				t.Errorf("OnStatus was told %q, want nothing", told)
 			}
 		}
-		// One probe a day, for all Clients together.
+		// All Clients together send one probe a day.
 		n := r.requests(func() {
 			for range 10 * 24 {
 				time.Sleep(time.Hour)
@@ -163,11 +163,11 @@ func TestLatchOutlivesTheClient(t *testing.T) {
 		if n != 10 {
 			t.Errorf("got %d requests in 10 days, want 10", n)
 		}
-		// Another password for the account is not latched by the old one's end.
+		// The verdict does not apply to another password of the account.
 		r.cred = r.srv.Issue()
 		r.restart()
 		r.mustList()
-		// And the old one has not been forgotten over it.
+		// The verdict about the old password is still known.
 		r.cred.Password = icloud.UncheckedPassword(r.cred.Password.Reveal() + "x")
 		r.restart()
 		if ae := verdictOf(t, r.list()); ae.Err != icloud.ErrPasswordRejected {
@@ -176,8 +176,7 @@ func TestLatchOutlivesTheClient(t *testing.T) {
 	})
 }
 
-// TestReconnectOutlivesTheClient: what was learned of the new password is what a
-// new Client knows.
+// TestReconnectOutlivesTheClient: a new Client knows what was learned of the new password.
 func TestReconnectOutlivesTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,8 +202,8 @@ func TestReconnectOutlivesTheClient(t *testing.T) {
 		if got := len(store.get(t)["passwords"].([]any)); got != 2 {
 			t.Errorf("got %d passwords, want 2", got)
 		}
-		// A worker that still has the old one keeps its own verdict, and its
-		// probe does not undo the Reconnect.
+		// A worker with the old password keeps its verdict, and its probe does not undo
+		// the Reconnect.
 		newer := r.cred
 		r.cred = old
 		r.restart()
@@ -221,8 +220,8 @@ func TestReconnectOutlivesTheClient(t *testing.T) {
 	})
 }
 
-// TestWrongOnesAreForgottenFirst: an owner who tries many passwords does not
-// make the Client forget the one that it has.
+// TestWrongOnesAreForgottenFirst: if the owner tries many passwords, the Client does not forget
+// what it knows of its own.
 func TestWrongOnesAreForgottenFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -237,7 +236,7 @@ func TestWrongOnesAreForgottenFirst(t *testing.T) {
 			time.Sleep(time.Minute)
 			verdictOf(t, r.Reconnect(t.Context(), icloud.Credential{AppleID: r.cred.AppleID, Password: icloud.UncheckedPassword(fmt.Sprint("wrong", i))}))
 		}
-		// The good one, and two that never worked.
+		// The good password, and two that have never worked.
 		if got := len(store.get(t)["passwords"].([]any)); got != 3 {
 			t.Errorf("got %d passwords, want 3", got)
 		}
@@ -252,8 +251,8 @@ func TestWrongOnesAreForgottenFirst(t *testing.T) {
 	})
 }
 
-// TestSavedSecrets: what is saved holds neither the password in any form that
-// gives it away, nor the account, nor a contact.
+// TestSavedSecrets: the saved data contains no form of the password that reveals it, no account
+// name and no contact.
 func TestSavedSecrets(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -303,7 +302,7 @@ func TestSavedSecrets(t *testing.T) {
 				}
 			}
 		}
-		// The salt is another each time: equal passwords cannot be told.
+		// Each salt is different, so equal passwords cannot be recognized.
 		other := &memoryStore{}
 		r.opts.Store = other
 		r.cred = next
@@ -338,8 +337,8 @@ func sum32(s [32]byte) []byte { return s[:] }
 
 func sum64(s [64]byte) []byte { return s[:] }
 
-// TestKey: every spelling of an account has one key, and different accounts or
-// endpoints have others.
+// TestKey: all spellings of an account have one key, and other accounts or endpoints have other
+// keys.
 func TestKey(t *testing.T) {
 	t.Parallel()
 	key := func(appleID, endpoint string) string {
@@ -365,8 +364,8 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// TestSavesAtMostHourly: while all is well the Store is written to once an hour,
-// however often it is asked and by however many Clients after one another.
+// TestSavesAtMostHourly: while the password works, the Store is written once an hour, however
+// many calls and Clients there are.
 func TestSavesAtMostHourly(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
@@ -385,8 +384,8 @@ func TestSavesAtMostHourly(t *testing.T) {
 			if got := store.saves - before; got < 10 || got > 12 {
 				t.Errorf("restart %v: got %d saves in 12 hours, want about 12 and no more", restart, got)
 			}
-			// And it is looked into, once a minute at most, in case that another
-			// Client is in doubt.
+			// It is read at most once a minute, to learn of a doubt of another
+			// Client.
 			if looks := 12 * 20; !restart && store.loads > 1+store.saves+looks {
 				t.Errorf("got %d loads for %d saves", store.loads, store.saves)
 			}
@@ -401,7 +400,7 @@ func TestSavesAtMostHourly(t *testing.T) {
 	}
 }
 
-// TestSavedBeforeReturned: when a verdict is returned, the Store has it.
+// TestSavedBeforeReturned: a verdict is saved before it is returned.
 func TestSavedBeforeReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -425,8 +424,8 @@ func TestSavedBeforeReturned(t *testing.T) {
 	})
 }
 
-// TestSaveFails: the verdict comes with the Store's error until it can be saved;
-// a success does not fail for it.
+// TestSaveFails: a verdict is returned with the Store's error until it can be saved. A call that
+// succeeds does not return that error.
 func TestSaveFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -437,7 +436,7 @@ func TestSaveFails(t *testing.T) {
 			r.mustList()
 		}
 		store.failSave = nil
-		r.mustList() // tried again, though no hour has passed
+		r.mustList() // saves again, although no hour has passed
 		if store.saves != 1 {
 			t.Errorf("got %d saves, want 1", store.saves)
 		}
@@ -477,8 +476,7 @@ func TestSaveFails(t *testing.T) {
 		if got, want := r.toldSoFar(), "active, doubted, signed out"; got != want {
 			t.Errorf("OnStatus was told %q, want %q", got, want)
 		}
-		// Loading again before a save can fail as well. It keeps nobody from
-		// connecting again.
+		// The Load before a save can fail too. Reconnect works nevertheless.
 		store.failLoad = full
 		r.cred = r.srv.Issue()
 		if err := r.Reconnect(t.Context(), r.cred); err != nil {
@@ -493,8 +491,7 @@ func TestSaveFails(t *testing.T) {
 	})
 }
 
-// TestLoadFails: a Client that cannot know whether its password is refused does
-// not send it.
+// TestLoadFails: a Client that cannot read whether its password is refused does not send it.
 func TestLoadFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -522,8 +519,8 @@ func TestLoadFails(t *testing.T) {
 	})
 }
 
-// TestCorruptData: an error that names the key, and the data is left for whoever
-// can repair it; empty data means none.
+// TestCorruptData: corrupt data is an error that names the key, and is not overwritten. Empty
+// data means none.
 func TestCorruptData(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -561,8 +558,8 @@ func TestCorruptData(t *testing.T) {
 				t.Errorf("after data %q, %s is saved", data, store.data)
 			}
 		}
-		// It is corrupted while the Client runs: the verdict is returned, with
-		// the error, and the data is still not overwritten.
+		// If the data becomes corrupt while the Client runs, the verdict is returned
+		// with the error, and the data is not overwritten.
 		r.srv.RevokeAll()
 		store.data = []byte("corrupt")
 		err := r.list()
@@ -573,8 +570,8 @@ func TestCorruptData(t *testing.T) {
 	})
 }
 
-// TestOtherVersions: what a later version has added stays when this one saves, and
-// a verdict that this one does not know is asked about, not believed.
+// TestOtherVersions: fields of a later version are kept when this one saves. For a verdict that
+// this version does not know, a probe is sent.
 func TestOtherVersions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -606,7 +603,7 @@ func TestOtherVersions(t *testing.T) {
 		if got["v"] != 7.0 || fmt.Sprint(got["later"]) != "map[a:[1.5 b]]" || p["later"] != "x" {
 			t.Errorf("after a verdict: got %v", got)
 		}
-		// An older version knew less. Nothing but the hash is needed.
+		// Data of an older version needs only the hash.
 		store.set(t, func(data map[string]any) {
 			delete(data, "v")
 			delete(data, "book")
@@ -618,7 +615,7 @@ func TestOtherVersions(t *testing.T) {
 		if ae := verdictOf(t, r.list()); ae.Err != icloud.ErrPasswordRejected || ae.Confirmed {
 			t.Errorf("got %v", ae)
 		}
-		// A certainty beyond all that there are is no more than the most.
+		// A certainty above the largest counts as the largest.
 		store.set(t, func(data map[string]any) {
 			p := data["passwords"].([]any)[0].(map[string]any)
 			p["verdict"].(map[string]any)["certainty"] = 99
@@ -630,7 +627,7 @@ func TestOtherVersions(t *testing.T) {
 	})
 }
 
-// hangingStore answers when the context ends.
+// hangingStore returns only when the context ends.
 type hangingStore struct {
 	icloud.Store
 	load, save bool
@@ -652,8 +649,8 @@ func (s *hangingStore) Save(ctx context.Context, key string, data []byte) error 
 	return s.Store.Save(ctx, key, data)
 }
 
-// TestStoreHangs: every call ends with its own context, Status does not wait, and
-// one call's context does not end another's.
+// TestStoreHangs: every call returns when its own context ends, and not when that of another call
+// ends. Status does not wait.
 func TestStoreHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -691,8 +688,8 @@ func TestStoreHangs(t *testing.T) {
 			t.Errorf("got %v, want no error", err)
 		}
 
-		// Saving hangs: a success is one, at the end of its context at the
-		// latest, and a refusal comes with the reason why it is not saved.
+		// If Save hangs, a call that succeeds returns at the latest when its context
+		// ends, and a refusal comes with the error of the Store.
 		time.Sleep(2 * time.Hour)
 		store.save = true
 		if err := call(time.Second); err != nil {
@@ -730,7 +727,8 @@ func TestTwoClients(t *testing.T) {
 			if told := a.toldSoFar() + "; " + b.toldSoFar(); strings.Count(told, "signed out") != 1 {
 				t.Errorf("OnStatus was told %q", told)
 			}
-			// The other one hears it when it asks, and does not tell again.
+			// The other Client learns of it at its next call, and does not report it
+			// again.
 			if ae := verdictOf(t, a.list()); !ae.Confirmed {
 				t.Errorf("got %v, want it confirmed", ae)
 			}
@@ -768,8 +766,8 @@ func TestTwoClients(t *testing.T) {
 			if *x != *y || !x.Confirmed {
 				t.Errorf("got %+v and %+v", x, y)
 			}
-			// A Store has no transactions: both may have found that nobody has
-			// told it yet. But somebody must, and nobody twice.
+			// A Store has no transactions, so both Clients may report the verdict.
+			// At least one must, and none twice.
 			one, other := a.toldSoFar(), b.toldSoFar()
 			first, second := strings.Count(one, "signed out"), strings.Count(other, "signed out")
 			if first > 1 || second > 1 || first+second == 0 {
@@ -821,8 +819,8 @@ func TestTwoClients(t *testing.T) {
 	}
 }
 
-// TestExpiringIsTold: a service whose processes live shorter than its passwords
-// hears of the end that comes near, and once.
+// TestExpiringIsTold: a service whose processes end before its passwords gets Expiring from
+// OnStatus, once.
 func TestExpiringIsTold(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
@@ -842,9 +840,9 @@ func TestExpiringIsTold(t *testing.T) {
 	}
 }
 
-// FuzzSaved: whatever is in the Store, nothing panics, no password leaves for
-// another host, no verdict is surer than the surest, what cannot be read stays as
-// it is, and what was saved over it can be read again.
+// FuzzSaved: with any data in the Store nothing panics, no password is sent to another host, and
+// no verdict has an invalid certainty. Data that cannot be read is not changed, and what was
+// saved can be read again.
 func FuzzSaved(f *testing.F) {
 	cred := icloud.Credential{AppleID: "a@example.com", Password: icloud.UncheckedPassword("secret-word"), Issued: time.Now().Add(-day)}
 	for _, latched := range []bool{false, true} {
@@ -900,13 +898,13 @@ func FuzzSaved(f *testing.F) {
 	})
 }
 
-// TestClocks: clocks of several workers that are not the same, and one that is set
-// back, do not keep a doubt alive that an acceptance has refuted, nor the other way
-// round. Every bubble begins at the same time, so that each has a clock of its own.
+// TestClocks: the clocks of several workers differ, and one is set back. A doubt that was refuted
+// ends nevertheless, and a refusal after an acceptance counts. Every bubble begins at the same
+// time, so each has its own clock.
 func TestClocks(t *testing.T) {
 	t.Parallel()
-	// worker runs f in a bubble, once its clock is ahead, with a Client of the one
-	// account. What is in *refuse is how many of the next requests are refused.
+	// worker runs f in a bubble whose clock is ahead, with a Client of the account.
+	// *refuse is how many of the next requests are refused.
 	worker := func(t *testing.T, store *memoryStore, ahead time.Duration, f func(t *testing.T, c *icloud.Client, refuse *int)) {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(ahead)
@@ -1007,8 +1005,8 @@ func TestClocks(t *testing.T) {
 	})
 }
 
-// TestSharedProbe: one probe a minute, and a day, is for all the Clients that
-// share a Store; and an acceptance by one ends the doubt of another.
+// TestSharedProbe: the Clients that share a Store send one probe a minute, or a day, together. An
+// acceptance by one ends the doubt of another.
 func TestSharedProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1028,7 +1026,7 @@ func TestSharedProbe(t *testing.T) {
 				}
 			})
 		}
-		// Those that do not know of the refusal yet meet it themselves.
+		// Clients that do not know of the refusal yet are refused themselves.
 		r.srv.RevokeAll()
 		if n := each(); n != 2*len(workers) {
 			t.Errorf("at first: got %d requests, want %d", n, 2*len(workers))
@@ -1072,8 +1070,8 @@ func TestSharedProbe(t *testing.T) {
 	})
 }
 
-// TestSharedVerdict: a verdict of another Client is not lost to an acceptance that
-// came before it, nor hidden by a Store that cannot be read.
+// TestSharedVerdict: a verdict of another Client is not refuted by an earlier acceptance, nor hidden
+// by a Store that cannot be read.
 func TestSharedVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1085,7 +1083,7 @@ func TestSharedVerdict(t *testing.T) {
 		r.mustList()
 		b := r.Client
 
-		// b doubts, a refutes that; then the password dies, as a finds out.
+		// b has a doubt, which a refutes. Then the password dies, and a learns that.
 		r.srv.Intercept = icloudtest.Times(2, icloudtest.Unauthorized)
 		verdictOf(t, r.list())
 		r.Client = a
@@ -1116,8 +1114,8 @@ func TestSharedVerdict(t *testing.T) {
 	})
 }
 
-// TestSyncInTransaction: the application may hold the connection that its Store waits
-// for. A Sync ends nevertheless, before its first apply as well, whatever is known.
+// TestSyncInTransaction: the application may hold the connection for which its Store waits. A Sync
+// ends nevertheless, also before its first call of apply.
 func TestSyncInTransaction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1148,7 +1146,7 @@ func TestSyncInTransaction(t *testing.T) {
 	})
 }
 
-// heldStore waits for as long as its connection is held.
+// heldStore waits while its connection is held.
 type heldStore struct {
 	icloud.Store
 	held bool

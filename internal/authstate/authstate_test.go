@@ -12,17 +12,17 @@ import (
 	"github.com/go-icloud/icloud/internal/authstate"
 )
 
-// rules are those of iCloud and zero Options.
+// rules are the rules for iCloud with zero Options.
 var rules = authstate.Rules{Lifetime: year, Dwell: 15 * time.Minute, Warn: 30 * day}
 
 const minute = time.Minute
 
-// hashOf is a Hash that needs no key: here a password is its name.
+// hashOf is a Hash without a key. In these tests a password is its name.
 func hashOf(password string) authstate.Hash {
 	return func(salt []byte) []byte { return []byte(password + string(salt)) }
 }
 
-// account is a State and a clock, driven by events.
+// account is a State and a clock, to which events happen.
 type account struct {
 	t     *testing.T
 	s     *authstate.State
@@ -36,7 +36,7 @@ func newAccount(t *testing.T, r authstate.Rules, claims authstate.Claims) *accou
 	return a
 }
 
-// restart is a new process with the same Store.
+// restart makes the State of a new process with the same Store.
 func (a *account) restart(r authstate.Rules, claims authstate.Claims) {
 	a.t.Helper()
 	a.s = authstate.New(r, hashOf("p"), claims)
@@ -52,7 +52,7 @@ func (a *account) load(silent bool) {
 	a.s.Merge(record, a.now, silent)
 }
 
-// save saves what is due, or everything if force is set.
+// save saves if that is due, or if force is set.
 func (a *account) save(r *authstate.Rejection, force bool) {
 	a.t.Helper()
 	if !force && a.s.Due(a.now) < authstate.DueLazily {
@@ -66,7 +66,7 @@ func (a *account) save(r *authstate.Rejection, force bool) {
 	a.s.Saved(a.now)
 }
 
-// refuse has a probe refused, and saves the verdict before it is committed.
+// refuse refuses a probe, and saves the verdict before it is committed.
 func (a *account) refuse(by authstate.Caller, incident bool) *authstate.Verdict {
 	a.t.Helper()
 	e := a.s.Current()
@@ -105,7 +105,7 @@ func (a *account) do(event string) {
 	a.save(nil, false)
 }
 
-// look says what is known, what may be done next, and when.
+// look describes what is known, what may be sent next, and when.
 func (a *account) look(incident bool) string {
 	st := a.s.Status(a.now, incident)
 	words := []string{phases[st.Phase]}
@@ -134,7 +134,7 @@ type step struct {
 	want  string
 }
 
-// TestEvents tells what happened to a password, when, and what may be done next.
+// TestEvents has sequences of events, with what is known after each and what may be sent next.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	issued := authstate.Claims{Issued: noon}
@@ -142,7 +142,7 @@ func TestEvents(t *testing.T) {
 		name     string
 		rules    authstate.Rules
 		claims   authstate.Claims
-		incident bool // as Status is asked
+		incident bool // the argument of Status
 		steps    []step
 	}{
 		{"a year, and dead of age", rules, issued, false, []step{
@@ -166,7 +166,7 @@ func TestEvents(t *testing.T) {
 			{100 * day, "refused", "doubted revoked likely hold for 1m0s told"},
 			{7 * minute, "accepted", "active send told"},
 			{7 * minute, "refused", "doubted revoked likely hold for 1m0s told"},
-			// The dwell begins anew.
+			// The dwell begins again.
 			{14 * minute, "refused", "doubted revoked likely hold for 1m0s"},
 			{minute, "refused", "signed out revoked likely hold for 24h0m0s told"},
 		}},
@@ -229,7 +229,7 @@ func TestEvents(t *testing.T) {
 		{"failures", rules, issued, false, []step{
 			{0, "failed", "untested send for 1m0s"},
 			{minute, "failed", "untested send for 2m0s"},
-			// At the same time as another.
+			// It happens at the same time as another.
 			{0, "failed", "untested send for 2m0s"},
 			{2 * minute, "", "untested send"},
 			{0, "failed", "untested send for 4m0s"},
@@ -240,7 +240,7 @@ func TestEvents(t *testing.T) {
 			{1, "failed", "untested send for 1h0m0s"},
 			{0, "accepted", "active send told"},
 			{1, "failed", "active send for 1m0s"},
-			// The latest of several times counts.
+			// Of several times the latest counts.
 			{0, "refused", "doubted revoked likely hold for 1m0s told"},
 			{30 * time.Second, "failed", "doubted revoked likely hold for 2m0s"},
 		}},
@@ -260,8 +260,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestOrder tells which acceptance refutes which refusal: it is a matter of when
-// requests were sent and answers arrived, not of clocks.
+// TestOrder: which acceptance refutes which refusal depends on the order in which requests were
+// sent and answers arrived, and not on clocks.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -314,7 +314,7 @@ func TestOrder(t *testing.T) {
 			if got := phases[st.Phase]; got != tt.want || st.Verdict != v {
 				t.Errorf("got %s with %v, want %s with %v", got, st.Verdict, tt.want, v)
 			}
-			// The Store must not keep what was refuted.
+			// The Store must not keep a refuted verdict.
 			a.save(nil, false)
 			if tt.want == "active" {
 				a.restart(rules, authstate.Claims{})
@@ -326,8 +326,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestReconnect: the same password once more is the same entry, another one has its
-// own, and an old one is known again.
+// TestReconnect: the same password has the same entry, another one has its own, and an earlier
+// password is recognized.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, rules, authstate.Claims{Issued: noon})
@@ -342,7 +342,7 @@ func TestReconnect(t *testing.T) {
 	a.do("refused")
 	old := a.s.Current()
 
-	// One that is refused changes nothing for the current one.
+	// A password that is refused changes nothing for the current one.
 	wrong := a.s.Candidate(hashOf("wrong"), authstate.Claims{}, a.now)
 	at, _ := a.s.Refused(wrong, a.s.Sent())
 	r := a.s.Reject(wrong, at, a.now, authstate.Interactive, false)
@@ -381,8 +381,7 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
-// TestMaySendPending: while a refusal waits for the Store, one request a minute goes
-// out.
+// TestMaySendPending: while a refusal waits for the Store, one request a minute may be sent.
 func TestMaySendPending(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, rules, authstate.Claims{})
@@ -397,7 +396,7 @@ func TestMaySendPending(t *testing.T) {
 	}
 }
 
-// TestUnprobed: what becomes of the next probe if one ends without an answer.
+// TestUnprobed: when the next probe may be sent if one has ended without an answer.
 func TestUnprobed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -437,9 +436,8 @@ func TestUnprobed(t *testing.T) {
 	}
 }
 
-// TestDiagram walks through a State at random and compares the changes of its Phase
-// with the diagram of the guide. What that leaves out for the sake of its reader is
-// listed here.
+// TestDiagram applies random events to a State, and compares the changes of its Phase with the
+// diagram in the guide. Changes that the diagram omits are listed here.
 func TestDiagram(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/connecting-customers.md")
@@ -503,8 +501,8 @@ func TestDiagram(t *testing.T) {
 	}
 }
 
-// TestEveryOrder plays every short sequence of events: no Phase contradicts its
-// verdict, no date is invented, and what is saved is what is loaded.
+// TestEveryOrder tries every short sequence of events: the Phase agrees with the verdict, every
+// date comes from an event, and what is loaded is what was saved.
 func TestEveryOrder(t *testing.T) {
 	t.Parallel()
 	events := []string{"accepted", "refused", "refused to the owner", "refused in an incident", "failed"}
@@ -530,7 +528,7 @@ func TestEveryOrder(t *testing.T) {
 			if before.Phase != after.Phase || (before.Verdict == nil) != (after.Verdict == nil) || before.Verdict != nil && *before.Verdict != *after.Verdict {
 				t.Fatalf("%v: got %+v after a restart, want %+v", prefix, after, before)
 			}
-			// A reader without the Options comes to the same.
+			// A reader without the Options gets the same result.
 			record, err := authstate.Decode(a.store)
 			if err != nil {
 				t.Fatal(err)

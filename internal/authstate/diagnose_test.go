@@ -14,23 +14,23 @@ const (
 	year = 365 * day
 )
 
-// noon is where the table's clock begins. Days are counted from it.
+// noon is the time from which the table counts days.
 var noon = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// at returns noon and so many days; a fraction is a part of a day.
+// at returns the time a number of days after noon.
 func at(days float64) time.Time {
 	return noon.Add(time.Duration(days * float64(day)))
 }
 
-// TestDiagnose is the table of the design, row by row, with the edges of each.
-// A password issued on day 0 ends on day 365.
+// TestDiagnose has the kinds of evidence, with the limits of each. A password that is issued on
+// day 0 ends on day 365.
 func TestDiagnose(t *testing.T) {
 	t.Parallel()
 	const minute = 1.0 / (24 * 60)
 	expired, revoked, rejected := authstate.Expired, authstate.Revoked, authstate.Rejected
 	for _, tt := range []struct {
 		name      string
-		e         authstate.Evidence // Now is Refused, Lifetime a year, if they are zero
+		e         authstate.Evidence // if zero, Now is Refused, and Lifetime is a year
 		reason    authstate.Reason
 		certainty authstate.Certainty
 	}{
@@ -65,7 +65,7 @@ func TestDiagnose(t *testing.T) {
 		{"issue recorded a day late", authstate.Evidence{Issued: at(1), First: at(0), Last: at(364.9), Refused: at(365)}, expired, authstate.Likely},
 		{"issue recorded a day early", authstate.Evidence{Issued: at(-1), First: at(0), Last: at(364.9), Refused: at(365)}, expired, authstate.Likely},
 
-		// Worked, then unused across the end.
+		// Worked, then unused until after the end.
 		{"unused across the end", authstate.Evidence{Issued: at(0), First: at(0), Last: at(200), Refused: at(400)}, expired, authstate.Possible},
 		{"used once", authstate.Evidence{Issued: at(0), First: at(0), Last: at(0), Refused: at(366)}, expired, authstate.Possible},
 
@@ -73,7 +73,7 @@ func TestDiagnose(t *testing.T) {
 		{"worked 14 days past the end", authstate.Evidence{Issued: at(0), First: at(0), Last: at(379), Refused: at(380)}, revoked, authstate.Likely},
 		{"worked for years", authstate.Evidence{Issued: at(0), First: at(0), Last: at(1000), Refused: at(1001)}, revoked, authstate.Likely},
 
-		// Worked, refused inside its lifetime.
+		// Worked, refused within its lifetime.
 		{"revoked", authstate.Evidence{Issued: at(0), First: at(0), Last: at(100), Refused: at(100.1)}, revoked, authstate.Likely},
 		{"revoked, by the caller's word", authstate.Evidence{Issued: at(0), Said: at(100), Refused: at(150)}, revoked, authstate.Likely},
 		{"revoked, no lifetime", authstate.Evidence{Issued: at(0), First: at(0), Last: at(364.9), Refused: at(365), Lifetime: -1}, revoked, authstate.Likely},
@@ -87,8 +87,8 @@ func TestDiagnose(t *testing.T) {
 		{"never worked, young", authstate.Evidence{Issued: at(0), Refused: at(0.01)}, rejected, authstate.Likely},
 		{"nothing known", authstate.Evidence{Refused: at(0)}, rejected, authstate.Likely},
 
-		// Issue unknown: the first acceptance stands in, 30 days before the end
-		// count, and nothing is more than possible.
+		// Issue unknown: the first acceptance takes its place, the last 30 days before
+		// the end count as the end, and no verdict is more certain than Possible.
 		{"no issue, refused inside", authstate.Evidence{First: at(0), Last: at(100), Refused: at(101)}, revoked, authstate.Possible},
 		{"no issue, 30 days before the end", authstate.Evidence{First: at(0), Last: at(334.9), Refused: at(335)}, revoked, authstate.Possible},
 		{"no issue, less than 30 days before the end", authstate.Evidence{First: at(0), Last: at(334.9), Refused: at(335 + minute)}, expired, authstate.Possible},
@@ -98,7 +98,7 @@ func TestDiagnose(t *testing.T) {
 		{"no issue, by the caller's word alone", authstate.Evidence{Said: at(0), Refused: at(400)}, expired, authstate.Possible},
 		{"no issue, the caller's word is older than our own", authstate.Evidence{Said: at(0), First: at(200), Last: at(364.9), Refused: at(365)}, expired, authstate.Possible},
 
-		// Dates that no password can have are unknown.
+		// Impossible dates count as unknown.
 		{"issued in the future", authstate.Evidence{Issued: at(10), First: at(0), Last: at(4), Refused: at(5)}, revoked, authstate.Possible},
 		{"issued a second in the future", authstate.Evidence{Issued: noon.Add(time.Second), Refused: noon}, rejected, authstate.Likely},
 		{"issued in the future, changed", authstate.Evidence{Issued: at(10), Changed: at(4), Refused: at(5)}, rejected, authstate.Likely},
@@ -111,7 +111,7 @@ func TestDiagnose(t *testing.T) {
 		{"changed before Christ", authstate.Evidence{Issued: at(0), Changed: time.Unix(math.MinInt64, 0), Refused: at(20)}, rejected, authstate.Likely},
 		{"all at the end of time", authstate.Evidence{Issued: time.Unix(1<<60, 0), Said: time.Unix(1<<60, 0), Changed: time.Unix(1<<60, 1), Refused: at(0)}, rejected, authstate.Likely},
 
-		// A clock that was set back: what happened, happened by now.
+		// A clock that was set back: dates in the future count as now.
 		{"accepted a day from now", authstate.Evidence{Issued: at(0), First: at(2), Last: at(101), Refused: at(100), Now: at(100)}, revoked, authstate.Likely},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestDiagnose(t *testing.T) {
 			case -1:
 				e.Lifetime = 0
 			}
-			// The verdict must not depend on how the dates are written.
+			// The verdict must not depend on the time zones of the dates.
 			for _, zone := range []*time.Location{time.UTC, time.FixedZone("west", -11*3600), time.FixedZone("east", 14*3600)} {
 				z := e
 				for _, d := range []*time.Time{&z.Issued, &z.Said, &z.Changed} {
@@ -143,8 +143,8 @@ func TestDiagnose(t *testing.T) {
 	}
 }
 
-// TestDiagnoseBounds tries every order of a few dates, near and far: whatever
-// they are, no verdict is surer than the evidence, and none panics.
+// TestDiagnoseBounds tries every order of a few dates, near and far. No verdict is more certain
+// than the evidence allows, and none panics.
 func TestDiagnoseBounds(t *testing.T) {
 	t.Parallel()
 	dates := []time.Time{{}, time.Unix(math.MinInt64, 0), time.Unix(0, 0), at(-400), at(-366), at(-364), at(-10), at(-1.5), at(0), at(1), time.Unix(math.MaxInt64, 0)}
@@ -174,7 +174,7 @@ func TestDiagnoseBounds(t *testing.T) {
 							t.Errorf("%+v: got %v, though nothing is known", e, reason)
 						}
 						if t.Failed() {
-							return // one is enough to read
+							return // one failure is enough
 						}
 					}
 				}

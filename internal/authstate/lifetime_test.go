@@ -14,14 +14,14 @@ var lifetimeAccounts = flag.Int("lifetime.accounts", 150, "accounts in each worl
 
 var lifetimeRestart = flag.Int("lifetime.restart", 20, "days between the restarts in TestLifetimeWorlds")
 
-// world is how passwords die, and how a service keeps its dates.
+// world says how passwords die, and what a service records.
 type world struct {
 	name       string
-	mortal     float64 // how many passwords die of age, a year after their issue
+	mortal     float64 // the part of the passwords that expire, a year after their issue
 	imported   bool    // the service begins with accounts that are up to 330 days old
-	restarts   bool    // its processes start anew every -lifetime.restart days
-	firstIssue bool    // it keeps an account's first date of issue over renewals
-	noFleet    bool    // its Clients do not compare notes
+	restarts   bool    // its processes are restarted every -lifetime.restart days
+	firstIssue bool    // it keeps an account's first date of issue when the password is renewed
+	noFleet    bool    // its Clients share no Fleet
 }
 
 // customer is an account of a simulated service.
@@ -29,23 +29,23 @@ type customer struct {
 	a        *account
 	password int
 	issued   time.Time
-	first    time.Time // the first password's
-	dies     time.Time // of age; zero if never
+	first    time.Time // when the first password was issued
+	dies     time.Time // when the password expires; zero if never
 	revoked  time.Time
 	back     time.Time // when the owner reconnects; zero while the password works
 	warned   time.Time
 }
 
-// outcome is what became of the passwords of a world.
+// outcome has the results for the passwords of a world.
 type outcome struct {
-	died, unwarned int // of age; and those whose owners were not told a week before
-	told, right    int // verdicts, and those that name the true reason
+	died, unwarned int // expired passwords, and those whose owners were not warned a week before
+	told, right    int // verdicts, and those with the true reason
 	since          time.Time
-	early, late    int // warnings of passwords that do not die, before and after since
+	early, late    int // warnings about passwords that do not expire, before and after since
 	customers      int
 }
 
-// simulate lives through three and a half years of a service, day by day.
+// simulate simulates three and a half years of a service, day by day.
 func simulate(t *testing.T, w world, seed uint64) outcome {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	var lifetimes authstate.Lifetimes
@@ -64,7 +64,7 @@ func simulate(t *testing.T, w world, seed uint64) outcome {
 		if rng.Float64() < w.mortal {
 			c.dies = c.issued.Add(year)
 		}
-		// One in eight is revoked in a year.
+		// One password in eight is revoked within a year.
 		c.revoked = now.Add(time.Duration(rng.ExpFloat64() * float64(8*year)))
 	}
 	claims := func(c *customer) authstate.Claims {
@@ -151,8 +151,8 @@ func simulate(t *testing.T, w world, seed uint64) outcome {
 	return out
 }
 
-// TestLifetimeWorlds: what a Fleet's evidence of the lifetime does where passwords live
-// a year, where they live for ever, and where some do.
+// TestLifetimeWorlds: what a Fleet's evidence of the lifetime achieves if passwords live for a
+// year, for ever, or some of each.
 func TestLifetimeWorlds(t *testing.T) {
 	t.Parallel()
 	for i, w := range []world{
@@ -197,14 +197,13 @@ func TestLifetimeWorlds(t *testing.T) {
 	}
 }
 
-// withoutSince returns what an outcome has in common with one of Clients that share a
-// Fleet.
+// withoutSince returns an outcome without the fields that depend on a shared Fleet.
 func withoutSince(o outcome) outcome {
 	o.since = time.Time{}
 	return o
 }
 
-// TestLifetimes: a password counts once, and the rule can be taken back.
+// TestLifetimes: a password counts once, and later evidence can reverse the decision.
 func TestLifetimes(t *testing.T) {
 	t.Parallel()
 	var l authstate.Lifetimes
@@ -229,7 +228,7 @@ func TestLifetimes(t *testing.T) {
 	if !l.NoEnd() {
 		t.Error("one in twenty-one is too many")
 	}
-	l.Note(0, authstate.Ended) // the same password, seen to end after all
+	l.Note(0, authstate.Ended) // the same password ends after all
 	if ended, outlived := l.Counts(); ended != 2 || outlived != 19 || l.NoEnd() {
 		t.Errorf("got %d and %d, no end %v", ended, outlived, l.NoEnd())
 	}

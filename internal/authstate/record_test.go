@@ -10,7 +10,7 @@ import (
 	"github.com/go-icloud/icloud/internal/authstate"
 )
 
-// TestCorrupt: what cannot be saved again must not be loaded.
+// TestCorrupt: data that could not be saved again must not be loaded.
 func TestCorrupt(t *testing.T) {
 	t.Parallel()
 	entry := func(member, date string) string {
@@ -41,7 +41,7 @@ func TestCorrupt(t *testing.T) {
 			}
 			continue
 		}
-		// Whatever is loaded can be saved, after whatever happens.
+		// Data that was loaded can be saved after every event.
 		a := newAccount(t, rules, authstate.Claims{})
 		a.s.Merge(record, a.now, false)
 		for _, event := range []string{"accepted", "refused", "refused", "accepted"} {
@@ -51,7 +51,7 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// TestTold: data of an earlier version says of the verdict beside it that it was told.
+// TestTold: data of an earlier version says that the verdict in it was reported.
 func TestTold(t *testing.T) {
 	t.Parallel()
 	for _, told := range []bool{false, true} {
@@ -72,8 +72,8 @@ func TestTold(t *testing.T) {
 		a.store, _ = json.Marshal(data)
 		a.restart(rules, authstate.Claims{})
 		a.now = a.now.Add(day)
-		// The probe of the day is refused again. What was told is no news, and what
-		// a crash kept from being told is.
+		// The daily probe is refused again. A verdict that was reported is not reported
+		// again; one that was not reported because of a crash is.
 		a.do("refused")
 		if got := a.s.Notify(a.now); got == told {
 			t.Errorf("told %v: got news %v", told, got)
@@ -81,7 +81,8 @@ func TestTold(t *testing.T) {
 		if record, err := authstate.Decode(a.store); err != nil || record.Status(a.now).Phase != authstate.SignedOut {
 			t.Errorf("told %v: got %v, %v", told, record, err)
 		}
-		// Repaired, and dead indeed: another verdict is news whatever was told.
+		// The password works again, and dies later: this is another verdict, which is
+		// reported.
 		a.do("accepted")
 		a.look(false)
 		a.now = a.now.Add(day)
@@ -95,7 +96,7 @@ func TestTold(t *testing.T) {
 	}
 }
 
-// TestMerge: two Clients of one account that save in turn.
+// TestMerge: two Clients of one account save in turn.
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	pair := func(t *testing.T) (a, b *account) {
@@ -109,7 +110,7 @@ func TestMerge(t *testing.T) {
 		b.look(false)
 		return a, b
 	}
-	hand := func(from, to *account) { // what one has saved, the other reads
+	hand := func(from, to *account) { // one saves, and the other loads that
 		to.store, to.now = from.store, from.now
 		to.load(false)
 	}
@@ -127,7 +128,7 @@ func TestMerge(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 		hand(b, a)
-		// Told by the one, it is no news of the other's.
+		// A verdict that one Client has reported is not reported by the other.
 		if got := a.look(false); got != "signed out revoked likely hold for 24h0m0s" {
 			t.Errorf("got %q", got)
 		}
@@ -167,7 +168,7 @@ func TestMerge(t *testing.T) {
 		a.do("refused")
 		b.now = b.now.Add(day + minute)
 		b.do("accepted")
-		// The refusal was first, whatever the clocks say: but that cannot be known.
+		// The refusal was first, but the clocks say otherwise, so that cannot be known.
 		b.store = a.store
 		b.load(false)
 		b.do("accepted")
@@ -179,7 +180,7 @@ func TestMerge(t *testing.T) {
 	})
 }
 
-// TestTrim: the passwords that are remembered are the ones that matter.
+// TestTrim: the passwords that matter are kept.
 func TestTrim(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, rules, authstate.Claims{Issued: noon})
@@ -219,7 +220,7 @@ func TestTrim(t *testing.T) {
 	if len(data.Passwords) != 4 || worked != 2 {
 		t.Errorf("got %d passwords, of which %d have worked; want 4 and 2", len(data.Passwords), worked)
 	}
-	// The account's is the one that was accepted last, and stays so.
+	// The account's password is still the one that was accepted last.
 	record, err := authstate.Decode(a.store)
 	if err != nil || record.Status(a.now).Phase != authstate.Active {
 		t.Errorf("got %+v, %v", record.Status(a.now), err)
@@ -231,7 +232,7 @@ func TestTrim(t *testing.T) {
 	}
 }
 
-// TestDue: what is saved when.
+// TestDue: when the data is saved.
 func TestDue(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t, rules, authstate.Claims{Issued: noon})
@@ -246,7 +247,7 @@ func TestDue(t *testing.T) {
 	accept := func() { a.s.Accepted(a.s.Current(), a.s.Sent(), a.now) }
 	due(0, authstate.DueNothing)
 	accept()
-	due(0, authstate.DueNow) // it is Active now
+	due(0, authstate.DueNow) // it has become Active
 	a.look(false)
 	a.save(nil, true)
 	due(0, authstate.DueNothing)
@@ -256,7 +257,8 @@ func TestDue(t *testing.T) {
 	a.load(false)
 	due(0, authstate.DueNothing)
 	due(59*minute, authstate.DueLazily)
-	// A Store that fails is tried again at the next call; one that hangs, in a minute.
+	// After a Store has failed, the next call saves again. After it has hung, a call a
+	// minute later does.
 	for _, hung := range []bool{false, true} {
 		if _, err := a.s.Save(nil, "", "", a.now); err != nil {
 			t.Fatal(err)
@@ -271,8 +273,7 @@ func TestDue(t *testing.T) {
 	due(0, authstate.DueNow)
 }
 
-// FuzzDecode: whatever a Store holds, it is an error, or can be merged, judged and
-// saved.
+// FuzzDecode: data from a Store is an error, or it can be merged, judged and saved.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		"", "{}", `{"v":1,"new":[1]}`, `{"passwords":[null,{}]}`,
@@ -298,8 +299,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// TestAhead: an acceptance that a clock of the future has dated, and a Store that can be
-// read but not written: a refusal stands all the same.
+// TestAhead: an acceptance has a date in the future, and the Store can be read but not written.
+// A refusal is valid nevertheless.
 func TestAhead(t *testing.T) {
 	t.Parallel()
 	other := newAccount(t, rules, authstate.Claims{Issued: noon})
@@ -316,7 +317,7 @@ func TestAhead(t *testing.T) {
 	if got := a.look(false); got != "doubted revoked likely hold for 1m0s told" {
 		t.Errorf("got %q", got)
 	}
-	// A later one of the same clock refutes it.
+	// A later acceptance by the same clock refutes it.
 	other.now = other.now.Add(minute)
 	other.s.Accepted(other.s.Current(), other.s.Sent(), other.now)
 	other.save(nil, true)
