@@ -17,13 +17,13 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// roundTrip is a Transport that is one function.
+// roundTrip is a Transport that calls a function.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// A log line says which of a dozen things it was, and nothing of where or whose.
-// internal/neterr has a test of each.
+// TestConnectionFailures: an error names one of a dozen causes, and no host and no account.
+// internal/neterr tests each cause.
 func TestConnectionFailures(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -52,7 +52,7 @@ func TestConnectionFailures(t *testing.T) {
 	}
 }
 
-// A portal's page is a ResponseError that says what it is.
+// TestCaptivePortalSaysSo: the page of a captive portal is a ResponseError that says so.
 func TestCaptivePortalSaysSo(t *testing.T) {
 	t.Parallel()
 	client, err := icloud.New(icloud.Credential{AppleID: "ada@example.com", Password: icloud.UncheckedPassword("secret")},
@@ -71,19 +71,20 @@ func TestCaptivePortalSaysSo(t *testing.T) {
 	}
 }
 
-// sqlError is like those of drivers for SQL databases.
+// sqlError is like the errors of drivers for SQL databases.
 type sqlError string
 
 func (sqlError) Error() string      { return "secret" }
 func (e sqlError) SQLState() string { return string(e) }
 
-// loadFails fails to load.
+// loadFails is a Store that fails to load.
 type loadFails struct{ err error }
 
 func (s loadFails) Load(context.Context, string) ([]byte, error) { return nil, s.err }
 func (loadFails) Save(context.Context, string, []byte) error     { return nil }
 
-// What failed in a Store is said as far as its errors tell in a way that is no text.
+// TestStoreFailures: an error says why a Store failed as far as that can be found out without the text of
+// the Store's error.
 func TestStoreFailures(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()

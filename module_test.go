@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// brought are the modules that a program gets which imports the package.
+// brought are the modules that a program gets if it imports the package.
 var brought = []string{"github.com/emersion/go-vcard", "github.com/emersion/go-webdav", "github.com/go-icloud/icloud"}
 
 // modulesOf returns the modules that packages are built with.
@@ -24,8 +24,8 @@ func modulesOf(t *testing.T, cmd *exec.Cmd) []string {
 	return slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
 }
 
-// Whoever imports the package gets these modules, and no others: the command's and
-// the tests' are not among them.
+// TestDependencies: a program that imports the package gets only these modules, and not those of the
+// command and the tests.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	got := modulesOf(t, exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore", "./connect"))
@@ -34,17 +34,15 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// What is in internal is machinery, and each part of it can be read by itself: it
-// imports none of the packages that use it, and of its kind only those that are
-// listed here.
+// TestInternalImports: an internal package can be read alone. It imports no package that uses it, and
+// only the other internal packages that are listed here.
 func TestInternalImports(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/go-icloud/icloud"
 	allowed := map[string][]string{
 		"internal/authstate": {}, "internal/dav": {}, "internal/neterr": {}, "internal/origin": {}, "internal/synctoken": {}, "internal/vcf": {},
 	}
-	// A decision about a password follows from the events and the time that it is
-	// told, and from nothing else.
+	// Decisions about a password depend only on the events and the times that are given.
 	impure := []string{"context", "io", "math/rand", "net", "net/http", "os", "sync", "sync/atomic"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./internal/...").Output()
 	if err != nil {
@@ -56,7 +54,7 @@ func TestInternalImports(t *testing.T) {
 		name, ok := strings.CutPrefix(imports[0], module+"/")
 		may, machinery := allowed[name]
 		if !ok || !machinery {
-			continue // what the tests alone use
+			continue // only tests use it
 		}
 		met++
 		for _, path := range imports[1:] {
@@ -87,9 +85,9 @@ func TestInternalImports(t *testing.T) {
 	}
 }
 
-// A new program gets the module as it was committed last, packed by the go command
-// from git as the module proxy does it, and nothing but what is promised with it.
-// A name of a file that Windows does not take, for instance, would be refused.
+// TestGoGet: a new program gets the module of the last commit, which the go command packs from git as
+// the module proxy does, and only the expected dependencies. This fails, for example, if Windows
+// does not allow the name of a file.
 func TestGoGet(t *testing.T) {
 	t.Parallel()
 	top, err := exec.Command("git", "rev-parse", "--show-toplevel", "HEAD").Output()
@@ -111,9 +109,8 @@ func TestGoGet(t *testing.T) {
 
 	dir := t.TempDir()
 	env := append(os.Environ(),
-		// A cache of its own, which can be removed; what others have written
-		// comes from the one that this test was built with, and this module
-		// from the checkout.
+		// It has its own cache, which can be removed. Other modules come from the
+		// present cache, and this module from the checkout.
 		"GOMODCACHE="+filepath.Join(dir, "cache"), "GOFLAGS=-modcacherw", "GOWORK=off",
 		"GOPROXY=file://"+fileURL(strings.TrimSpace(string(cache)))+"/cache/download", "GONOSUMDB=*",
 		"GOPRIVATE=github.com/go-icloud", "GOVCS=*:git",
@@ -145,8 +142,8 @@ func TestGoGet(t *testing.T) {
 	if want := slices.Concat([]string{"example.test/program"}, brought); !slices.Equal(got, want) {
 		t.Errorf("it is built with %v, want %v", got, want)
 	}
-	// What "go list -m all" names besides, without a line of it being built, is listed
-	// for those whose tools read that.
+	// "go list -m all" names further modules, of which nothing is built. They are listed
+	// too, because some tools read that.
 	listed, err := os.ReadFile("docs/dependencies.md")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +160,7 @@ func TestGoGet(t *testing.T) {
 	}
 }
 
-// stat is os.Stat of what is there.
+// stat is os.Stat for a file that must exist.
 func stat(t *testing.T, name string) os.FileInfo {
 	t.Helper()
 	info, err := os.Stat(name)
@@ -182,7 +179,7 @@ func fileURL(path string) string {
 	return path
 }
 
-// requirements returns what a go.mod requires.
+// requirements returns the modules that a go.mod requires.
 func requirements(t *testing.T, file string) []string {
 	t.Helper()
 	out, err := exec.Command("go", "mod", "edit", "-json", file).Output()
@@ -203,8 +200,8 @@ func requirements(t *testing.T, file string) []string {
 	return paths
 }
 
-// The licence of every module that this repository needs is listed, and nothing
-// that it does not need any more. Those of the root are what their texts say.
+// TestLicences: docs/dependencies.md lists the licence of every module that this repository needs,
+// and no other modules. The licences of the root's modules agree with their texts.
 func TestLicences(t *testing.T) {
 	t.Parallel()
 	const doc = "docs/dependencies.md"
@@ -221,7 +218,7 @@ func TestLicences(t *testing.T) {
 		}
 	}
 	needed := map[string]bool{"module": true, "---": true, "tsdav (npm; in `internal/interop` too)": true, "axe-core (npm)": true, "github.com/go-icloud/icloud": true,
-		// Of go-webdav's go.mod, and of no build.
+		// It is in go-webdav's go.mod, and in no build.
 		"github.com/emersion/go-ical": true, "github.com/teambition/rrule-go": true}
 	for _, file := range []string{"go.mod", "bench/go.mod", "sqlstore/drivertest/go.mod", "connect/browsertest/go.mod", "examples/fleet/go.mod"} {
 		for _, module := range requirements(t, file) {
@@ -265,8 +262,7 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// The oldest version of Go that is promised is the one of go.mod, and the tests of
-// every push are run with it.
+// TestGoVersion: the documents promise the version of Go in go.mod, and CI runs the tests with it.
 func TestGoVersion(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{
@@ -285,7 +281,7 @@ func TestGoVersion(t *testing.T) {
 	}
 }
 
-// Every go.mod and package.json is looked after by Dependabot.
+// TestDependabot: Dependabot checks every go.mod and package.json.
 func TestDependabot(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile(".github/dependabot.yml")
@@ -296,7 +292,7 @@ func TestDependabot(t *testing.T) {
 	if err != nil {
 		t.Skip("not a git repository")
 	}
-	// The folders of each ecosystem, in its own part of the file.
+	// Each ecosystem has its own part of the file, with its folders.
 	parts := strings.Split(string(config), "package-ecosystem: ")
 	met := 0
 	for file := range strings.FieldsSeq(string(out)) {

@@ -1,4 +1,4 @@
-// What OnStatus is told of passwords that die after they were thought dead.
+// OnStatus for passwords that die after an earlier verdict was wrong.
 
 package icloud_test
 
@@ -27,8 +27,8 @@ func (r *rig) die() *icloud.AuthError {
 	return ae
 }
 
-// TestToldAfterRefutedVerdict: a verdict is refuted while it is being saved, and
-// nobody is told. The password's death, months later, is told all the same.
+// TestToldAfterRefutedVerdict: a verdict is refuted while it is being saved, and is not reported.
+// When the password dies months later, that is reported.
 func TestToldAfterRefutedVerdict(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -60,7 +60,7 @@ func TestToldAfterRefutedVerdict(t *testing.T) {
 				store.save = 10 * time.Minute
 				var wg sync.WaitGroup
 				wg.Go(func() {
-					// Whether it goes on after the refutation is not the point here.
+					// It does not matter here what happens after the refutation.
 					if tt.dwell != 0 {
 						_ = r.listCtx(by(t.Context(), "refused"))
 					} else {
@@ -96,8 +96,8 @@ func TestToldAfterRefutedVerdict(t *testing.T) {
 	}
 }
 
-// TestToldAfterRepairedVerdict: a verdict proves wrong and repairs itself. The true
-// one, later, is news again; it is told once.
+// TestToldAfterRepairedVerdict: a wrong verdict is refuted by a daily probe. A later verdict is
+// reported again, once.
 func TestToldAfterRepairedVerdict(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {
@@ -146,9 +146,8 @@ func TestToldAfterRepairedVerdict(t *testing.T) {
 	}
 }
 
-// TestToldAfterDroppedVerdict: a verdict is being saved when Reconnect replaces the
-// password, so nobody is told of it. A worker that still has the old password hears of
-// its death all the same, whatever the Store remembers as told.
+// TestToldAfterDroppedVerdict: while a verdict is being saved, Reconnect replaces the password, so
+// the verdict is not reported. A worker that still has the old password reports it nevertheless.
 func TestToldAfterDroppedVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,17 +16,16 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// watched is a Transport that answers as a small CardDAV server whose every URL
-// can be chosen, and records each attempt to reach a host, before there is any
-// connection.
+// watched is a Transport that answers as a small CardDAV server. A test chooses each URL in its
+// answers. It records every attempt to reach a host.
 type watched struct {
-	principal, home, book, card string // hrefs; "" for honest ones
+	principal, home, book, card string // hrefs; "" means a right one
 	redirect                    string // Location of the first answer, "" for none
-	status                      int    // of the redirect
+	status                      int    // the status of the redirect
 
 	mu       sync.Mutex
-	attempts []string // scheme and host of each
-	writes   []string // method, host, body of what was not redirected
+	attempts []string // the scheme and host of each request
+	writes   []string // the method, host and body of each request that was not redirected
 }
 
 const (
@@ -89,7 +88,7 @@ func readAll(body io.ReadCloser) (string, error) {
 	return string(data), err
 }
 
-// hosts returns the hosts that were tried, without honest ones.
+// hosts returns the hosts that were tried, except the right ones.
 func (w *watched) hosts(honest string) (others []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,7 +158,7 @@ var foreign = []string{
 	"javascript:alert(1)",
 }
 
-// allowed are of the same domain.
+// allowed are URLs in the same domain.
 var allowed = []string{
 	"https://p72-contacts.icloud.com/x/",
 	"https://p180-contacts.icloud.com:443/x/",
@@ -171,8 +170,8 @@ var allowed = []string{
 	"/x/",
 }
 
-// TestGate puts each URL where the server has a word in the matter, and watches
-// whom the Client tries to reach, which is before any connection.
+// TestGate puts each URL into every place where a server can write one, and checks which hosts the
+// Client tries to reach.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	photo := func(address string) *icloud.Contact {
@@ -217,7 +216,7 @@ func TestGate(t *testing.T) {
 				u = strings.NewReplacer("\n", "&#10;", "\x00", "").Replace(u)
 			}
 			if stage.name == "photo" && (strings.ContainsAny(u, "\n\x00") || !strings.HasPrefix(u, "http")) {
-				continue // another card, and no address
+				continue // it is the name of another card
 			}
 			t.Run(fmt.Sprintf("refused/%s/%q", stage.name, u), func(t *testing.T) {
 				t.Parallel()
@@ -225,7 +224,7 @@ func TestGate(t *testing.T) {
 				stage.set(w, u)
 				err := stage.call(t.Context(), gateClient(t, "", w), u)
 				switch {
-				case err == nil && !strings.HasPrefix(u, `\`): // that is a path, if an odd one
+				case err == nil && !strings.HasPrefix(u, `\`): // a text with a backslash is a path
 					t.Error("got no error")
 				case err == nil:
 				case errors.As(err, new(*icloud.AuthError)):
@@ -269,8 +268,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestGateCards: the href of a card is a name, and nothing is ever fetched from
-// where it points to; one of another host is an error of that card.
+// TestGateCards: nothing is fetched from the host in a card's href; another host is an error of that
+// card.
 func TestGateCards(t *testing.T) {
 	t.Parallel()
 	for _, u := range foreign {
@@ -315,8 +314,7 @@ func TestGateCards(t *testing.T) {
 	})
 }
 
-// TestGateStore: whoever can write to the Store must not direct the password
-// either.
+// TestGateStore: the password is not sent to another host because of a URL in the Store.
 func TestGateStore(t *testing.T) {
 	t.Parallel()
 	for _, u := range foreign {
@@ -351,7 +349,7 @@ func TestGateStore(t *testing.T) {
 	}
 }
 
-// TestGateEndpoint: what may be an endpoint at all.
+// TestGateEndpoint: which URLs may be an endpoint.
 func TestGateEndpoint(t *testing.T) {
 	t.Parallel()
 	for endpoint, ok := range map[string]bool{
@@ -395,7 +393,7 @@ func TestGateEndpoint(t *testing.T) {
 	}
 }
 
-// TestGateElsewhere: other endpoints have one host and one port, China's its own
+// TestGateElsewhere: another endpoint has one host and one port, and that of China has its own
 // domain.
 func TestGateElsewhere(t *testing.T) {
 	t.Parallel()
@@ -433,8 +431,8 @@ func TestGateElsewhere(t *testing.T) {
 	}
 }
 
-// TestRedirect: one request arrives, with method, body and password, for each
-// of the four codes, writes included.
+// TestRedirect: with each of the four codes one request arrives with its method, body and password,
+// also for writes.
 func TestRedirect(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {
@@ -481,8 +479,8 @@ func TestRedirect(t *testing.T) {
 	})
 }
 
-// TestPlainNetHTTP is why redirects are followed here: over a real network stack,
-// to a real second server, nothing arrives.
+// TestPlainNetHTTP shows why package icloud follows redirects itself: with net/http the password does
+// not arrive at a second server.
 func TestPlainNetHTTP(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -499,8 +497,8 @@ func TestPlainNetHTTP(t *testing.T) {
 	}
 }
 
-// TestTransportErrors: what the network says is reached by errors.Is and As, and
-// not repeated, since it may name hosts and paths.
+// TestTransportErrors: errors.Is and As find the errors of the network, whose text is not repeated,
+// because it may name hosts and paths.
 func TestTransportErrors(t *testing.T) {
 	t.Parallel()
 	const text = "dial p72-contacts.icloud.com/1234567/carddavhome a@example.com"
@@ -533,7 +531,7 @@ func TestTransportErrors(t *testing.T) {
 	}
 }
 
-// TestRequestHeaders: what every request has.
+// TestRequestHeaders: the headers of every request.
 func TestRequestHeaders(t *testing.T) {
 	t.Parallel()
 	w := new(watched)

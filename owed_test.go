@@ -34,13 +34,13 @@ func asked(body string) (hrefs []string) {
 	return hrefs
 }
 
-// follower is a consumer that keeps changes and token together, whatever the error.
+// follower is a consumer that keeps the changes and the token with every error.
 type follower struct {
 	changes
 	token string
 }
 
-// follow runs Sync, and sweeps where that is due.
+// follow runs Sync, and after a complete run from "" deletes what was not reported.
 func (f *follower) follow(t *testing.T, client *icloud.Client) error {
 	t.Helper()
 	seen := make(map[string]bool)
@@ -78,8 +78,8 @@ func (f *follower) ids() string {
 	return strings.Join(ids, " ")
 }
 
-// TestSyncOwes: a card that cannot be got costs itself, and not the sync of all
-// others. It is asked for again, by few requests, until it comes or is deleted.
+// TestSyncOwes: a card that cannot be fetched does not prevent the sync of the others. It is
+// requested again, with few requests, until it is fetched or deleted.
 func TestSyncOwes(t *testing.T) {
 	t.Parallel()
 	for _, deleted := range []bool{false, true} {
@@ -135,8 +135,7 @@ func TestSyncOwes(t *testing.T) {
 	}
 }
 
-// TestSyncOwesInRotation: of many owed cards a run asks for five by GET, and each has
-// its turn.
+// TestSyncOwesInRotation: of many owed cards each run fetches five by GET, in rotation.
 func TestSyncOwesInRotation(t *testing.T) {
 	t.Parallel()
 	const n = 18
@@ -182,12 +181,12 @@ func TestSyncOwesInRotation(t *testing.T) {
 	}
 }
 
-// TestSyncHandedOut: a card that appeared in a run that failed, and is gone before the
-// next, is reported as deleted, though the server never names it again.
+// TestSyncHandedOut: a card that a failed run has reported, and that is deleted before the next
+// run, is reported as deleted, although the server does not report that.
 func TestSyncHandedOut(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		multiget func() *http.Response // of the card that is gone, or not
+		multiget func() *http.Response // the answer for the deleted card
 		want     string
 	}{
 		"gone":              {func() *http.Response { return answer(207, multistatus(statusRow("/book/brief.vcf", 404))) }, "old.vcf"},
@@ -221,7 +220,7 @@ func TestSyncHandedOut(t *testing.T) {
 		if err := f.follow(t, client); err != nil {
 			t.Fatal(err)
 		}
-		// 200 changes in a first batch, and the second fails.
+		// The first batch has 200 changes, and the second fails.
 		delta = []string{etagRow("/book/brief.vcf", "1")}
 		for i := range 199 {
 			delta = append(delta, etagRow(fmt.Sprintf("/book/%03d.vcf", i), "1"))
@@ -242,8 +241,8 @@ func TestSyncHandedOut(t *testing.T) {
 	}
 }
 
-// TestSyncTokenBound: more than a token can owe is an error that is no PartialError,
-// with the token as it was.
+// TestSyncTokenBound: if more cards are owed than a token can name, the error is not a PartialError,
+// and the token is the old one.
 func TestSyncTokenBound(t *testing.T) {
 	t.Parallel()
 	var rows []string

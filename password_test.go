@@ -24,7 +24,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestParsePassword: how people paste it, and what they paste instead.
+// TestParsePassword: the forms in which people paste a password, and other texts that they paste.
 func TestParsePassword(t *testing.T) {
 	t.Parallel()
 	const want = "abcd-efgh-ijkl-mnop"
@@ -79,8 +79,8 @@ func TestParsePassword(t *testing.T) {
 	}
 }
 
-// FuzzParsePassword: what is accepted has Apple's form, is accepted again as the
-// same, and holds the letters that were typed, in their order, and no others.
+// FuzzParsePassword: an accepted password has Apple's form, is parsed again to itself, and has
+// exactly the letters of the input in their order.
 func FuzzParsePassword(f *testing.F) {
 	for _, s := range []string{"abcd-efgh-ijkl-mnop", "ABCD EFGH IJKL MNOP", "abcd\u2013efgh", "hunter2", "\xff", "abcd-efgh-ijkl-mnop\u200b"} {
 		f.Add(s)
@@ -128,8 +128,7 @@ func TestUncheckedPassword(t *testing.T) {
 	}
 }
 
-// secret is searched for, in any case, in all that is written below, forwards,
-// hexadecimal, and as numbers.
+// secret is searched in all output, in upper and lower case, as text, hexadecimal and numbers.
 const secret = "qzxw-vjkq-zzxq-wwvj"
 
 // leaks returns the form in which out gives secret away, or "".
@@ -146,7 +145,7 @@ func leaks(out string) string {
 	return ""
 }
 
-// hidden has somebody else's unexported field.
+// hidden has an unexported field.
 type hidden struct {
 	cred icloud.Credential
 	pass icloud.Password
@@ -224,8 +223,8 @@ func containers(t *testing.T) map[string]any {
 	}
 }
 
-// TestPasswordDoesNotLeak: not by any verb of fmt, encoder, log handler or
-// template, in any container.
+// TestPasswordDoesNotLeak: no verb of fmt, encoder, log handler or template prints a Password, in
+// any container.
 func TestPasswordDoesNotLeak(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, how, out string) {
@@ -244,7 +243,7 @@ func TestPasswordDoesNotLeak(t *testing.T) {
 			}
 			check(t, "Sprint", fmt.Sprint(v)+fmt.Sprintln(v))
 			for _, format := range []string{"", "%[2]v", "%*d", "%.*d", "%[x]v", "%"} {
-				// How fmt complains of a wrong call shows the arguments too.
+				// fmt's messages about wrong calls contain the arguments too.
 				check(t, format, fmt.Sprintf(format, v, 1))
 			}
 			check(t, "Errorf", fmt.Errorf("it: %v %w", v, errors.New("x")).Error())
@@ -297,7 +296,7 @@ func TestPasswordDoesNotLeak(t *testing.T) {
 	}
 }
 
-// TestPasswordPrints: what is printed in its place.
+// TestPasswordPrints: what is printed instead of a Password.
 func TestPasswordPrints(t *testing.T) {
 	t.Parallel()
 	p := icloud.UncheckedPassword(secret)
@@ -325,15 +324,15 @@ func TestPasswordPrints(t *testing.T) {
 			}
 		}
 	}
-	// What was redacted does not come back as a password.
+	// The redacted text cannot be unmarshalled into a Password.
 	var back icloud.Credential
 	if err := json.Unmarshal([]byte(`{"Password":"[redacted]"}`), &back); err == nil {
 		t.Error("a redacted Password was unmarshaled without an error")
 	}
 }
 
-// TestPanicDoesNotLeak lets real programs die of each value: the runtime prints
-// panics in its own way.
+// TestPanicDoesNotLeak runs programs that panic with each value, because the runtime prints the
+// values of panics by itself.
 func TestPanicDoesNotLeak(t *testing.T) {
 	t.Parallel()
 	if which := os.Getenv("ICLOUD_TEST_PANIC"); which != "" {
@@ -352,8 +351,8 @@ func TestPanicDoesNotLeak(t *testing.T) {
 	}
 }
 
-// TestErrorsDoNotLeak collects the errors of all calls, against a server and a
-// Store that put the password, the account and paths into all that they say.
+// TestErrorsDoNotLeak collects the errors of all calls, with a server and a Store that put the
+// password, the account and paths into all texts.
 func TestErrorsDoNotLeak(t *testing.T) {
 	t.Parallel()
 	const account, path = "ada.secret@example.com", "/8034501234/"

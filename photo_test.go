@@ -82,8 +82,8 @@ func TestPhotoURI(t *testing.T) {
 	if !bytes.Equal(data, jpeg) || mediaType != "image/jpeg" || err != nil {
 		t.Fatalf("got %d bytes, %q, %v", len(data), mediaType, err)
 	}
-	// A photo is no proof that the password works, and its absence none that
-	// it does not.
+	// A photo does not prove that the password works, and its absence does not prove the
+	// opposite.
 	if state := client.Status().State; state != icloud.Untested {
 		t.Errorf("the state is %v", state)
 	}
@@ -148,7 +148,7 @@ func TestPhotoBehindEmpty(t *testing.T) {
 	}
 }
 
-// TestPhotoIsNoEvidence: a photo's host refuses and accepts whom it wants.
+// TestPhotoIsNoEvidence: refusals and acceptances of the photo host say nothing about the password.
 func TestPhotoIsNoEvidence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestPhotoIsNoEvidence(t *testing.T) {
 		r.mustList()
 		before := r.Status()
 		r.toldSoFar()
-		r.srv.Intercept = icloudtest.Unauthorized // and the probe, if there were one
+		r.srv.Intercept = icloudtest.Unauthorized // would refuse a probe too
 		for range 5 {
 			_, _, err := r.Photo(t.Context(), contact)
 			refuted(t, err)
@@ -167,7 +167,7 @@ func TestPhotoIsNoEvidence(t *testing.T) {
 		if got := r.Status(); got != before {
 			t.Errorf("got status %+v, want %+v", got, before)
 		}
-		// Nor does its success refute anything.
+		// A success of the photo host refutes nothing.
 		slow := make(chan error)
 		r.srv.Intercept = func(w http.ResponseWriter, req *http.Request) bool {
 			if req.Host == "gateway.icloud.com" {

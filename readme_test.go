@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// frames puts the Go code of the documents into a file in which the names that it
-// leaves open mean something, with what it needs imported. Each block must have one.
+// frames has a frame for each block of Go code in the documents. A frame declares the names that the
+// block uses, and imports packages.
 var frames = []struct{ contains, imports, before, after string }{
 	{"func changeAddress(", "errors strings github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},
 	{"func birthdayField(", "fmt github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},
@@ -50,7 +50,7 @@ var frames = []struct{ contains, imports, before, after string }{
 		"func f(ctx context.Context, server *icloudtest.Server) error {\n", "\nreturn err }"},
 }
 
-// The code of the README and of docs compiles.
+// TestREADME: the code in the README and in docs compiles.
 func TestREADME(t *testing.T) {
 	t.Parallel()
 	docs, err := filepath.Glob("docs/*.md")
@@ -84,8 +84,7 @@ func TestREADME(t *testing.T) {
 	}
 }
 
-// compiles checks a file of Go, inside the module, so that it is this checkout that
-// it imports.
+// compiles checks a Go file inside of the module, so that it imports this checkout.
 func compiles(t *testing.T, doc, code string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("testdata", "readme")
@@ -105,7 +104,7 @@ func compiles(t *testing.T, doc, code string) {
 	}
 }
 
-// The links of every document lead somewhere, those to headings too.
+// TestLinks: every link in a document has a target, also those to headings.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	docs, err := filepath.Glob("*.md")
@@ -160,7 +159,7 @@ func headings(t *testing.T, doc string) []string {
 	return anchors
 }
 
-// The figures of the README are those of the last comparison.
+// TestFigures: the figures in the README are those of the last comparison.
 func TestFigures(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("bench/results.json")
@@ -222,8 +221,7 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// rounded says whether a number is written as one that was measured, to the nearest
-// that has so many digits or to the next below.
+// rounded says whether a written number is a measured one, rounded to its digits or down.
 func rounded(t *testing.T, written string, measured float64) bool {
 	t.Helper()
 	number, err := strconv.ParseFloat(written, 64)

@@ -17,7 +17,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// mirror fails the test unless the caller's copy is what the server has.
+// mirror fails the test unless the caller's copy equals the server's book.
 func (c *changes) mirror(t *testing.T, client *icloud.Client) {
 	t.Helper()
 	contacts, err := list(t, client)
@@ -37,7 +37,7 @@ func (c *changes) mirror(t *testing.T, client *icloud.Client) {
 	}
 }
 
-// One test for each way in which servers sync.
+// TestSync has a case for each way in which servers sync.
 func TestSync(t *testing.T) {
 	t.Parallel()
 	without := func(status int, body string) func(*icloudtest.Server) {
@@ -94,8 +94,8 @@ func TestSync(t *testing.T) {
 			server.Put("brief.vcf", card("brief"))
 			server.Delete("brief.vcf")
 
-			// apply fails in the middle. Then from the token of before, as who has
-			// undone all of it does, and from the new one, as who has not.
+			// apply fails in between. The next Sync begins with the old token, as
+			// after a rollback, or with the new one.
 			failure := errors.New("disk full")
 			copied.fail = func(icloud.Change) error { return failure }
 			next, err := copied.sync(t.Context(), client, token)
@@ -128,7 +128,7 @@ func TestSync(t *testing.T) {
 	}
 }
 
-// A token that is refused, in whatever way, is ErrResync, and never about the
+// TestSyncTokenRefused: every kind of refusal of a token is ErrResync, and never a refusal of the
 // password.
 func TestSyncTokenRefused(t *testing.T) {
 	t.Parallel()
@@ -175,14 +175,14 @@ func TestSyncForeignToken(t *testing.T) {
 			t.Errorf("%q: got %v, token %q", bad, err, next)
 		}
 	}
-	// Another account's, of another number.
+	// The token of another account, which has another number.
 	if _, err := new(changes).sync(t.Context(), other, token); err != icloud.ErrResync {
 		t.Logf("the token of another account: %v", err)
 	}
 }
 
-// What fails in the middle of a sync is an error, with the token as it was, and a
-// second run misses nothing.
+// TestSyncFails: a failure during a sync is an error, with the old token, and a second run misses
+// nothing.
 func TestSyncFails(t *testing.T) {
 	t.Parallel()
 	faults := map[string]icloudtest.Fault{
@@ -211,8 +211,8 @@ func TestSyncFails(t *testing.T) {
 				server.Intercept = icloudtest.After(step, fault)
 				copied := new(changes)
 				next, err := copied.sync(t.Context(), client, "")
-				// A refusal of sync-collection is no failure, and neither is one of
-				// few enough cards.
+				// A refusal of sync-collection is not a failure, and neither is one
+				// of a few cards.
 				if _, partial := errors.AsType[*icloud.PartialError](err); err == nil && name != "403" || !partial && err != nil && next != "" ||
 					partial && (name != "500" || step != 2 || next == "") {
 					t.Fatalf("got token %q, error %v, %d changes", next, err, copied.calls)
@@ -230,7 +230,7 @@ func TestSyncFails(t *testing.T) {
 	}
 }
 
-// Batches: one exactly full, and one card more.
+// TestSyncBatches: a batch that is exactly full, and one card more.
 func TestSyncBatches(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]int{0: 1, 1: 2, 200: 2, 201: 3} {
@@ -249,7 +249,7 @@ func TestSyncBatches(t *testing.T) {
 	}
 }
 
-// What a sync costs: two requests for ten changes, whatever the size of the book.
+// TestSyncRequests: ten changes need two requests, whatever the size of the book.
 func TestSyncRequests(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 1000)
@@ -271,7 +271,7 @@ func TestSyncRequests(t *testing.T) {
 	}
 }
 
-// The rows of a multiget that are none of its business, and those that are missing.
+// TestSyncMultigetRows: rows in a multiget that were not requested, and rows that are missing.
 func TestSyncMultigetRows(t *testing.T) {
 	t.Parallel()
 	report := strings.Replace(multistatus(
@@ -326,8 +326,7 @@ func TestSyncMultigetRows(t *testing.T) {
 	}
 }
 
-// A status of a whole multiget is the book's, or the server's: it deletes nothing,
-// and hides nothing.
+// TestMultigetRefused: the status of a whole multiget is not applied to each of its cards.
 func TestMultigetRefused(t *testing.T) {
 	t.Parallel()
 	token := strings.Replace(multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1")), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1)
@@ -356,7 +355,7 @@ func TestMultigetRefused(t *testing.T) {
 				t.Errorf("%d: got the change %v", status, c)
 				return nil
 			})
-			// Each card was asked for by itself after a 400 or a 500, and is owed.
+			// After a 400 or a 500 each card was requested alone, and is owed.
 			_, partial := errors.AsType[*icloud.PartialError](err)
 			if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != status || (next != "") != partial || partial != (status == 400 || status == 500) {
 				t.Errorf("%d: got %q, %v", status, next, err)
@@ -365,8 +364,8 @@ func TestMultigetRefused(t *testing.T) {
 	}
 }
 
-// One card that spoils a batch is found by halves, and a server that refuses every
-// card is not asked about each.
+// TestMultigetSpoiled: a card that breaks a batch is found by halving. If the server refuses every
+// card, they are not all requested alone.
 func TestMultigetSpoiled(t *testing.T) {
 	t.Parallel()
 	const n = 1000
@@ -407,7 +406,7 @@ func TestMultigetSpoiled(t *testing.T) {
 	}
 }
 
-// Cards that break the answer cost themselves, and no other, however many they are.
+// TestMultigetManyBroken: many cards break the answer. Only these are missing.
 func TestMultigetManyBroken(t *testing.T) {
 	t.Parallel()
 	client := onBook(t, func(r *http.Request, body string) *http.Response {
@@ -431,7 +430,7 @@ func TestMultigetManyBroken(t *testing.T) {
 	}
 }
 
-// The book's own row may hide a refusal of the book, and of the token, in a 207.
+// TestOwnRowRefuses: a 207 may contain a refusal of the book or of the token in the book's own row.
 func TestOwnRowRefuses(t *testing.T) {
 	t.Parallel()
 	prop := func(status int) string {
@@ -475,8 +474,8 @@ func TestOwnRowRefuses(t *testing.T) {
 	}
 }
 
-// Names that sync-collection writes so that no parser can read them do not end a
-// Sync for good: the ETags are compared instead.
+// TestSyncBrokenNames: if the names in a sync-collection cannot be parsed, the ETags are compared
+// instead.
 func TestSyncBrokenNames(t *testing.T) {
 	t.Parallel()
 	client := onBook(t, func(r *http.Request, body string) *http.Response {
@@ -500,8 +499,8 @@ func TestSyncBrokenNames(t *testing.T) {
 	}
 }
 
-// A run that began with "" is never told to begin again, whatever its second page
-// brings, and misses nothing that changed between two tries.
+// TestSyncFirstRun: a run from "" never returns ErrResync, whatever its second page is, and misses
+// no change between its two tries.
 func TestSyncFirstRun(t *testing.T) {
 	t.Parallel()
 	withToken := func(token string, rows ...string) string {
@@ -553,7 +552,7 @@ func TestSyncFirstRun(t *testing.T) {
 	}
 }
 
-// A call ends with its context, also where the answer has arrived already.
+// TestSyncCancelled: a call returns when its context ends, even if the answer has arrived.
 func TestSyncCancelled(t *testing.T) {
 	t.Parallel()
 	_, client := fake(t, 5)
@@ -585,7 +584,7 @@ func TestSyncCancelled(t *testing.T) {
 	}
 }
 
-// A member that the server refuses to describe has not been deleted.
+// TestSyncCompareRefused: a card that the server refuses to describe is not reported as deleted.
 func TestSyncCompareRefused(t *testing.T) {
 	t.Parallel()
 	listing := multistatus(etagRow("/book/a.vcf", "1"), etagRow("/book/b.vcf", "1"))
@@ -622,7 +621,7 @@ func TestSyncCompareRefused(t *testing.T) {
 	}
 }
 
-// Where the server has no ETags, every card counts as changed.
+// TestSyncCompareWithoutETags: if the server has no ETags, every card counts as changed.
 func TestSyncCompareWithoutETags(t *testing.T) {
 	t.Parallel()
 	name := "a"
@@ -645,7 +644,7 @@ func TestSyncCompareWithoutETags(t *testing.T) {
 	}
 }
 
-// The ETags' token holds about 40 bytes a card.
+// TestSyncTokenSize: a token with ETags has about 40 bytes for each card.
 func TestSyncTokenSize(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 0)
@@ -663,7 +662,7 @@ func TestSyncTokenSize(t *testing.T) {
 	}
 }
 
-// A server that always has more is not asked for ever.
+// TestSyncEndless: a Sync with a server that always has more changes ends.
 func TestSyncEndless(t *testing.T) {
 	t.Parallel()
 	client := onBook(t, func(*http.Request, string) *http.Response {
@@ -674,15 +673,15 @@ func TestSyncEndless(t *testing.T) {
 	}
 }
 
-// Xandikos fails on a token that it does not know; a server that fails on everything
-// is another matter.
+// TestSync500: Xandikos answers 500 to an unknown token. That differs from a server that answers
+// 500 to everything.
 func TestSync500(t *testing.T) {
 	t.Parallel()
 	const token = "t1"
 	good := strings.Replace(multistatus(), "</multistatus>", "<sync-token>t1</sync-token></multistatus>", 1)
 	for name, test := range map[string]struct {
 		fails func(body string, n int) bool
-		want  error // nil: the answer's
+		want  error // nil means the error of the answer
 	}{
 		"the token":  {func(body string, _ int) bool { return strings.Contains(body, token) }, icloud.ErrResync},
 		"everything": {func(string, int) bool { return true }, nil},
@@ -707,8 +706,8 @@ func TestSync500(t *testing.T) {
 	}
 }
 
-// The password dies between two batches of one sync: what came before has been
-// applied, the token stays, and the reason is told.
+// TestSyncRevokedInTheMiddle: the password dies between two batches of a sync. Some changes were
+// applied, the token is the old one, and the error has the reason.
 func TestSyncRevokedInTheMiddle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// waitOf returns the ResponseError in err, which must be there, and not a verdict.
+// waitOf returns the ResponseError in err. It fails the test if there is none, or a verdict.
 func waitOf(t *testing.T, err error) *icloud.ResponseError {
 	t.Helper()
 	noVerdict(t, err)
@@ -27,7 +27,7 @@ func waitOf(t *testing.T, err error) *icloud.ResponseError {
 	return re
 }
 
-// TestThrottle: how long a Client waits after each answer that asks it to.
+// TestThrottle: how long a Client waits after each kind of answer that asks it to wait.
 func TestThrottle(t *testing.T) {
 	t.Parallel()
 	const s = time.Second
@@ -35,7 +35,7 @@ func TestThrottle(t *testing.T) {
 		name   string
 		status int
 		header string
-		want   []time.Duration // of so many in a row, each when the wait is over
+		want   []time.Duration // the waits of several such answers in a row
 	}{
 		{"too short", 503, "1", []time.Duration{2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 64 * s, 64 * s, 64 * s}},
 		{"zero", 503, "0", []time.Duration{2 * s, 4 * s}},
@@ -91,7 +91,7 @@ func TestThrottle(t *testing.T) {
 					}
 					time.Sleep(time.Nanosecond)
 				}
-				// What it leaves is nothing, and a success begins again.
+				// After a success the waits begin again.
 				r.srv.Intercept = nil
 				r.mustList()
 				r.srv.Intercept = fault
@@ -106,8 +106,8 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
-// TestThrottleTrips is iCloud's throttle: it asks for half of the time it means,
-// and obeying it exactly would trip it again and again.
+// TestThrottleTrips: like iCloud's throttle, the server asks for half of the real wait, so a client
+// that waits exactly that long is throttled again and again.
 func TestThrottleTrips(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,15 +132,15 @@ func TestThrottleTrips(t *testing.T) {
 	})
 }
 
-// TestThrottleIsTheAccounts: one answer holds all calls of the Client, photos and
-// sign-in among them, and many answers at once are one.
+// TestThrottleIsTheAccounts: one answer delays all calls of the Client, also photos and sign-in, and
+// many concurrent answers count as one.
 func TestThrottleIsTheAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, icloud.Options{})
 		r.mustList()
 		r.srv.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-			time.Sleep(time.Second) // until all are under way
+			time.Sleep(time.Second) // until all calls are under way
 			return icloudtest.Status(503, "Retry-After", "1")(w, nil)
 		}
 		var wg sync.WaitGroup
@@ -182,15 +182,15 @@ func TestThrottleIsTheAccounts(t *testing.T) {
 		if n != 0 {
 			t.Errorf("got %d requests, want 0", n)
 		}
-		// Another account is another matter, and a restart forgets.
+		// Another account is not delayed, and a new Client does not know of the wait.
 		r.srv.Intercept = nil
 		r.restart()
 		r.mustList()
 	})
 }
 
-// TestThrottledInDoubt: a probe that was withheld does not count as sent, and a
-// verdict outlives a throttle.
+// TestThrottledInDoubt: a probe that was withheld does not count as sent, and a throttle does not end
+// a verdict.
 func TestThrottledInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func noAuthConfirmed(t *testing.T, err error) {
 	}
 }
 
-// TestThrottledByRedirect: the wait holds between the hops of one call, too.
+// TestThrottledWhileRunning: the wait also applies between the hops of a call.
 func TestThrottledWhileRunning(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,8 +270,8 @@ func photoAt(url string) *icloud.Contact {
 	return &icloud.Contact{VCard: []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nPHOTO;VALUE=uri:" + url + "\r\nEND:VCARD\r\n")}
 }
 
-// TestPhotoThrottled: photos come from another service, whose wish to wait is told
-// to the caller and withholds nothing of the account.
+// TestPhotoThrottled: photos come from another service. If it asks to wait, the caller gets that
+// error, and no request of the account is delayed.
 func TestPhotoThrottled(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{503, 429, 403} {
@@ -306,8 +306,8 @@ func TestPhotoThrottled(t *testing.T) {
 	}
 }
 
-// TestForbiddenThrottle: 403 with Retry-After asks to wait. It is not taken for a
-// moved book, which costs more requests, nor for a token that is no longer honored.
+// TestForbiddenThrottle: 403 with Retry-After asks to wait. It is not taken for a moved book or a
+// refused token.
 func TestForbiddenThrottle(t *testing.T) {
 	t.Parallel()
 	calls := map[string]func(r *rig, token string) error{
@@ -360,8 +360,8 @@ func TestForbiddenThrottle(t *testing.T) {
 	}
 }
 
-// TestForbiddenNoThrottle: a 403 that names a precondition is about the request, and
-// one to a GET, PUT or DELETE about the card, whatever else they carry.
+// TestForbiddenNoThrottle: a 403 with a precondition is about the request, and one to a GET, PUT or
+// DELETE is about the card, even with Retry-After.
 func TestForbiddenNoThrottle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

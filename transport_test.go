@@ -14,9 +14,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestTransportWithoutBody: a Transport may return no response, or one without a
-// Body, which http.Client copes with. No call panics, and what the answer says
-// counts as it does with an empty body.
+// TestTransportWithoutBody: a Transport may return no response, or one without a Body, which
+// http.Client accepts. No call panics, and the answer counts as one with an empty body.
 func TestTransportWithoutBody(t *testing.T) {
 	t.Parallel()
 	challenge := http.Header{"Www-Authenticate": {`Basic realm="MMCalDav"`}}
@@ -67,7 +66,7 @@ func TestTransportWithoutBody(t *testing.T) {
 							}()
 							return f(t, r)
 						}()
-						// A card without a byte is one that the server has sent so.
+						// An empty card is a card that the server has sent.
 						if err == nil && !(call == "Contact" && name == "200") {
 							t.Error("got no error")
 						}
@@ -116,7 +115,7 @@ var transportCalls = map[string]func(*testing.T, *rig) error{
 	"Delete": func(t *testing.T, r *rig) error {
 		err := r.Delete(t.Context(), "1.vcf", `"etag"`)
 		if err == nil {
-			err = errors.New("deleted") // likewise
+			err = errors.New("deleted") // a success too
 		}
 		return err
 	},
@@ -134,9 +133,8 @@ var transportCalls = map[string]func(*testing.T, *rig) error{
 	},
 }
 
-// TestTransportFollowsRedirects: a Transport that is an http.Client in disguise
-// loses the password on the way to the partition host, and gets iCloud's own 401
-// for it. That says nothing of the password, which was not there.
+// TestTransportFollowsRedirects: a Transport that uses an http.Client drops the password at the
+// redirect to the partition host, and gets iCloud's own 401. That says nothing about the password.
 func TestTransportFollowsRedirects(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {

@@ -1,5 +1,5 @@
-// Several programs and one account: real processes that share nothing but a
-// DirStore and the server. sqlstore/drivertest has the same for databases.
+// Several processes with one account, which share only a DirStore and the server.
+// sqlstore/drivertest has the same for databases.
 
 package icloud_test
 
@@ -37,11 +37,11 @@ type order struct {
 	Dwell    time.Duration
 }
 
-// reply is the line that comes back: what a consumer sees of the call.
+// reply is the answer line of a worker: the result of the call.
 type reply struct {
 	Contacts  int
-	Err       string // "" if all went well
-	Reason    string // of an AuthError; the rest too
+	Err       string // "" if the call succeeded
+	Reason    string // this and the fields below are those of an AuthError
 	Certainty string
 	Confirmed bool
 	Refused   time.Time
@@ -49,19 +49,19 @@ type reply struct {
 	Replaced  time.Time
 }
 
-// verdict is a reply without the time, in which two processes may differ that
-// were refused at the same moment.
+// verdict is a reply without the time, which may differ between two processes that were refused at
+// the same moment.
 func (r reply) verdict() string {
 	return strings.Join([]string{r.State, r.Reason, r.Certainty, fmt.Sprint(r.Confirmed)}, ", ")
 }
 
 const (
 	workerVariable = "ICLOUD_TEST_WORKER"
-	workerPrefix   = "worker: " // before every reply, since "go test" prints too
+	workerPrefix   = "worker: " // before every reply, because "go test" prints too
 	hammeredKey    = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 )
 
-// TestWorkerProcess is not a test: it is what the other process runs.
+// TestWorkerProcess is not a test. The other processes run it.
 func TestWorkerProcess(t *testing.T) {
 	if os.Getenv(workerVariable) == "" {
 		return
@@ -95,7 +95,7 @@ func TestWorkerProcess(t *testing.T) {
 	}
 }
 
-// obey makes one call and tells what came of it.
+// obey makes one call and returns its result.
 func obey(ctx context.Context, client *icloud.Client, do string, cred icloud.Credential) (r reply) {
 	var err error
 	switch do {
@@ -121,7 +121,7 @@ func obey(ctx context.Context, client *icloud.Client, do string, cred icloud.Cre
 	return r
 }
 
-// hammered is the i-th version of a file: any mixture of two shows.
+// hammered returns the i-th version of a file. A mixture of two versions is noticed.
 func hammered(i int) []byte {
 	return bytes.Repeat([]byte{'a' + byte(i%26)}, 100+1000*(i%26))
 }
@@ -145,7 +145,7 @@ func newScene(t *testing.T, intercept func(http.ResponseWriter, *http.Request) b
 	return &scene{Server: srv, t: t, url: web.URL, dir: filepath.Join(t.TempDir(), "store"), dwell: -1}
 }
 
-// worker is another process, with a Client of its own.
+// worker is another process with its own Client.
 type worker struct {
 	s    *scene
 	cred icloud.Credential
@@ -170,7 +170,7 @@ func (s *scene) start(cred icloud.Credential) *worker {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {
-		// The end of its input ends it; kill is for one that hangs or hammers.
+		// The process ends with its input. kill is for one that hangs or saves for ever.
 		in.Close()
 		stop := time.AfterFunc(10*time.Second, func() { cmd.Process.Kill() })
 		defer stop.Stop()
@@ -179,7 +179,7 @@ func (s *scene) start(cred icloud.Credential) *worker {
 	return &worker{s: s, cred: cred, cmd: cmd, in: in, out: bufio.NewScanner(out)}
 }
 
-// send gives an order; receive waits for what comes of it.
+// send sends an order; receive waits for the reply.
 func (w *worker) send(do string, cred icloud.Credential) {
 	w.s.t.Helper()
 	text, err := json.Marshal(order{
@@ -229,7 +229,7 @@ func (w *worker) reconnect(cred icloud.Credential) reply {
 	return w.receive()
 }
 
-// well fails the test unless a call went well.
+// well fails the test unless a call succeeded.
 func (s *scene) well(what string, r reply) {
 	s.t.Helper()
 	if r.Err != "" || r.State != "active" {
@@ -260,8 +260,8 @@ const (
 	rejected = "signed out, icloud: password rejected, likely, true"
 )
 
-// One process is signed out; another reconnects. That frees those who have the
-// new password, and no one else.
+// TestTwoProcessesReconnect: one process is signed out, and another reconnects. After that only
+// processes with the new password work.
 func TestTwoProcessesReconnect(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -284,13 +284,13 @@ func TestTwoProcessesReconnect(t *testing.T) {
 	s.well("listing there", a.list())
 }
 
-// A web process takes the new password, and a worker has a Client for months: by Load
-// the worker learns that there is another one, fetches it where the web process has put
-// it, and reconnects. It asks iCloud nothing before.
+// TestTwoProcessesReplaced: a web process reconnects with a new password while a worker keeps its
+// Client. By Load the worker learns that another password works, gets it from where the web process
+// has put it, and reconnects. It sends no request before.
 func TestTwoProcessesReplaced(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	secrets := map[string]icloud.Credential{"customer": s.Issue()} // both processes reach it
+	secrets := map[string]icloud.Credential{"customer": s.Issue()} // both processes can read it
 	worker, web := s.start(secrets["customer"]), s.start(secrets["customer"])
 	s.well("the worker", worker.list())
 	s.Revoke(secrets["customer"].Password)
@@ -315,7 +315,8 @@ func TestTwoProcessesReplaced(t *testing.T) {
 	}
 }
 
-// A false verdict that one process repairs is repaired for the other, by Load alone.
+// TestTwoProcessesRepaired: when one process finds that a verdict was wrong, the other one learns it by
+// Load.
 func TestTwoProcessesRepaired(t *testing.T) {
 	t.Parallel()
 	var stray atomic.Bool
@@ -334,8 +335,8 @@ func TestTwoProcessesRepaired(t *testing.T) {
 	s.well("listing there", a.list())
 }
 
-// A process meets its 401 before another reconnects, and learns what it means,
-// and saves it, only after: it must not take the new password's memory away.
+// TestTwoProcessesLateRefusal: a process gets a 401 before another one reconnects, and judges and saves
+// it after that. It must not overwrite what is remembered of the new password.
 func TestTwoProcessesLateRefusal(t *testing.T) {
 	t.Parallel()
 	hold, held, release := make(chan bool, 1), make(chan bool), make(chan bool)
@@ -365,8 +366,8 @@ func TestTwoProcessesLateRefusal(t *testing.T) {
 	close(release)
 	s.refused("the first process", a.receive(), revoked)
 
-	// Whether the new password was ever accepted is known from the Store alone
-	// to a process that starts after its end.
+	// A process that starts after the end of the new password knows only from the Store
+	// that it was accepted.
 	s.Revoke(fresh.Password)
 	s.refused("a process that has never seen the new password work", s.start(fresh).list(), revoked)
 	s.refused("one with a password that nobody has used", s.start(s.spoiled()).list(), rejected)
@@ -382,7 +383,7 @@ func (s *scene) spoiled() icloud.Credential {
 	return cred
 }
 
-// Both meet the first 401 at the same moment, neither knowing of the other.
+// TestTwoProcessesRefusedAtOnce: two processes get their first 401 at the same moment.
 func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -394,15 +395,15 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			// Each of the first four requests, two by each process, waits
-			// for its like from the other one: so the 401s come together,
-			// and so do the answers to the probe that follows.
+			// Each process sends two requests. Each waits for that of the other
+			// process, so that the two 401s come together, and then the answers
+			// to the two probes.
 			var mu sync.Mutex
 			var meeting chan bool
 			together := 0
 			s := newScene(t, func(http.ResponseWriter, *http.Request) bool {
 				mu.Lock()
-				var other chan bool // closed when the like of this request comes
+				var other chan bool // closed when the request of the other process comes
 				switch {
 				case together == 0:
 				case meeting == nil:
@@ -443,7 +444,7 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 			s.silent("a third process", func() {
 				third := s.start(cred).list()
 				s.refused("a third process", third, test.want)
-				// It is the same verdict, not a third one.
+				// It is the same verdict.
 				if !third.Refused.Equal(first.Refused) && !third.Refused.Equal(second.Refused) {
 					t.Errorf("a third process: refused since %v, want %v or %v", third.Refused, first.Refused, second.Refused)
 				}
@@ -453,8 +454,8 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// A process that dies while it saves leaves the old data or the new, whole, and
-// nothing that stops the next one.
+// TestKilledWhileSaving: a process that is killed while it saves leaves the old data or the new data,
+// complete, and nothing that stops the next process.
 func TestKilledWhileSaving(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -495,8 +496,8 @@ func TestKilledWhileSaving(t *testing.T) {
 	if err := icloudtest.TestStore(store); err != nil {
 		t.Error(err)
 	}
-	// What a kill may leave is open to nobody else, and is never taken for an
-	// account's file.
+	// Nobody else can read a file that the kill has left, and it is not taken for the file
+	// of an account.
 	files, err := os.ReadDir(s.dir)
 	if err != nil {
 		t.Fatal(err)

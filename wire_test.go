@@ -12,8 +12,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// wire is a Transport that answers from a function, byte for byte: for servers
-// that no well-behaved fake can be.
+// wire is a Transport that answers from a function, byte for byte, as servers that the fake cannot
+// imitate.
 type wire func(r *http.Request, body string) *http.Response
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -43,15 +43,15 @@ func answer(status int, body string, header ...string) *http.Response {
 	return resp
 }
 
-// bookURL is an endpoint that is an address book itself, so that a listing is one
-// request after the first.
+// bookURL is an endpoint that is itself an address book, so that after the first request a listing is
+// one request.
 const bookURL = "https://dav.example.test/book/"
 
 const bookAnswer = `<multistatus xmlns="DAV:"><response><href>/book/</href><propstat><prop>` +
 	`<resourcetype><collection/><addressbook xmlns="urn:ietf:params:xml:ns:carddav"/></resourcetype>` +
 	`</prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>`
 
-// onBook returns a Client on a book whose reports are answered by f.
+// onBook returns a Client for a book. f answers its reports.
 func onBook(t *testing.T, f wire) *icloud.Client {
 	t.Helper()
 	client, err := icloud.New(icloud.Credential{AppleID: "user", Password: icloud.UncheckedPassword("secret")}, &icloud.Options{
@@ -76,12 +76,12 @@ func row(href, card string) string {
 		"<status>HTTP/1.1 200 OK</status></propstat></response>"
 }
 
-// statusRow is one that has a status alone.
+// statusRow is a row that has only a status.
 func statusRow(href string, status int) string {
 	return fmt.Sprintf("<response><href>%s</href><status>HTTP/1.1 %d X</status></response>", href, status)
 }
 
-// etagRow is one without a card.
+// etagRow is a row without a card.
 func etagRow(href, etag string) string {
 	return "<response><href>" + href + "</href><propstat><prop><getetag>" + etag + "</getetag></prop>" +
 		"<status>HTTP/1.1 200 OK</status></propstat></response>"
@@ -96,8 +96,8 @@ func card(name string) string {
 	return "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:" + name + "\r\nUID:" + name + "\r\nEND:VCARD\r\n"
 }
 
-// list returns what a listing yields, and fails the test if it does not keep to
-// its form: contacts, then at most one error.
+// list returns what a listing yields. It fails the test unless that is contacts, and then at most one
+// error.
 func list(t *testing.T, client *icloud.Client) (contacts []*icloud.Contact, err error) {
 	t.Helper()
 	for contact, e := range client.Contacts(t.Context()) {

@@ -56,7 +56,7 @@ func TestPutDelete(t *testing.T) {
 	}
 }
 
-// What is refused before anything is sent.
+// TestWriteRefusesArguments: which arguments are refused before anything is sent.
 func TestWriteRefusesArguments(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 0)
@@ -93,7 +93,7 @@ func TestWriteRefusesArguments(t *testing.T) {
 	}
 }
 
-// IDs are sent as they are written.
+// TestIDs: IDs are sent as they are written.
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	for id, path := range map[string]string{
@@ -112,7 +112,7 @@ func TestIDs(t *testing.T) {
 		"...vcf":         "/book/...vcf",
 		"HwoQEgwAAD==":   "/book/HwoQEgwAAD==",
 		"100%25.vcf":     "/book/100%25.vcf",
-		"100%.vcf":       "/book/100%25.vcf", // as servers write it that escape nothing
+		"100%.vcf":       "/book/100%25.vcf", // some servers escape nothing
 		"%zz.vcf":        "/book/%25zz.vcf",
 		"a?b.vcf":        "/book/a%3Fb.vcf", // Cyrus and SOGo write these raw
 		"a?b=1#c.vcf":    "/book/a%3Fb=1%23c.vcf",
@@ -130,7 +130,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// Answers to a GET that are no card, and never "the card is gone".
+// TestContactRefused: answers to a GET that are not a card, and do not say that there is none.
 func TestContactRefused(t *testing.T) {
 	t.Parallel()
 	for name, resp := range map[string]*http.Response{
@@ -154,7 +154,7 @@ func TestContactRefused(t *testing.T) {
 	}
 }
 
-// Answers to a write that are no success, though some look like it.
+// TestWriteRefused: answers to a write that are not a success, although some look like one.
 func TestWriteRefused(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -195,8 +195,8 @@ func TestWriteRefused(t *testing.T) {
 	}
 }
 
-// A write is sent once if its connection is lost, and its outcome is called
-// unknown.
+// TestWriteLost: if the connection is lost during a write, the write is not repeated, and the error says
+// that the outcome is unknown.
 func TestWriteLost(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 1)
@@ -216,7 +216,7 @@ func TestWriteLost(t *testing.T) {
 	}
 }
 
-// A redirect proves that a write was not done: it is sent on, whole.
+// TestWriteRedirected: a redirect proves that a write was not executed, so it is sent to the new URL.
 func TestWriteRedirected(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {
@@ -232,7 +232,7 @@ func TestWriteRedirected(t *testing.T) {
 	}
 }
 
-// The book has moved: what it was remembered as answers 404, and is looked for
+// TestBookMoved: the remembered URL of a book that has moved answers 404, and the book is looked for
 // again.
 func TestBookMoved(t *testing.T) {
 	t.Parallel()
@@ -278,8 +278,8 @@ func TestBookMoved(t *testing.T) {
 	}
 }
 
-// Every byte that Edit does not concern is kept, over a round trip through the
-// server too.
+// TestEditRoundTrip: Edit keeps every byte of other properties, also after a round trip through the
+// server.
 func TestEditRoundTrip(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 0)
@@ -313,7 +313,7 @@ func TestEditRoundTrip(t *testing.T) {
 	if err != nil || string(same) != original {
 		t.Errorf("Edit without fields: %q, %v", same, err)
 	}
-	// What Card returns can be changed and given back whole.
+	// The result of Card can be changed and given to Edit as a whole.
 	card, err := contact.Card()
 	if err != nil {
 		t.Fatal(err)
@@ -352,7 +352,7 @@ func TestCardDAV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some servers know a collection with its slash alone.
+	// Some servers know a collection only with its final slash.
 	slash := true
 	server.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
 		slash = slash && strings.HasSuffix(r.URL.Path, "/")
@@ -367,7 +367,7 @@ func TestCardDAV(t *testing.T) {
 		t.Fatalf("got %+v, %v", object, err)
 	}
 
-	// Errors inside go-webdav are ours.
+	// Errors of requests are those of package icloud.
 	server.Intercept = icloudtest.Times(1, icloudtest.Status(507))
 	_, err = dav.GetAddressObject(t.Context(), books[0].Path+"00001.vcf")
 	if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != 507 {
@@ -387,7 +387,7 @@ func TestCardDAV(t *testing.T) {
 	}
 }
 
-// TestNotFound: that there is no such card is told apart from all else.
+// TestNotFound: ErrNotFound is returned if there is no such card, and in no other case.
 func TestNotFound(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{404, 410, 403, 500} {
@@ -409,7 +409,7 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// TestDeleteSwapped: the arguments are both strings.
+// TestDeleteSwapped: swapped arguments are an error, because both are strings.
 func TestDeleteSwapped(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 1)
@@ -418,7 +418,7 @@ func TestDeleteSwapped(t *testing.T) {
 	}
 }
 
-// TestContactIsCard: success is not enough, and neither is half a card.
+// TestContactIsCard: a successful answer that is not a complete card is an error.
 func TestContactIsCard(t *testing.T) {
 	t.Parallel()
 	whole := card("a")
@@ -449,8 +449,8 @@ func TestContactIsCard(t *testing.T) {
 	}
 }
 
-// TestIDsGoBothWays: what a listing names can be got, changed and deleted, also where
-// a server writes '?' and '#' raw.
+// TestIDsGoBothWays: a card can be fetched, changed and deleted by the ID in a listing, even if the server
+// does not escape '?' and '#'.
 func TestIDsGoBothWays(t *testing.T) {
 	t.Parallel()
 	var paths []string
