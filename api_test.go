@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/api and testdata/event.jsonl")
 
-// The exported surface is pinned: what changes here changes for every user.
-// Renew it with -update, on purpose only. Comments may become better at any time.
+// TestAPI compares the exported declarations with testdata/api. Renew these files with -update, but only if a change
+// is intended. Comments are not compared.
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{"icloud": ".", "icloudtest": "icloudtest", "sqlstore": "sqlstore", "connect": "connect"} {
@@ -75,7 +75,7 @@ func declarations(t *testing.T, dir string) []string {
 			if err := printer.Fprint(&b, fset, decl); err != nil {
 				t.Fatal(err)
 			}
-			// A comment leaves an empty line behind.
+			// A removed comment leaves an empty line.
 			all = append(all, strings.ReplaceAll(b.String(), "\n\n", "\n"))
 		}
 	}
@@ -83,7 +83,7 @@ func declarations(t *testing.T, dir string) []string {
 	return all
 }
 
-// ofExported says whether a function is none of a type that is not exported.
+// ofExported says whether a function is not a method of an unexported type.
 func ofExported(d *ast.FuncDecl) bool {
 	if d.Recv == nil {
 		return true

@@ -12,7 +12,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// silentServer forgets tokens as DAViCal does: it answers every card, and no tombstone.
+// silentServer forgets tokens as DAViCal does: it answers with every card and no tombstone.
 type silentServer struct {
 	cards   map[string]int // versions
 	changed map[string]bool
@@ -55,8 +55,8 @@ func (s *silentServer) respond(r *http.Request, body string) *http.Response {
 	return answer(207, withToken("t", all...))
 }
 
-// TestSyncForgotten: a token that the server has forgotten without a word is ErrResync,
-// before anything is applied; and an ordinary delta, of whatever size, is not.
+// TestSyncForgotten: a token that the server has forgotten without an error is ErrResync, before anything is
+// applied. An ordinary delta of any size is not.
 func TestSyncForgotten(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 3, 40, 600} {
@@ -109,8 +109,7 @@ func TestSyncForgotten(t *testing.T) {
 	}
 }
 
-// TestSyncSmallBook: that all cards of a small book have changed is no sign that the
-// token was forgotten.
+// TestSyncSmallBook: if all cards of a small book have changed, that does not mean that the token was forgotten.
 func TestSyncSmallBook(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
@@ -131,8 +130,8 @@ func TestSyncSmallBook(t *testing.T) {
 	}
 }
 
-// TestSyncReportForms: a server that does not answer a sync-collection that asks for
-// cards is asked without, and the token remembers that.
+// TestSyncReportForms: if a server refuses a sync-collection that asks for cards, the next one does not ask for
+// them, and the token remembers that.
 func TestSyncReportForms(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{207, 400, 403, 422, 500, 501} {
@@ -174,8 +173,8 @@ func TestSyncReportForms(t *testing.T) {
 	}
 }
 
-// TestSyncRefusalsDiffer: where a server refuses the report because it asks for cards,
-// one passing refusal of the report without them is no word on the token.
+// TestSyncRefusalsDiffer: if a server refuses the report because it asks for cards, one passing refusal of the
+// report without them is not a refusal of the token.
 func TestSyncRefusalsDiffer(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []int{400, 422, 500, 501} {
@@ -206,9 +205,9 @@ func TestSyncRefusalsDiffer(t *testing.T) {
 				if err := f.follow(t, client); err != nil {
 					t.Fatal(err)
 				}
-				// A day later it is asked for the cards again.
+				// A day later the report asks for the cards again.
 				time.Sleep(25 * time.Hour)
-				// The same status twice is not told from a server that refuses both.
+				// The same status twice looks like a server that refuses both.
 				fault, reports = refused != passing, 0
 				if err := f.follow(t, client); err != nil || f.calls != 1 || fault {
 					t.Errorf("%d, %d: got %v after %d reports, %d changes in all", refused, passing, err, reports, f.calls)
@@ -221,8 +220,8 @@ func TestSyncRefusalsDiffer(t *testing.T) {
 	}
 }
 
-// TestSyncNoDowngrade: one passing refusal of the first sync-collection does not cost
-// the token of the server's; and where it lasted, it is asked about once a day.
+// TestSyncNoDowngrade: after one passing refusal of the first sync-collection the Client still gets a token of
+// the server. If the refusal lasts, sync-collection is tried again once a day.
 func TestSyncNoDowngrade(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 403, 409, 410, 412} {
@@ -253,7 +252,7 @@ func TestSyncNoDowngrade(t *testing.T) {
 				if (propfinds == 0) != (times == 1) {
 					t.Errorf("%d, %d times: %d listings of ETags", status, times, propfinds)
 				}
-				// Soon after, nothing is asked that was refused a moment ago.
+				// Soon after, a report that was just refused is not sent again.
 				time.Sleep(time.Hour)
 				if reports = 0; f.follow(t, client) != nil || times > 1 && reports != 0 {
 					t.Errorf("%d, %d times: %d reports within the day", status, times, reports)
@@ -273,8 +272,8 @@ func TestSyncNoDowngrade(t *testing.T) {
 	}
 }
 
-// TestSync403Twice: on iCloud a bare 403 to a token is ErrResync only after a second
-// one, and one that asks to wait is neither that nor a reason for other requests.
+// TestSync403Twice: on iCloud a bare 403 for a token is ErrResync only if a second one follows. A 403 that asks
+// to wait is not, and causes no other requests.
 func TestSync403Twice(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -316,8 +315,8 @@ func TestSync403Twice(t *testing.T) {
 	}
 }
 
-// TestSyncGoneAndThere: what a page names as gone and as there is there, and what it
-// names twice is handed out once.
+// TestSyncGoneAndThere: a card that a page reports as deleted and as changed exists, and a card that it reports
+// twice is reported once.
 func TestSyncGoneAndThere(t *testing.T) {
 	t.Parallel()
 	tombstone, inline, named := statusRow("/book/a.vcf", 404), row("/book/a.vcf", card("new")), etagRow("/book/a.vcf", "1")

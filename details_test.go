@@ -80,15 +80,15 @@ func TestDetailsNeverFails(t *testing.T) {
 			t.Errorf("%q: got %+v", card, got)
 		}
 	}
-	// What has come is there.
+	// The part that was read is returned.
 	half := &icloud.Contact{VCard: []byte(lise[:strings.Index(lise, "item2.")])}
 	if d := half.Details(); d.Family != "Meitner" || len(d.Addresses) != 1 || d.Addresses[0].CountryCode != "de" {
 		t.Errorf("of half a card got %+v", d)
 	}
 }
 
-// Details are the caller's: neither the Contact nor other Details change with
-// them. Calls may be concurrent.
+// TestDetailsConcurrent: changes of Details affect neither the Contact nor other Details, and calls may be
+// concurrent.
 func TestDetailsConcurrent(t *testing.T) {
 	t.Parallel()
 	contact := &icloud.Contact{VCard: []byte(lise)}
@@ -118,7 +118,7 @@ func TestDetailsConcurrent(t *testing.T) {
 	}
 }
 
-// In vCard 4.0 the UID is a URI as well. Members name UIDs in every version.
+// TestMembersJoin: members name UIDs in every version, also in vCard 4.0, where the UID is a URI.
 func TestMembersJoin(t *testing.T) {
 	t.Parallel()
 	server := icloudtest.NewServer()
@@ -157,8 +157,8 @@ func TestMembersJoin(t *testing.T) {
 	}
 }
 
-// An address that is changed as docs/cards.md has it changes, and nothing else: on
-// every card of the book that has one.
+// TestEditFromDetails: an address is changed as in docs/cards.md, in every card of the book that has one, and
+// nothing else changes.
 func TestEditFromDetails(t *testing.T) {
 	t.Parallel()
 	changed := 0
@@ -189,7 +189,7 @@ func TestEditFromDetails(t *testing.T) {
 		t.Errorf("changed %d addresses, want at least 100", changed)
 	}
 
-	// With its country, and without harm to the other one's.
+	// The country's code changes too, and that of the other address does not.
 	contact := &icloud.Contact{VCard: []byte(lise)}
 	card, err := contact.Card()
 	if err != nil {
@@ -211,7 +211,7 @@ func TestEditFromDetails(t *testing.T) {
 	}
 }
 
-// withoutADR returns the lines of a card but its addresses, unfolded.
+// withoutADR returns the lines of a card without its addresses, unfolded.
 func withoutADR(card []byte) string {
 	text := strings.ReplaceAll(string(card), "\r\n ", "")
 	return regexp.MustCompile(`(?im)^([^.:\r\n]*\.)?ADR[;:].*\n`).ReplaceAllString(text, "")
@@ -232,8 +232,8 @@ func book(t testing.TB) (contacts []*icloud.Contact) {
 	return contacts
 }
 
-// What Details costs, beside the model that go-vcard makes of the same cards: those
-// of an address book, and one with something of everything.
+// BenchmarkDetails compares Details with decoding by go-vcard, for the cards of an address book and for one card
+// with all properties.
 func BenchmarkDetails(b *testing.B) {
 	for name, contacts := range map[string][]*icloud.Contact{"book": book(b), "one": {{VCard: []byte(lise)}}} {
 		b.Run(name+"/Details", func(b *testing.B) {

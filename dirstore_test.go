@@ -16,7 +16,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// TestDirStoreConforms runs the test that every Store has to pass.
+// TestDirStoreConforms runs icloudtest.TestStore.
 func TestDirStoreConforms(t *testing.T) {
 	t.Parallel()
 	if err := icloudtest.TestStore(icloud.DirStore(filepath.Join(t.TempDir(), "a", "b"))); err != nil {
@@ -24,8 +24,8 @@ func TestDirStoreConforms(t *testing.T) {
 	}
 }
 
-// TestDirStorePermissions: nobody but the owner reads it, whatever the umask
-// would let them, and nothing else is left in the directory.
+// TestDirStorePermissions: only the owner can read the files, whatever the umask is, and nothing else is left
+// in the directory.
 func TestDirStorePermissions(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -61,7 +61,7 @@ func TestDirStorePermissions(t *testing.T) {
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("got %d files, want 1: %v", len(entries), entries)
 	}
-	// A file that somebody has opened to the world is closed again.
+	// A file that was made readable for all is replaced by one that is not.
 	if err := os.Chmod(filepath.Join(dir, key), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestDirStorePermissions(t *testing.T) {
 	}
 }
 
-// TestDirStoreKeys: no key leads out of the directory, or to another's file.
+// TestDirStoreKeys: no key leads out of the directory, or to the file of another key.
 func TestDirStoreKeys(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()
@@ -114,8 +114,8 @@ func TestDirStoreKeys(t *testing.T) {
 	}
 }
 
-// TestDirStoreFailures: what was saved last stays whole when saving fails, and no
-// half of a new one is left.
+// TestDirStoreFailures: if Save fails, the data that was saved before is intact, and no part of the new data
+// is left.
 func TestDirStoreFailures(t *testing.T) {
 	t.Parallel()
 	key := strings.Repeat("0a", 32)
@@ -129,7 +129,7 @@ func TestDirStoreFailures(t *testing.T) {
 	if _, err := store.Load(ctx, key); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load with a cancelled context: got %v", err)
 	}
-	// Where the file should be is something that cannot be replaced.
+	// The file is a directory, which cannot be replaced.
 	if err := os.MkdirAll(filepath.Join(dir, key, "x"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestDirStoreFailures(t *testing.T) {
 	if _, err := store.Load(t.Context(), key); err == nil {
 		t.Error("Load of a directory: got no error")
 	}
-	// A file that a crash left behind between writing and renaming is nobody's.
+	// A file that a crash has left between writing and renaming belongs to no key.
 	dir = t.TempDir()
 	store = icloud.DirStore(dir)
 	if err := store.Save(t.Context(), key, []byte("old")); err != nil {

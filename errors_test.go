@@ -15,8 +15,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestAuthErrorText: one line, with the reason, how sure it is, and the dates
-// that are known.
+// TestAuthErrorText: the text is one line with the reason, the certainty and the known dates.
 func TestAuthErrorText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -37,7 +36,7 @@ func TestAuthErrorText(t *testing.T) {
 	}
 }
 
-// TestAuthErrorIs: errors.Is finds the reason, and only it.
+// TestAuthErrorIs: errors.Is finds only the reason.
 func TestAuthErrorIs(t *testing.T) {
 	t.Parallel()
 	reasons := []error{icloud.ErrPasswordExpired, icloud.ErrPasswordRevoked, icloud.ErrPasswordRejected}
@@ -54,7 +53,7 @@ func TestAuthErrorIs(t *testing.T) {
 	}
 }
 
-// TestRemedy: what the password's owner is shown has the way out in it.
+// TestRemedy: the text for the password's owner says what to do.
 func TestRemedy(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -79,8 +78,7 @@ func TestRemedy(t *testing.T) {
 	}
 }
 
-// TestRemedyElsewhere: off iCloud no page of Apple's is named, and the default is
-// no lifetime, so nothing is called expired.
+// TestRemedyElsewhere: on other servers the remedy names no page of Apple's, and by default no password expires.
 func TestRemedyElsewhere(t *testing.T) {
 	t.Parallel()
 	challenge := []string{"WWW-Authenticate", `Basic realm="anything"`}
@@ -109,7 +107,7 @@ func TestRemedyElsewhere(t *testing.T) {
 	}
 }
 
-// TestAuthErrorLog: a group of what a log wants, and nothing that is zero.
+// TestAuthErrorLog: LogValue has the reason, the certainty and the known dates, and nothing that is zero.
 func TestAuthErrorLog(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -137,8 +135,7 @@ func TestAuthErrorLog(t *testing.T) {
 	}
 }
 
-// TestZeroValuesPrint: what nobody filled in has a text, and does not panic, by
-// pointer or within others.
+// TestZeroValuesPrint: zero values have a text and do not panic, as pointers and within other errors.
 func TestZeroValuesPrint(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{
@@ -165,7 +162,7 @@ func TestZeroValuesPrint(t *testing.T) {
 	}
 }
 
-// TestCertainty: the zero value is the weakest, and they are in order.
+// TestCertainty: the values are ordered, and the zero value is the weakest.
 func TestCertainty(t *testing.T) {
 	t.Parallel()
 	if !(icloud.Certainty(0) == icloud.Possible && icloud.Possible < icloud.Likely && icloud.Likely < icloud.Certain) {
@@ -182,7 +179,7 @@ func TestCertainty(t *testing.T) {
 	}
 }
 
-// TestResponseErrorText: method, status and wait, and whether it was sent.
+// TestResponseErrorText: the text has the method, the status and the wait, and says whether the request was sent.
 func TestResponseErrorText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -202,7 +199,7 @@ func TestResponseErrorText(t *testing.T) {
 	}
 }
 
-// TestCardErrorText: it does not say which card, which errors.As does.
+// TestCardErrorText: the text does not name the card; errors.As finds it.
 func TestCardErrorText(t *testing.T) {
 	t.Parallel()
 	err := error(&icloud.CardError{ID: "ada-lovelace.vcf", Err: &icloud.ResponseError{Method: "REPORT", StatusCode: 500}})
@@ -214,7 +211,7 @@ func TestCardErrorText(t *testing.T) {
 	}
 }
 
-// TestArguments: what New refuses, without repeating it.
+// TestArguments: New refuses wrong arguments, without repeating them.
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	p := icloud.UncheckedPassword("x")
@@ -259,7 +256,7 @@ func wire401(header ...string) roundTripper {
 	}
 }
 
-// TestPartialError: its text counts the cards, and names none.
+// TestPartialError: the text counts the cards and names none.
 func TestPartialError(t *testing.T) {
 	t.Parallel()
 	a := &icloud.CardError{ID: "a.vcf", Err: errors.New("icloud: broken")}

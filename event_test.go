@@ -18,7 +18,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// schema is as much of JSON Schema (draft 2020-12) as docs/event.schema.json uses.
+// schema is the part of JSON Schema (draft 2020-12) that docs/event.schema.json uses.
 type schema struct {
 	Schema            string              `json:"$schema"`
 	Title             string              `json:"title"`
@@ -50,7 +50,7 @@ func readSchema(t *testing.T) *schema {
 	return s
 }
 
-// validate returns what is wrong with an event.
+// validate returns the errors of an event.
 func (s *schema) validate(text []byte) error {
 	var event map[string]any
 	if err := json.Unmarshal(text, &event); err != nil {
@@ -65,7 +65,7 @@ func (s *schema) validate(text []byte) error {
 	for name, value := range event {
 		p, ok := s.Properties[name]
 		if !ok {
-			// The schema allows later members, but this version's must be there.
+			// The schema allows further members, but must have those of this version.
 			errs = append(errs, fmt.Errorf("%s is not in the schema", name))
 			continue
 		}
@@ -87,8 +87,8 @@ func (s *schema) validate(text []byte) error {
 	return errors.Join(errs...)
 }
 
-// The events of two passwords' lives are those of the golden file, and of the schema;
-// nothing in them tells whose they are.
+// TestEventGolden: the events of two passwords are those of the golden file, follow the schema, and do not
+// identify the account.
 func TestEventGolden(t *testing.T) {
 	const golden = "testdata/event.jsonl"
 	var lines bytes.Buffer
@@ -160,7 +160,7 @@ func TestEventGolden(t *testing.T) {
 	}
 }
 
-// The schema names every member of Event, and the validator refuses what is none.
+// TestEventSchema: the schema has every member of Event, and the validator refuses wrong values.
 func TestEventSchema(t *testing.T) {
 	t.Parallel()
 	s := readSchema(t)

@@ -24,8 +24,8 @@ import (
 
 var sweep = flag.Int("sweep", 0, "how many random combinations of the fake's fields to try besides all pairs")
 
-// fieldValues are the values that each field of the fake is tried with: iCloud's
-// usual form first, and then those that are not ruled out.
+// fieldValues are the values that are tried for each field of the fake: first iCloud's usual form, then
+// the other possible ones.
 var fieldValues = map[string][]any{
 	"Redirect":        {0, 301, 302, 307, 308},
 	"PartitionOnly":   {false, true},
@@ -61,7 +61,7 @@ var fieldValues = map[string][]any{
 	"OldPhotos":         {false, true},
 }
 
-// notTried are the fields that the combinations leave out, and why.
+// notTried are the fields that the combinations omit, with the reason.
 var notTried = map[string]string{
 	"Intercept":  "is for faults",
 	"HomeHost":   "has no effect under iCloud's names",
@@ -79,7 +79,7 @@ func (c combination) set(s *icloudtest.Server) {
 	}
 }
 
-// String names what is not as usual.
+// String describes the values that are not the usual ones.
 func (c combination) String() string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(c)) {
@@ -90,13 +90,13 @@ func (c combination) String() string {
 	return strings.TrimPrefix(b.String(), " ")
 }
 
-// A pair is a value of one field beside a value of another.
+// A pair is a value of one field together with a value of another.
 type pair struct {
 	a, b string
 	i, j int
 }
 
-// pairs are those that a combination has.
+// pairs returns the pairs of a combination.
 func (c combination) pairs(names []string) (list []pair) {
 	for n, a := range names {
 		for _, b := range names[n+1:] {
@@ -106,8 +106,8 @@ func (c combination) pairs(names []string) (list []pair) {
 	return list
 }
 
-// pairwise returns combinations in which every value of each field meets every value
-// of each other one. Each row is the best of some that are made at random.
+// pairwise returns combinations that together have every pair. Each combination is the best of several
+// random ones.
 func pairwise(r *rand.Rand) (rows []combination) {
 	names := slices.Sorted(maps.Keys(fieldValues))
 	open := make(map[pair]bool)
@@ -122,7 +122,7 @@ func pairwise(r *rand.Rand) (rows []combination) {
 			}
 		}
 	}
-	// The first is iCloud as it mostly is.
+	// The first combination has iCloud's usual forms.
 	best := make(combination)
 	for _, name := range names {
 		best[name] = 0
@@ -138,8 +138,8 @@ func pairwise(r *rand.Rand) (rows []combination) {
 		left := slices.DeleteFunc(slices.Clone(all), func(p pair) bool { return !open[p] })
 		most := 0
 		for range 60 {
-			// It begins with a pair that is open, and each field then takes the value
-			// that closes the most.
+			// It begins with a missing pair. Each other field gets the value that
+			// adds the most missing pairs.
 			row := make(combination)
 			p := left[r.IntN(len(left))]
 			row[p.a], row[p.b] = p.i, p.j
@@ -180,7 +180,7 @@ func pairwise(r *rand.Rand) (rows []combination) {
 	}
 }
 
-// QUIRKS.md has each field of the fake, with its sources.
+// TestQuirks: QUIRKS.md has each field of the fake, with its sources.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("QUIRKS.md")
@@ -194,9 +194,8 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// The Client does all that it promises whichever of the forms iCloud has that are
-// not known for certain: every value of a field together with every value of each
-// other one, and with -sweep at random besides.
+// TestFields: the Client keeps its promises with all possible forms of iCloud: with every pair of values, and
+// with -sweep also with random combinations.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	server := reflect.TypeFor[icloudtest.Server]()
@@ -233,7 +232,7 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// everything is one walk through all that a Client does.
+// everything uses all methods of a Client.
 type everything struct {
 	t      *testing.T
 	srv    *icloudtest.Server
@@ -265,7 +264,7 @@ func (e *everything) run() {
 	e.expired()
 }
 
-// new returns a Client whose changes of state are noted.
+// new returns a Client whose changes of state are recorded.
 func (e *everything) new(cred icloud.Credential) *icloud.Client {
 	e.t.Helper()
 	c, err := icloud.New(cred, &icloud.Options{Transport: e.srv.Transport(), OnStatus: func(_ context.Context, s icloud.Status) {
@@ -284,7 +283,7 @@ func (e *everything) must(what string, err error) {
 	}
 }
 
-// is reports an error that is not the one to expect.
+// is reports an error that is not the expected one.
 func (e *everything) is(what string, err, want error) {
 	e.t.Helper()
 	if !errors.Is(err, want) {
@@ -294,7 +293,7 @@ func (e *everything) is(what string, err, want error) {
 
 const inline = "PHOTO;ENCODING=b;TYPE=PNG:iVBORw0KGgo="
 
-// seed fills the book, and returns what is behind the photo that is a URL.
+// seed fills the book, and returns the data of the photo that is a URL.
 func (e *everything) seed() []byte {
 	picture := []byte("\x89PNG\r\n\x1a\n picture")
 	lines := map[string]string{
@@ -310,7 +309,7 @@ func (e *everything) seed() []byte {
 	return picture
 }
 
-// same compares a card with another, but for what XML makes of line ends in CDATA.
+// same compares two cards, except for the line ends that XML changes in CDATA.
 func (e *everything) same(got, want string) bool {
 	if e.srv.CDATA {
 		got, want = strings.ReplaceAll(got, "\r\n", "\n"), strings.ReplaceAll(want, "\r\n", "\n")
@@ -349,7 +348,7 @@ func (e *everything) listed(what string) {
 	e.book(what, got)
 }
 
-// apply is what a program does with changes.
+// apply applies a change as a program does.
 func (e *everything) apply(c icloud.Change) error {
 	if c.Contact == nil {
 		delete(e.mirror, c.ID)
@@ -359,7 +358,7 @@ func (e *everything) apply(c icloud.Change) error {
 	return nil
 }
 
-// synced follows the book to where the Server is.
+// synced runs Sync and compares the copy with the Server's book.
 func (e *everything) synced(what string) {
 	e.t.Helper()
 	if e.token == "" {
@@ -382,11 +381,11 @@ func (e *everything) photos(picture []byte) {
 	}
 }
 
-// written makes, changes and deletes cards, and is refused where others came first.
+// written creates, changes and deletes cards, and checks the conflicts with other programs.
 func (e *everything) written() {
 	ctx, c := e.t.Context(), e.client
 	text := []byte("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:new\r\nFN:New\r\n" + inline + "\r\nEND:VCARD\r\n")
-	// etag is what the caller does where the server names none.
+	// etag gets the ETag as a caller does if the server did not name it.
 	etag := func(id, etag string, err error) string {
 		e.t.Helper()
 		e.must("Put", err)
@@ -432,13 +431,13 @@ func (e *everything) changedElsewhere() {
 	e.listed("after changes elsewhere")
 }
 
-// forgotten: the token is lost, and with it what was deleted meanwhile.
+// forgotten makes the Server forget the token, after a card was deleted.
 func (e *everything) forgotten() {
 	e.srv.Delete("more-3.vcf")
 	e.srv.ForgetTokens()
 	next, err := e.client.Sync(e.t.Context(), e.token, e.apply)
 	if err == nil && e.srv.RefuseEmptyToken {
-		// It never had a token of the Server's, and compares ETags.
+		// The Client has no token of the Server, and compares ETags.
 		e.token = next
 		e.book("Sync without the Server's tokens", e.mirror)
 		return
@@ -448,10 +447,10 @@ func (e *everything) forgotten() {
 	e.synced("the sync after it")
 }
 
-// door: go-webdav's client works on ours.
+// door uses go-webdav's client.
 func (e *everything) door() {
 	if e.srv.EmptyStatus {
-		return // which go-webdav cannot read
+		return // go-webdav cannot read that
 	}
 	dav, err := e.client.CardDAV(e.t.Context())
 	e.must("CardDAV", err)
@@ -470,7 +469,7 @@ func (e *everything) door() {
 	}
 }
 
-// throttled: the Client waits, and is told nothing of its password.
+// throttled checks that the Client waits, and that nothing is decided about the password.
 func (e *everything) throttled() {
 	e.srv.Throttle(time.Minute)
 	err := e.client.Authenticate(e.t.Context())
@@ -482,7 +481,7 @@ func (e *everything) throttled() {
 	e.must("after throttling", e.client.Authenticate(e.t.Context()))
 }
 
-// stray: a 401 that passes leaves nothing behind.
+// stray checks that a passing 401 leaves no trace.
 func (e *everything) stray() {
 	e.srv.SetIntercept(icloudtest.Times(1, icloudtest.Unauthorized))
 	for _, err := range e.client.Contacts(e.t.Context()) {
@@ -497,7 +496,7 @@ func (e *everything) stray() {
 	}
 }
 
-// wrong: a password, and an Apple ID, that have never worked.
+// wrong tries a password and an Apple ID that have never worked.
 func (e *everything) wrong() {
 	cred := e.cred
 	cred.Password = icloud.UncheckedPassword("aaaa-bbbb-cccc-dddd")
@@ -512,7 +511,7 @@ func (e *everything) wrong() {
 	}
 }
 
-// dies sees a password die: first in doubt, then for good.
+// dies checks that a password that dies is first Doubted and then SignedOut.
 func (e *everything) dies(want error) {
 	e.t.Helper()
 	refused := func() *icloud.AuthError {

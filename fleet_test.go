@@ -15,8 +15,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestFleetRule compares the rule with the binomial distribution in exact
-// arithmetic, for every number of refusals among so many accounts.
+// TestFleetRule compares the rule with the binomial distribution in exact arithmetic, for every number of
+// refusals.
 func TestFleetRule(t *testing.T) {
 	t.Parallel()
 	// At least k of n, at 2 % each, less often than once in 100,000 times. In
@@ -43,13 +43,13 @@ func TestFleetRule(t *testing.T) {
 			}
 		}
 	}
-	// What the doc comment says.
+	// The examples in the doc comment.
 	for n, want := range map[int64]int64{3: 3, 45: 8, 120: 12} {
 		if least[n] != want {
 			t.Errorf("of %d accounts %d are enough, the doc comment says %d", n, least[n], want)
 		}
 	}
-	// No number overflows, and more refusals are never less of an incident.
+	// No number overflows, and more refusals never end an incident.
 	for _, n := range []int{2000, 50_000, 1_000_000} {
 		before := false
 		for k := 0; k <= n; k += max(n/500, 1) {
@@ -73,9 +73,8 @@ func TestFleetSize(t *testing.T) {
 	}
 }
 
-// TestFleetForNothing simulates fleets without any incident, in which passwords
-// die of all causes, counts confirmations that the rule would have held back, and
-// prints the rates that the doc comment of Fleet states.
+// TestFleetForNothing simulates fleets without an incident, in which passwords die of all causes. It counts
+// the confirmations that the rule would hold back, and prints the numbers in the doc comment of Fleet.
 func TestFleetForNothing(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {
@@ -94,8 +93,9 @@ func TestFleetForNothing(t *testing.T) {
 					minute        int
 					death, refuse int // hours
 				}
-				// Half of the passwords expire, with the issue unknown, so that
-				// it counts; half go earlier. Each is replaced within ten days.
+				// Half of the passwords expire. Their issue is unknown, so that the
+				// refusal counts. The others die earlier. Each is replaced within
+				// ten days.
 				life := func(now int) int {
 					if r.IntN(2) == 0 {
 						return now + 365*24
@@ -105,7 +105,7 @@ func TestFleetForNothing(t *testing.T) {
 				all := make([]*account, tt.accounts)
 				for i := range all {
 					all[i] = &account{FleetAccount: icloud.FleetAccount(r.Uint64()), minute: r.IntN(60)}
-					for all[i].death <= 0 { // alive, of any age
+					for all[i].death <= 0 { // at the start it works, and has any age
 						all[i].death = life(-r.IntN(365 * 24))
 					}
 				}
@@ -124,7 +124,7 @@ func TestFleetForNothing(t *testing.T) {
 								continue
 							}
 							if a.refuse < 0 {
-								// Signed out: it asks no more until its owner comes.
+								// It is SignedOut, and sends nothing until its owner comes.
 								if a.refuse++; a.refuse == 0 {
 									a.death = life(hour)
 								}
@@ -150,9 +150,8 @@ func TestFleetForNothing(t *testing.T) {
 	}
 }
 
-// TestFleetDeadCustomers is a service that restarts without a Store, and a third
-// of whose customers are long gone: too many refusals to be told from an incident,
-// but one that ends in a day, and does not keep itself alive.
+// TestFleetDeadCustomers: a service without a Store restarts, and the passwords of a third of its accounts
+// have been dead for long. That looks like an incident, which must end within a day.
 func TestFleetDeadCustomers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,7 +181,7 @@ func TestFleetDeadCustomers(t *testing.T) {
 	})
 }
 
-// fleetOf returns Clients, each of its own account, that share a Fleet.
+// fleetOf returns Clients of different accounts that share a Fleet.
 func fleetOf(t *testing.T, n int, fleet *icloud.Fleet) []*rig {
 	t.Helper()
 	rigs := make([]*rig, n)
@@ -192,8 +191,8 @@ func fleetOf(t *testing.T, n int, fleet *icloud.Fleet) []*rig {
 	return rigs
 }
 
-// TestFleetIncident: while many unrelated accounts are refused at once, nothing
-// is confirmed but what is certain; when it is over, all goes on by itself.
+// TestFleetIncident: while many unrelated accounts are refused at once, only what is Certain is Confirmed.
+// After the incident everything works again by itself.
 func TestFleetIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -209,8 +208,8 @@ func TestFleetIncident(t *testing.T) {
 		for _, r := range rigs {
 			r.mustList()
 		}
-		// Half of them, for two hours; one is dead for good besides, one for
-		// certain, and one was never right.
+		// Half of the accounts are refused for two hours. Besides, one password is
+		// dead, one is certainly revoked, and one was never right.
 		begin := time.Now()
 		outage := func(w http.ResponseWriter, req *http.Request) bool {
 			return time.Since(begin) < 2*time.Hour && unauthorized(w)
@@ -242,15 +241,16 @@ func TestFleetIncident(t *testing.T) {
 			since = s
 			time.Sleep(5 * time.Minute)
 		}
-		// What needs no guess is not held back.
+		// A Certain verdict is not held back.
 		certain.cred.LastAccepted, certain.cred.AccountChanged = begin.Add(-time.Hour), begin.Add(-time.Minute)
 		certain.cred.Issued = begin.Add(-10 * day)
 		certain.restart()
-		begin = begin.Add(time.Minute) // lasts a little longer
+		begin = begin.Add(time.Minute) // the incident lasts a little longer
 		if ae := verdictOf(t, certain.list()); !ae.Confirmed || ae.Certainty != icloud.Certain {
 			t.Errorf("got %v, want it confirmed", ae)
 		}
-		// What its owner enters is, and so is the first refusal of one who wants no dwell.
+		// The refusal of a password that its owner has just entered is held back, and so
+		// is the first refusal without a dwell.
 		if ae := verdictOf(t, wrong.Reconnect(t.Context(), icloud.Credential{AppleID: wrong.cred.AppleID, Password: icloud.UncheckedPassword("wrong")})); ae.Confirmed {
 			t.Errorf("Reconnect: got %v, want it held back", ae)
 		}
@@ -260,7 +260,7 @@ func TestFleetIncident(t *testing.T) {
 			t.Errorf("without dwell: got %v, want it held back", ae)
 		}
 		time.Sleep(2 * time.Minute)
-		// Over.
+		// The incident is over.
 		for range 2 {
 			for i, r := range rigs[2:] {
 				if err := r.list(); err != nil {
@@ -285,8 +285,8 @@ func unauthorized(w http.ResponseWriter) bool {
 	return true
 }
 
-// TestFleetCountsAccounts: however often one account asks, and with how many
-// calls at once, it is one; those that were due, or are signed out, are none.
+// TestFleetCountsAccounts: an account counts once, however many concurrent calls it makes. Accounts that
+// were due to expire, or are SignedOut, do not count.
 func TestFleetCountsAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +316,7 @@ func TestFleetCountsAccounts(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		// A year after a launch day.
+		// It is a year after many passwords were issued on the same day.
 		fleet := new(icloud.Fleet)
 		rigs := fleetOf(t, 10, fleet)
 		for range 73 {
@@ -341,7 +341,7 @@ func TestFleetCountsAccounts(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		// Connected again, an account counts as accepted.
+		// After a Reconnect an account counts as accepted.
 		fleet := new(icloud.Fleet)
 		rigs := fleetOf(t, 3, fleet)
 		for _, r := range rigs {
@@ -363,8 +363,8 @@ func TestFleetCountsAccounts(t *testing.T) {
 	})
 }
 
-// TestFleetClock: no jump of the clock, in either direction, leaves a Fleet with
-// an incident for ever, with counts below zero, or with a panic.
+// TestFleetClock: a jump of the clock, in either direction, does not cause an endless incident, negative
+// counts or a panic.
 func TestFleetClock(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -387,7 +387,7 @@ func TestFleetClock(t *testing.T) {
 				now = now.Add(time.Duration(r.Int64N(int64(20 * time.Minute))))
 			}
 		}
-		// From here on the clock is right, and all is well.
+		// From here on the clock is right, and passwords are accepted.
 		for range 150 {
 			for i := range accounts[1:] {
 				accounts[i+1].Answer(f, now, false)
@@ -397,8 +397,8 @@ func TestFleetClock(t *testing.T) {
 		if accounts[0].Answer(f, now, true) {
 			t.Fatal("one of 20 refused, and an incident that does not end")
 		}
-		// And everybody refused is one, at the latest when the counts of before
-		// are out of sight.
+		// If everybody is refused, that is an incident, at the latest when the earlier
+		// answers no longer count.
 		held := false
 		for i := range accounts {
 			held = accounts[i].Answer(f, now, true)
@@ -407,8 +407,8 @@ func TestFleetClock(t *testing.T) {
 			t.Fatal("20 of 20 refused, and no incident")
 		}
 	}
-	// Accounts that were refused when the clock was a year ahead, and ask no
-	// more, are not part of today's.
+	// Accounts that were refused while the clock was a year ahead, and make no more calls,
+	// do not count.
 	f := new(icloud.Fleet)
 	for i := range 20 {
 		icloud.FleetAccount(i).Answer(f, start.Add(year), true)
@@ -440,8 +440,8 @@ func TestFleetConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFleetOneAccount: however many Clients one account has had, one after another,
-// and however often its owner mistypes, that is no incident.
+// TestFleetOneAccount: one account is not an incident, however many Clients it has had and however often its
+// owner mistypes the password.
 func TestFleetOneAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

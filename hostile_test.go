@@ -42,7 +42,7 @@ func (r *repeat) Read(p []byte) (int, error) {
 	return read, nil
 }
 
-// Whatever a server sends: an end, and no more memory than the bounds say.
+// TestHostileAnswers: with every answer the call ends, and memory stays within the bounds.
 func TestHostileAnswers(t *testing.T) {
 	const begin, end = `<?xml version="1.0"?><multistatus xmlns="DAV:">`, "</multistatus>"
 	const card = `<response><href>/book/a.vcf</href><propstat><prop><address-data xmlns="urn:ietf:params:xml:ns:carddav">`
@@ -96,7 +96,7 @@ func TestHostileAnswers(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			client := onBook(t, func(r *http.Request, body string) *http.Response {
 				if r.Method != "REPORT" || strings.Contains(body, "multiget") {
-					return answer(404, "") // what a broken answer falls back to
+					return answer(404, "") // the request that follows a broken answer
 				}
 				resp := answer(207, "")
 				resp.Body = io.NopCloser(test.body())
@@ -112,8 +112,8 @@ func TestHostileAnswers(t *testing.T) {
 			if (err != nil) != test.fails || len(contacts) > 0 {
 				t.Errorf("got %d contacts, %v", len(contacts), err)
 			}
-			// All that was ever allocated, more than was held at once. The
-			// growth of one card's buffer adds up to twice its bound.
+			// This counts all allocations, which is more than was in use at once.
+			// A growing buffer of a card allocates up to twice its bound.
 			if spent := (after.TotalAlloc - before.TotalAlloc) >> 20; spent > 48 {
 				t.Errorf("%d MiB were allocated", spent)
 			}
@@ -121,8 +121,7 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// A response that drips without end lasts for as long as the caller's context, and
-// no longer.
+// TestSlowDrip: a call with an endless slow response returns when its context ends.
 func TestSlowDrip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)

@@ -1,4 +1,4 @@
-// How long an incident of a Fleet holds back what is true.
+// How long an incident of a Fleet holds back right verdicts.
 
 package icloud_test
 

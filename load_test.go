@@ -1,5 +1,5 @@
-// Thousands of Clients on one Store at once, as in a service that polls for
-// all of its customers. It is for the race detector as much as for the verdicts.
+// Thousands of Clients on one Store at once, as in a service that polls for all customers, also for the
+// race detector.
 
 package icloud_test
 
@@ -20,7 +20,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// loadStore is a Store in a map, which counts what is asked of it.
+// loadStore is a Store in a map, which counts calls.
 type loadStore struct {
 	mu           sync.Mutex
 	data         map[string][]byte
@@ -56,8 +56,8 @@ func (t loadTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.ServeHTTP(w, seen)
 	resp := w.Result()
 	for name, values := range resp.Header {
-		// The Server writes some in lower case, as HTTP/2 does; a connection
-		// would have mended that.
+		// The Server writes some header names in lower case, as HTTP/2 does. A
+		// connection would change that.
 		delete(resp.Header, name)
 		resp.Header[http.CanonicalHeaderKey(name)] = values
 	}
@@ -65,9 +65,8 @@ func (t loadTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// One in 100 is revoked while all are at work: few enough for the Fleet not to
-// think of an incident. Each account has two workers, as while a service is
-// being deployed.
+// TestLoad: one password in 100 is revoked while all Clients work. That is too few for an incident. Each
+// account has two workers, as during a deployment.
 func TestLoad(t *testing.T) {
 	const revokeEach = 100
 	dir := icloud.DirStore(t.TempDir())
@@ -88,7 +87,7 @@ func TestLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return len(files) // a temporary file left behind would be one more
+			return len(files) // includes temporary files that were left
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,7 +98,7 @@ func TestLoad(t *testing.T) {
 				*icloudtest.Server
 				cred    icloud.Credential
 				workers [2]*icloud.Client
-				verdict icloud.AuthError // of those that are revoked
+				verdict icloud.AuthError // if the password is revoked
 			}
 			var mu sync.Mutex
 			told := make(map[string]int) // by account: how often OnStatus said SignedOut
@@ -152,7 +151,7 @@ func TestLoad(t *testing.T) {
 						return err
 					}
 					n++
-					// No mixture of accounts, whatever is shared.
+					// Accounts must not be mixed up.
 					if want := fmt.Sprint(i); contact.Name != want {
 						return fmt.Errorf("got contact %q, want %q", contact.Name, want)
 					}
@@ -190,8 +189,8 @@ func TestLoad(t *testing.T) {
 				t.Errorf("got an incident since %v, want none", since)
 			}
 
-			// All of them start again, and nothing is forgotten: neither who is
-			// signed out, nor where the address books are.
+			// All Clients are restarted. They know who is SignedOut, and where the
+			// address books are.
 			before := make([]int, accounts)
 			for i := range all {
 				before[i] = all[i].Requests()
@@ -199,7 +198,7 @@ func TestLoad(t *testing.T) {
 			}
 			each(judge)
 			for i := range all {
-				want := 2 // a listing each
+				want := 2 // one listing of each worker
 				if i%revokeEach == 0 {
 					want = 0
 				}
@@ -211,7 +210,7 @@ func TestLoad(t *testing.T) {
 				t.Errorf("at the end: got %d keys, want %d", got, accounts)
 			}
 			for id, n := range told {
-				// Two who save at the same moment may each be first.
+				// If two save at the same moment, both may report it.
 				if n > 2 {
 					t.Errorf("%s: told %d times that it is signed out", id, n)
 				}
@@ -221,14 +220,14 @@ func TestLoad(t *testing.T) {
 			}
 		})
 	}
-	// Three listings by two workers each: the first saves, the second does not, for
-	// an hour has not passed, unless there is a verdict to keep.
+	// There are three listings by two workers each. The first saves; the second does not,
+	// because an hour has not passed, unless there is a verdict.
 	revoked := (many + revokeEach - 1) / revokeEach
 	if most := 2*many + 2*revoked; inMap.saves > most {
 		t.Errorf("got %d Saves, want %d at most", inMap.saves, most)
 	}
-	// Once per Client, once more before each Save, and at times to see whether
-	// another is in doubt.
+	// Each Client loads once, and before each Save, and at times to learn of a doubt of
+	// another Client.
 	if most := 10*many + inMap.saves; inMap.loads > most {
 		t.Errorf("got %d Loads, want %d at most", inMap.loads, most)
 	}

@@ -262,7 +262,7 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// TestGoVersion: the documents promise the version of Go in go.mod, and CI runs the tests with it.
+// TestGoVersion: the documents name the version of Go in go.mod, and CI tests the two latest releases.
 func TestGoVersion(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{

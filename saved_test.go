@@ -1,4 +1,4 @@
-// What is in a Store: dates that no clock has shown.
+// Impossible dates in the data of a Store.
 
 package icloud_test
 
@@ -13,10 +13,9 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// TestSavedDatesAtTheEdge: JSON has no dates before year 0 and after year 9999. A
-// date in the Store that becomes one of these in UTC, or when it is counted on from,
-// is corrupt data: an error that is seen at once, and that overwrites nothing. It
-// must not make every later Save fail.
+// TestSavedDatesAtTheEdge: JSON has no dates before the year 0 and after the year 9999. A date in the Store that
+// becomes one of these, in UTC or by a computation, is corrupt data: it is an error at once, and the data is not
+// overwritten. It must not make every later Save fail.
 func TestSavedDatesAtTheEdge(t *testing.T) {
 	t.Parallel()
 	fields := []string{
@@ -79,8 +78,8 @@ func savedAtTheEdge(t *testing.T, field, date string, accepted bool) {
 	if accepted && err != nil {
 		t.Fatalf("got %v, want no error, or that the data is corrupt", err)
 	}
-	// The data was understood, so what is learned from now on is saved, and the
-	// next program can read it, and so on.
+	// The data was read, so what is learned from now on is saved, and the next program can
+	// read it.
 	for i := range 4 {
 		if store.saves == saves {
 			t.Fatalf("call %d: nothing is saved, and the call returns %v", i, err)

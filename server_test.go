@@ -31,39 +31,38 @@ import (
 	"github.com/go-icloud/icloud/internal/synctoken"
 )
 
-// This file runs one set of tests against every CardDAV server at hand: the fake,
-// and those of realserver, which others wrote. Each is reached in two ways: by
-// its own address, and as contacts.icloud.com, which sends every request on to
-// p01-contacts.icloud.com.
+// This file runs the same tests with several CardDAV servers: the fake, and those of package
+// realserver, which others wrote. Each is reached in two ways: by its own address, and as
+// contacts.icloud.com, which redirects every request to p01-contacts.icloud.com.
 //
-// What the tests want is true of all of them. Where the servers differ:
+// The tests expect the same of all servers, which differ in these ways:
 //
-//   - Radicale parses cards and writes its own version: properties sorted, types
-//     in one list, labels named X-ABLABEL, UIDs made up. It refuses what it cannot
-//     parse, and a UID that another card has. To a token it does not know it
-//     answers 403 with valid-sync-token.
-//   - Cyrus keeps the bytes and writes cards as CDATA, control characters and all.
-//     It sends cards inline with a sync. Tokens: 403 with valid-sync-token.
-//   - Xandikos keeps the bytes and takes any card. Its answers have no XML
-//     declaration and the status before the properties; a listing has a row for
-//     the address book itself, over which go-webdav loses the list; a file that
-//     is not called .vcf is no card. A card that is not UTF-8 makes every report
-//     on the book a 500, so it is given none. A multiget cuts hrefs at a "?" or "#", however
-//     encoded. Filters, and tokens that it does not know: 500.
-//   - DAViCal keeps the bytes but for line ends, which become LF, and the escape of
-//     a ';' in ORG, which it loses. To a token that it has forgotten it answers with
-//     every card and no tombstone; of a token's text only the number counts. A
-//     multiget wants its elements in the order of the DTD. It makes nothing of the
-//     address-data that go-webdav asks a query for.
-//   - sabre/dav, in Debian's version, has no sync-collection. It keeps the bytes,
-//     and calls them text/x-vcard, which go-webdav does not read.
-//   - The fake, as iCloud, lists the address book itself, but for programs that
+//   - Radicale parses cards and writes its own version: properties sorted, types in one
+//     list, labels named X-ABLABEL, UIDs made up. It refuses what it cannot parse, and a
+//     UID that another card has. It answers an unknown token with 403 and
+//     valid-sync-token.
+//   - Cyrus keeps the bytes, and writes cards as CDATA, including control characters. It
+//     sends cards inline with a sync. It answers an unknown token with 403 and
+//     valid-sync-token.
+//   - Xandikos keeps the bytes and accepts any card. Its answers have no XML declaration,
+//     and the status before the properties. A listing has a row for the address book
+//     itself, because of which go-webdav loses the list. A file whose name does not end
+//     with .vcf is not a card. A card that is not UTF-8 makes every report on the book a
+//     500, so the tests give it none. A multiget cuts hrefs at a "?" or "#", even if it is
+//     escaped. It answers filters and unknown tokens with 500.
+//   - DAViCal keeps the bytes, except line ends, which become LF, and the escape of a ';'
+//     in ORG, which it loses. It answers a forgotten token with every card and no
+//     tombstone; of a token's text only the number counts. A multiget must have its
+//     elements in the order of the DTD. It ignores the address-data of go-webdav's
+//     queries.
+//   - sabre/dav, in Debian's version, has no sync-collection. It keeps the bytes, and
+//     calls them text/x-vcard, which go-webdav does not read.
+//   - The fake lists the address book itself, as iCloud does, except for programs that
 //     reach it on loopback.
 
-// TestServers runs the tests in one book for each server, by either way to it, but
-// for the two that PHP makes slow.
-// Each leaves the book as it found it; the cards that break XML, which other
-// clients do not survive, come last.
+// TestServers runs the tests in one book for each server, in both ways, except for the two
+// slow servers in PHP. Each test leaves the book as it was. The cards that break XML come
+// last, because other clients fail with them.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	seed := seedCards(t)
@@ -130,7 +129,7 @@ func TestCommand(t *testing.T) {
 	run := func(password string, args ...string) (stdout, stderr string, status int) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, args...)
-		// The state of whoever runs the tests is none of theirs.
+		// The test must not use the state folder of the person who runs it.
 		home := t.TempDir()
 		cmd.Env = append(os.Environ(), "HOME="+home, "XDG_STATE_HOME="+home, "XDG_CONFIG_HOME="+home,
 			"ICLOUD_APPLE_ID="+p.User, "ICLOUD_APP_PASSWORD="+password)
@@ -175,7 +174,7 @@ func TestCommand(t *testing.T) {
 		if names[card.id] != card.want.Name {
 			t.Errorf("%s is listed as %q, want %q", card.id, names[card.id], card.want.Name)
 		}
-		// On no terminal the table is as wide as it takes.
+		// Without a terminal the table has any width.
 		if !strings.Contains(table, card.want.Name) {
 			t.Errorf("%q is not in the table", card.want.Name)
 		}
@@ -189,7 +188,7 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// A place is one account with one address book, and a way to it.
+// A place is an account with one address book, and a way to reach it.
 type place struct {
 	name string
 	realserver.Server
@@ -214,7 +213,7 @@ func openPlace(t *testing.T, name string) *place {
 	cred := fake.Issue()
 	p := &place{name: name, fake: fake, cred: cred}
 	p.URL, p.User, p.Password = web.URL+"/", cred.AppleID, cred.Password.Reveal()
-	// go-webdav finds the book, so that the cards are put there without us.
+	// go-webdav finds the book, so that putting the cards does not need package icloud.
 	dav, err := carddav.NewClient(webdav.HTTPClientWithBasicAuth(web.Client(), p.User, p.Password), p.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -259,9 +258,9 @@ func (p *place) redirected(t *testing.T) *place {
 	return p
 }
 
-// apple is a Transport that passes a server off as iCloud: every request to
-// contacts.icloud.com is redirected to a partition host, and there it meets the
-// server, whose 401 is given iCloud's realm. Any other host is a fault.
+// apple is a Transport that makes a server look like iCloud: every request to contacts.icloud.com is
+// redirected to a partition host, which is the server, and a 401 gets iCloud's realm. Any other host
+// is an error.
 type apple struct {
 	target *url.URL
 	hops   atomic.Int64
@@ -296,13 +295,13 @@ func (a *apple) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("a request to %s", req.URL.Host)
 }
 
-// RoundTrip counts requests on their way.
+// RoundTrip counts requests.
 func (p *place) RoundTrip(req *http.Request) (*http.Response, error) {
 	p.requests.Add(1)
 	return p.transport.RoundTrip(req)
 }
 
-// client returns a new Client, which remembers nothing.
+// client returns a new Client without a Store.
 func (p *place) client(t *testing.T) *icloud.Client {
 	t.Helper()
 	c, err := icloud.New(p.cred, &icloud.Options{Endpoint: p.endpoint, Transport: p})
@@ -312,8 +311,7 @@ func (p *place) client(t *testing.T) *icloud.Client {
 	return c
 }
 
-// do sends a request that has nothing to do with this package, to a name in the
-// book as it is written in a URL.
+// do sends a request without package icloud, to a name in the book as it is written in a URL.
 func (p *place) do(t *testing.T, method, name string, body string) int {
 	t.Helper()
 	return p.doWith(t, method, name, body, http.Header{"Content-Type": {"text/vcard; charset=utf-8"}})
@@ -339,10 +337,10 @@ func (p *place) doWith(t *testing.T, method, name, body string, header http.Head
 	return resp.StatusCode
 }
 
-// put puts a card, and says whether the server takes it.
+// put puts a card, and says whether the server accepts it.
 func (p *place) put(t *testing.T, name, card string) bool {
 	t.Helper()
-	// Xandikos refuses a card by 207, with a 412 inside.
+	// Xandikos refuses a card with a 207 that contains a 412.
 	status := p.do(t, http.MethodPut, name, card)
 	return status == http.StatusOK || status == http.StatusCreated || status == http.StatusNoContent
 }
@@ -395,7 +393,7 @@ func (p *place) sync(t *testing.T, since string) (map[string]*icloud.Contact, st
 	return changes, next
 }
 
-// A seedCard is a card of testdata/book.vcf, and what a Contact is to hold of it.
+// A seedCard is a card of testdata/book.vcf, with the expected fields of its Contact.
 type seedCard struct {
 	id, text string
 	want     fields
@@ -405,7 +403,7 @@ type fields struct {
 	UID, Name, Org string
 	Emails, Phones string // label=value, ...
 	Group          bool
-	Members        string // in the order of their names, since Radicale sorts
+	Members        string // sorted by name, because Radicale sorts them
 }
 
 func fieldsOf(c *icloud.Contact) fields {
@@ -413,7 +411,7 @@ func fieldsOf(c *icloud.Contact) fields {
 }
 
 func labels(list []icloud.Labeled) string {
-	// Radicale puts those with a label of their own last.
+	// Radicale puts values with their own label last.
 	list = slices.SortedFunc(slices.Values(list), func(a, b icloud.Labeled) int { return strings.Compare(a.Value, b.Value) })
 	var b strings.Builder
 	for _, l := range list {
@@ -426,8 +424,8 @@ func members(uids []string) string {
 	return strings.Join(slices.Sorted(slices.Values(uids)), " ")
 }
 
-// seedCards reads the cards that every server is given: such as Apple's programs
-// write, in a dozen scripts, with photos, labels and two groups.
+// seedCards reads the cards that every server gets. They are like those of Apple's programs, in a
+// dozen scripts, with photos, labels and two groups.
 func seedCards(t *testing.T) []seedCard {
 	data, err := os.ReadFile("testdata/book.vcf")
 	if err != nil {
@@ -447,8 +445,8 @@ func seedCards(t *testing.T) []seedCard {
 	return cards
 }
 
-// readSeed reads just the lines that testdata/book.vcf has, so that what is
-// wanted does not come from the parser that is tested.
+// readSeed reads only the kinds of lines in testdata/book.vcf, so that the expected fields do not come
+// from the parser that is tested.
 func readSeed(card string) fields {
 	type line struct{ group, name, params, value string }
 	var lines []line
@@ -508,13 +506,12 @@ func readSeed(card string) fields {
 	return f
 }
 
-// person is a card of a person who has nothing but a name and a UID.
+// person returns a card with only a name and a UID.
 func person(uid, name string) string {
 	return "BEGIN:VCARD\r\nVERSION:3.0\r\nUID:" + uid + "\r\nN:" + name + ";;;;\r\nFN:" + name + "\r\nEND:VCARD\r\n"
 }
 
-// The listing is complete and says what is in the cards; a first Sync gives the
-// same, and then nothing.
+// The listing is complete and right. A first Sync reports the same, and the next one nothing.
 func testListing(t *testing.T, p *place, seed []seedCard) {
 	book := p.list(t)
 	if len(book) != len(seed) {
@@ -537,8 +534,7 @@ func testListing(t *testing.T, p *place, seed []seedCard) {
 		if err != nil || parsed.Value(vcard.FieldUID) != card.want.UID {
 			t.Errorf("%s: go-vcard reads UID %q, %v", card.id, parsed.Value(vcard.FieldUID), err)
 		}
-		// Inline photos cost no request, and are whatever the server made of
-		// the folding.
+		// Inline photos need no request. Servers may change the folding.
 		data, kind, err := p.client(t).Photo(t.Context(), got)
 		if has := strings.Contains(card.text, "\r\nPHOTO"); err != nil || has != (kind == "image/jpeg") || has != (len(data) > 1000) {
 			t.Errorf("%s: photo of %d bytes, %q, %v; has one: %v", card.id, len(data), kind, err, has)
@@ -569,8 +565,8 @@ func testListing(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A wrong password is one that never worked: refused for good at once, because
-// its owner is there, and never sent again.
+// A wrong password has never worked, so the refusal is final at once in Authenticate, and the password
+// is not sent again.
 func testWrongPassword(t *testing.T, p *place, _ []seedCard) {
 	var reported []icloud.State
 	wrong := p.cred
@@ -613,8 +609,7 @@ func testWrongPassword(t *testing.T, p *place, _ []seedCard) {
 	}
 }
 
-// What is created, changed and deleted under preconditions is exactly what a sync
-// then reports, whoever did it.
+// A sync reports exactly the cards that were created, changed and deleted, by this package or others.
 func testWrites(t *testing.T, p *place, seed []seedCard) {
 	ctx, client := t.Context(), p.client(t)
 	_, token := p.sync(t, "")
@@ -668,7 +663,7 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 	if re, ok := errors.AsType[*icloud.ResponseError](err); !ok || re.StatusCode != http.StatusNotFound {
 		t.Errorf("the deleted card: %v, want a ResponseError with 404", err)
 	}
-	// A conflict, or 404: RFC 9110 allows both.
+	// RFC 9110 allows both a conflict and 404.
 	if err := client.Delete(ctx, deleted, doomed.ETag); err == nil {
 		t.Error("a card can be deleted twice")
 	}
@@ -695,8 +690,8 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 	if err != stop || kept == "" {
 		t.Errorf("apply failed, and Sync returned %v and the token %q", err, kept)
 	}
-	// Who keeps what was applied, and the token with it, misses nothing, and neither
-	// does who keeps neither.
+	// A consumer that keeps the applied changes and the token misses nothing, and neither
+	// does one that discards both.
 	rest, _ := p.sync(t, kept)
 	for id, contact := range rest {
 		there[id] = contact != nil
@@ -735,8 +730,8 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A token that the server does not honor, and one that is none, are ErrResync,
-// and no matter of the password.
+// A token that the server does not honor, and a text that is not a token, are ErrResync and say nothing
+// about the password.
 func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	client := p.client(t)
 	_, token := p.sync(t, "")
@@ -790,7 +785,7 @@ func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	}
 }
 
-// go-webdav's client works on our transport.
+// go-webdav's client works on the transport of package icloud.
 func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 	ctx := t.Context()
 	dav, err := p.client(t).CardDAV(ctx)
@@ -824,7 +819,7 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 		if !slices.ContainsFunc(found, func(o carddav.AddressObject) bool { return strings.HasSuffix(o.Path, "/"+want.id) }) {
 			t.Errorf("of %d cards found none is %s, which has the address", len(found), want.id)
 		}
-	// What else it finds is the server's affair: iCloud's filters are rough.
+	// The server may also find other cards, because iCloud's filters are not exact.
 	case !slices.ContainsFunc(found, func(o carddav.AddressObject) bool {
 		return o.Card.Value(vcard.FieldUID) == want.want.UID && o.Card.Value(vcard.FieldEmail) == mail
 	}):
@@ -840,8 +835,8 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// Names that clients and servers write in different ways are listed and synced,
-// and can be read, changed and deleted under the ID by which they are listed.
+// Cards whose names clients and servers write differently are listed and synced, and can be read, changed
+// and deleted by the ID in the listing.
 func testOddNames(t *testing.T, p *place, _ []seedCard) {
 	ctx := t.Context()
 	before := p.list(t)
@@ -865,8 +860,8 @@ func testOddNames(t *testing.T, p *place, _ []seedCard) {
 	if len(taken) < 10 {
 		t.Fatalf("the server takes only %v", taken)
 	}
-	// A card that a server has but does not give by its name may be missing in a
-	// sync; not without saying so.
+	// A card that a server lists but does not send may be missing in a sync, but then
+	// there must be an error.
 	synced := make(map[string]*icloud.Contact)
 	_, err := p.client(t).Sync(ctx, token, func(c icloud.Change) error {
 		synced[c.ID] = c.Contact
@@ -920,21 +915,20 @@ func testOddNames(t *testing.T, p *place, _ []seedCard) {
 		t.Errorf("%d of %d were listed", met, len(taken))
 	}
 	for _, name := range taken {
-		p.do(t, http.MethodDelete, name, "") // what is left
+		p.do(t, http.MethodDelete, name, "") // if it is left
 	}
 	if rest := p.list(t); len(rest) != len(before) {
 		t.Errorf("%d cards are left over", len(rest)-len(before))
 	}
 }
 
-// equalCards compares cards of which one may have come by GET, and the other within
-// XML, which keeps no CR that is not escaped.
+// equalCards compares a card from a GET with one from XML, which keeps no CR that is not escaped.
 func equalCards(a, b []byte) bool {
 	return bytes.Equal(bytes.ReplaceAll(a, []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
 }
 
-// Cards that no XML can hold, and those that are hardly cards, neither end nor
-// thin the listing, where a server takes them.
+// If a server accepts cards that XML cannot represent, or that are hardly cards, the listing still has all
+// cards.
 func testOddCards(t *testing.T, p *place, seed []seedCard) {
 	before := p.list(t)
 	_, token := p.sync(t, "")
@@ -980,7 +974,7 @@ func testOddCards(t *testing.T, p *place, seed []seedCard) {
 			taken[uid+".vcf"] = uid
 			continue
 		}
-		// Our Put must not take a refusal for success, in whatever it hides.
+		// Put must not take a refusal for success, whatever the answer looks like.
 		if _, err := client.Put(t.Context(), uid+".vcf", []byte(card), ""); err == nil {
 			t.Errorf("%s: the server refuses it, and Put says nothing", uid)
 		}

@@ -1,4 +1,4 @@
-// Tests of TestServers about what a server forgets, moves and refuses.
+// Tests of TestServers about tokens that a server forgets, cards that move, and refusals.
 
 package icloud_test
 
@@ -31,8 +31,8 @@ func (p *place) rename(t *testing.T, from, to, card string) {
 	}
 }
 
-// A card that is renamed is gone and there; one that is renamed and back, and one
-// that is deleted and made anew, are there.
+// A card that is renamed is reported as deleted and as added. A card that is renamed and back, or deleted and
+// created again, still exists.
 func testRenames(t *testing.T, p *place, seed []seedCard) {
 	_, token := p.sync(t, "")
 	moved, back, anew, twice := seed[30], seed[31], seed[32], seed[33]
@@ -45,7 +45,7 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 	if !p.put(t, anew.id, anew.text) {
 		t.Fatal("it cannot be made anew")
 	}
-	// The server must not take this one for a card that has come and gone since.
+	// The server must not take this card for one that was created and deleted since.
 	for range 2 {
 		if !p.put(t, twice.id, twice.text) {
 			t.Fatal("it cannot be put")
@@ -61,7 +61,7 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 			t.Errorf("%s: reported %v, there %v; want there %v", id, reported, contact != nil, want)
 		}
 	}
-	// Whether these have changed is the server's to say; gone they are not.
+	// The server may report these as changed, but not as deleted.
 	for _, card := range []seedCard{back, anew} {
 		if contact, reported := changes[card.id]; reported && (contact == nil || fieldsOf(contact) != card.want) {
 			t.Errorf("%s is reported as %+v, and it is there", card.id, contact)
@@ -82,9 +82,8 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A token that the server has forgotten, whether it says so or not, is ErrResync
-// before anything is reported: a card that was deleted meanwhile would stay for
-// ever.
+// A token that the server has forgotten, with or without an error, is ErrResync before anything is reported.
+// Otherwise a card that was deleted meanwhile would stay for ever.
 func testForgottenToken(t *testing.T, p *place, seed []seedCard) {
 	_, token := p.sync(t, "")
 	switch {
@@ -120,8 +119,8 @@ func testForgottenToken(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A password that worked and is then changed by its owner was revoked; the new one
-// brings everything back, the sync token included.
+// A password that worked and was then changed by its owner was revoked. With the new one everything works
+// again, also the sync token.
 func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
 	if p.fake != nil {
 		t.Skip("its passwords are made by it; see TestLatch")
@@ -156,7 +155,7 @@ func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
 	if err := client.Reconnect(t.Context(), cred); err != nil {
 		t.Fatalf("reconnecting with the new password: %v", err)
 	}
-	// What the refused run returned is worth keeping.
+	// The token of the refused run is kept.
 	if _, err := client.Sync(t.Context(), next, func(c icloud.Change) error {
 		t.Errorf("%s has changed", c.ID)
 		return nil
@@ -165,11 +164,11 @@ func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// breaker is a way to a server that breaks at one card: it answers 500 in place of
-// every answer that holds its text, as Xandikos does for cards that are not UTF-8.
+// breaker is a Transport that breaks at one card: it replaces every answer that contains its text by a 500, as
+// Xandikos does for cards that are not UTF-8.
 type breaker struct {
 	under http.RoundTripper
-	text  string // of the card; "": of none
+	text  string // the text of the card; "" for no card
 }
 
 func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -192,8 +191,8 @@ func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A card that the server cannot send holds up nothing: each run shows what has
-// changed besides, and moves on; and once it can be sent it comes.
+// A card that the server cannot send delays nothing: each run reports the other changes, and the card is
+// reported once it can be sent.
 func testBrokenCard(t *testing.T, p *place, seed []seedCard) {
 	b := &breaker{p.transport, ""}
 	p.transport = b
@@ -222,7 +221,7 @@ func testBrokenCard(t *testing.T, p *place, seed []seedCard) {
 		if !slices.Equal(changes, []string{changed.id}) || next == "" || next == token {
 			t.Errorf("run %d: the changes are %q, want %s alone; a new token: %v", run, changes, changed.id, next != token)
 		}
-		// Discovery, the changes, the halves of a batch, a GET.
+		// The requests are discovery, the changes, the halves of a batch, and a GET.
 		if n := p.requests.Load() - before; n > 20 {
 			t.Errorf("run %d: %d requests", run, n)
 		}
