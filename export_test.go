@@ -5,15 +5,14 @@ import "time"
 // ParseRetryAfter is retryAfter.
 var ParseRetryAfter = retryAfter
 
-// Improbable is the rule of Fleet: so many refused of so many.
+// Improbable is the rule of Fleet: it takes how many accounts were refused, of how many.
 var Improbable = improbable
 
-// FleetAccount is an account as a Fleet sees it, asked at times of the test's
-// choosing.
+// FleetAccount is an account of a Fleet. A test chooses the times of its answers.
 type FleetAccount uint64
 
-// Answer tells f of the account's latest answer, and returns whether a refusal
-// would be held back.
+// Answer records the account's latest answer in f, and returns whether a refusal would be
+// held back.
 func (a FleetAccount) Answer(f *Fleet, now time.Time, refused bool) (heldBack bool) {
 	f.note(uint64(a), now, refused)
 	if refused {

@@ -38,7 +38,7 @@ import (
 // recognize an incident by the first of them.
 //
 // The zero value is ready for use. A Fleet is safe for concurrent use. It takes at most
-// 64 kilobytes for any number of Clients: with more than some thousand accounts, the
+// 80 kilobytes for any number of Clients: with more than some thousand accounts, the
 // most recent answers are a sample of all. Do not copy a Fleet.
 type Fleet struct {
 	mu        sync.Mutex

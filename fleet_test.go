@@ -6,11 +6,11 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"github.com/go-icloud/icloud"
 )
@@ -65,11 +65,18 @@ func TestFleetRule(t *testing.T) {
 	}
 }
 
-// TestFleetSize: about a kilobyte, however many Clients share it.
+// TestFleetSize: a Fleet takes no more memory for more accounts. The test is not parallel, because
+// MemStats has the allocations of all goroutines.
 func TestFleetSize(t *testing.T) {
-	t.Parallel()
-	if size := unsafe.Sizeof(icloud.Fleet{}); size > 1024 {
-		t.Errorf("a Fleet takes %d bytes, want a kilobyte at most", size)
+	var before, after runtime.MemStats
+	f := new(icloud.Fleet)
+	runtime.ReadMemStats(&before)
+	for i := range icloud.FleetAccount(100_000) {
+		(i<<40 | i).Answer(f, time.Now(), false)
+	}
+	runtime.ReadMemStats(&after)
+	if size := after.TotalAlloc - before.TotalAlloc; size > 80<<10 {
+		t.Errorf("a Fleet takes %d bytes, want 80 kilobytes at most", size)
 	}
 }
 
