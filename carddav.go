@@ -1,4 +1,4 @@
-// CardDAV gives access to the rest of CardDAV: go-webdav's client on our transport.
+// CardDAV gives access to the rest of CardDAV: go-webdav's client on the Client's transport.
 
 package icloud
 
@@ -52,8 +52,8 @@ type webdavClient struct {
 func (w webdavClient) Do(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	if dav.DirPath(req.URL.Path) == w.home.Path {
-		// go-webdav joins paths, which costs the home its slash; some servers
-		// know it with one alone.
+		// go-webdav joins paths, which removes the final slash of the home. Some
+		// servers know the home only with it.
 		req = req.WithContext(ctx) // a copy
 		req.URL = w.home
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// Details has what a card says about a person and [Contact] does not have. A field is
+// Details has what a card says about a person beyond the fields of [Contact]. A field is
 // zero if the card does not have it; nothing is guessed.
 //
 // Texts are as people read them: in UTF-8, without escapes and, except for Note, without
@@ -90,8 +90,8 @@ type Address struct {
 // URL its address, and Label is as in [Labeled]. Each field may be "".
 type Service struct{ Label, Service, User, URL string }
 
-// Details returns what VCard says about a person and c does not have in its own fields.
-// Each call parses the card. Details never fails: it returns what it can read of a
+// Details returns what VCard says about a person beyond the fields of c. Each call parses
+// the card. Details never fails: it returns what it can read of a
 // damaged card. It understands vCard 2.1, 3.0 and 4.0, and Apple's extensions.
 func (c *Contact) Details() Details {
 	r := detailsReaders.Get().(*vcf.DetailsReader)
@@ -114,11 +114,11 @@ func (c *Contact) Details() Details {
 	}
 }
 
-// detailsReaders are kept because a program that reads the details of one card
-// most often reads those of all.
+// detailsReaders are kept, because a program that reads the details of one card usually
+// reads those of all cards.
 var detailsReaders = sync.Pool{New: func() any { return new(vcf.DetailsReader) }}
 
-// converted returns a copy in the types of this package, and nil of nothing.
+// converted returns a copy with the types of this package, and nil for an empty slice.
 func converted[From, To any](all []From, convert func(From) To) []To {
 	if len(all) == 0 {
 		return nil

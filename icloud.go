@@ -62,14 +62,16 @@
 //
 // # What is promised
 //
-// The password is sent to iCloud's own hosts over https and to no other host,
-// whatever a server answers. fmt, loggers and the errors of this package never print
-// the password. Errors contain no account name, no URL path and no text of the server;
-// the only exception is [Client.CardDAV]. The size of answers is limited, and no input
-// causes a panic. The package starts no goroutine. Its only timer limits how long a
-// call waits for the Store when no verdict depends on the Store.
+// Whatever a server answers, the password is sent only to iCloud's own hosts, or to the
+// host of [Options.Endpoint], and only over https, except on loopback addresses. fmt,
+// loggers and the errors of this package never print the password. Errors contain no
+// account name, no URL path and no text of the server; the only exception is
+// [Client.CardDAV]. The size of answers is limited, and no input causes a panic. The
+// package starts no goroutine. Its only timer limits how long a call waits for the Store
+// when no verdict depends on the Store.
 //
-// Package icloudtest is a fake iCloud for tests, in which a year passes at once.
+// Package icloudtest is a fake iCloud for tests. With testing/synctest, a year passes in
+// such a test at once.
 // Package connect is the web page on which a customer enters or renews a password.
 package icloud
 
@@ -143,13 +145,11 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Endpoints of iCloud's CardDAV service.
-const (
-	defaultEndpoint = "https://contacts.icloud.com"
+// ChinaEndpoint is the [Options.Endpoint] for accounts in mainland China.
+const ChinaEndpoint = "https://contacts.icloud.com.cn"
 
-	// ChinaEndpoint is the Options.Endpoint for accounts in mainland China.
-	ChinaEndpoint = "https://contacts.icloud.com.cn"
-)
+// defaultEndpoint is the endpoint for all other accounts of iCloud.
+const defaultEndpoint = "https://contacts.icloud.com"
 
 const (
 	defaultDwell = 15 * time.Minute

@@ -85,7 +85,7 @@ type Status struct {
 	// have that password: get it from where it was entered, and call Reconnect.
 	Replaced time.Time
 
-	// StoreErr says why what the Client learned last is not in the Store; nil
+	// StoreErr is why the Store does not have what the Client learned last; nil
 	// if it is, or if there is no Store.
 	StoreErr error
 }
