@@ -15,8 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite testdata/api and testdata/event.jsonl")
 
-// TestAPI compares the exported declarations with testdata/api. Renew these files with -update, but only if a change
-// is intended. Comments are not compared.
+// TestAPI compares the exported declarations with testdata/api. Renew these files with
+// -update, but only if a change is intended. Comments are not compared.
 func TestAPI(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{"icloud": ".", "icloudtest": "icloudtest", "sqlstore": "sqlstore", "connect": "connect"} {

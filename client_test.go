@@ -13,8 +13,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestClientPrints: no verb, encoder, logger or template prints what a Client knows of the account: the name, the
-// number, the address book and the password.
+// TestClientPrints: no verb, encoder, logger or template prints what a Client knows of the
+// account: the name, the number, the address book and the password.
 func TestClientPrints(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -55,8 +55,8 @@ func (s *silentServer) respond(r *http.Request, body string) *http.Response {
 	return answer(207, withToken("t", all...))
 }
 
-// TestSyncForgotten: a token that the server has forgotten without an error is ErrResync, before anything is
-// applied. An ordinary delta of any size is not.
+// TestSyncForgotten: a token that the server has forgotten without an error is ErrResync,
+// before anything is applied. An ordinary delta of any size is not.
 func TestSyncForgotten(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 3, 40, 600} {
@@ -109,7 +109,8 @@ func TestSyncForgotten(t *testing.T) {
 	}
 }
 
-// TestSyncSmallBook: if all cards of a small book have changed, that does not mean that the token was forgotten.
+// TestSyncSmallBook: if all cards of a small book have changed, that does not mean that the
+// token was forgotten.
 func TestSyncSmallBook(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
@@ -130,8 +131,8 @@ func TestSyncSmallBook(t *testing.T) {
 	}
 }
 
-// TestSyncReportForms: if a server refuses a sync-collection that asks for cards, the next one does not ask for
-// them, and the token remembers that.
+// TestSyncReportForms: if a server refuses a sync-collection that asks for cards, the next
+// one does not ask for them, and the token remembers that.
 func TestSyncReportForms(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{207, 400, 403, 422, 500, 501} {
@@ -173,8 +174,8 @@ func TestSyncReportForms(t *testing.T) {
 	}
 }
 
-// TestSyncRefusalsDiffer: if a server refuses the report because it asks for cards, one passing refusal of the
-// report without them is not a refusal of the token.
+// TestSyncRefusalsDiffer: if a server refuses the report because it asks for cards, one
+// passing refusal of the report without them is not a refusal of the token.
 func TestSyncRefusalsDiffer(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []int{400, 422, 500, 501} {
@@ -220,8 +221,9 @@ func TestSyncRefusalsDiffer(t *testing.T) {
 	}
 }
 
-// TestSyncNoDowngrade: after one passing refusal of the first sync-collection the Client still gets a token of
-// the server. If the refusal lasts, sync-collection is tried again once a day.
+// TestSyncNoDowngrade: after one passing refusal of the first sync-collection the Client
+// still gets a token of the server. If the refusal lasts, sync-collection is tried again
+// once a day.
 func TestSyncNoDowngrade(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 403, 409, 410, 412} {
@@ -272,8 +274,8 @@ func TestSyncNoDowngrade(t *testing.T) {
 	}
 }
 
-// TestSync403Twice: on iCloud a bare 403 for a token is ErrResync only if a second one follows. A 403 that asks
-// to wait is not, and causes no other requests.
+// TestSync403Twice: on iCloud a bare 403 for a token is ErrResync only if a second one
+// follows. A 403 that asks to wait is not, and causes no other requests.
 func TestSync403Twice(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -315,8 +317,8 @@ func TestSync403Twice(t *testing.T) {
 	}
 }
 
-// TestSyncGoneAndThere: a card that a page reports as deleted and as changed exists, and a card that it reports
-// twice is reported once.
+// TestSyncGoneAndThere: a card that a page reports as deleted and as changed exists, and a
+// card that it reports twice is reported once.
 func TestSyncGoneAndThere(t *testing.T) {
 	t.Parallel()
 	tombstone, inline, named := statusRow("/book/a.vcf", 404), row("/book/a.vcf", card("new")), etagRow("/book/a.vcf", "1")

@@ -26,8 +26,8 @@ const lise = "BEGIN:VCARD\r\nVERSION:3.0\r\nPRODID:-//Apple Inc.//iOS 17.5//EN\r
 	`NOTE:Mag Musik\; keine Bomben.\nSchreibt\, wenn man schreibt.` + "\r\nCATEGORIES:Physik,Berlin\\, Dahlem\r\n" +
 	"UID:C9C1A3F7-61D5-4E0C-9D2C-5B0D0C1B7A11\r\nEND:VCARD\r\n"
 
-// Details has what a CRM needs: labels are joined to their values, escapes are decoded, structured values are
-// split, and Apple's extensions are understood.
+// Details has what a CRM needs: labels are joined to their values, escapes are decoded,
+// structured values are split, and Apple's extensions are understood.
 func ExampleContact_Details() {
 	server := exampleServer()
 	defer server.Close()
@@ -78,8 +78,8 @@ func ExampleContact_Details() {
 	// note:     "Mag Musik; keine Bomben.\nSchreibt, wenn man schreibt."
 }
 
-// addressValue returns an address as the value of an ADR in go-vcard, with semicolons between its parts (RFC 6350,
-// section 6.3.1).
+// addressValue returns an address as the value of an ADR in go-vcard, with semicolons
+// between its parts (RFC 6350, section 6.3.1).
 func addressValue(a icloud.Address) string {
 	parts := []string{a.POBox, a.Extended, a.Street, a.City, a.Region, a.PostalCode, a.Country}
 	for i, part := range parts {
@@ -104,7 +104,8 @@ func changeAddress(contact *icloud.Contact, from, to icloud.Address) ([]byte, er
 	return nil, errors.New("the card has no such address")
 }
 
-// Edit changes one address in its place. Its label, the other addresses and every other byte stay.
+// Edit changes one address in its place. Its label, the other addresses and every other
+// byte stay.
 func ExampleContact_Edit_address() {
 	contact := &icloud.Contact{VCard: []byte(lise)}
 	from := contact.Details().Addresses[0]

@@ -87,8 +87,8 @@ func TestDetailsNeverFails(t *testing.T) {
 	}
 }
 
-// TestDetailsConcurrent: changes of Details affect neither the Contact nor other Details, and calls may be
-// concurrent.
+// TestDetailsConcurrent: changes of Details affect neither the Contact nor other Details,
+// and calls may be concurrent.
 func TestDetailsConcurrent(t *testing.T) {
 	t.Parallel()
 	contact := &icloud.Contact{VCard: []byte(lise)}
@@ -157,8 +157,8 @@ func TestMembersJoin(t *testing.T) {
 	}
 }
 
-// TestEditFromDetails: an address is changed as in docs/cards.md, in every card of the book that has one, and
-// nothing else changes.
+// TestEditFromDetails: an address is changed as in docs/cards.md, in every card of the book
+// that has one, and nothing else changes.
 func TestEditFromDetails(t *testing.T) {
 	t.Parallel()
 	changed := 0
@@ -232,8 +232,8 @@ func book(t testing.TB) (contacts []*icloud.Contact) {
 	return contacts
 }
 
-// BenchmarkDetails compares Details with decoding by go-vcard, for the cards of an address book and for one card
-// with all properties.
+// BenchmarkDetails compares Details with decoding by go-vcard, for the cards of an address
+// book and for one card with all properties.
 func BenchmarkDetails(b *testing.B) {
 	for name, contacts := range map[string][]*icloud.Contact{"book": book(b), "one": {{VCard: []byte(lise)}}} {
 		b.Run(name+"/Details", func(b *testing.B) {

@@ -24,8 +24,8 @@ func TestDirStoreConforms(t *testing.T) {
 	}
 }
 
-// TestDirStorePermissions: only the owner can read the files, whatever the umask is, and nothing else is left
-// in the directory.
+// TestDirStorePermissions: only the owner can read the files, whatever the umask is, and
+// nothing else is left in the directory.
 func TestDirStorePermissions(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -114,8 +114,8 @@ func TestDirStoreKeys(t *testing.T) {
 	}
 }
 
-// TestDirStoreFailures: if Save fails, the data that was saved before is intact, and no part of the new data
-// is left.
+// TestDirStoreFailures: if Save fails, the data that was saved before is intact, and no
+// part of the new data is left.
 func TestDirStoreFailures(t *testing.T) {
 	t.Parallel()
 	key := strings.Repeat("0a", 32)

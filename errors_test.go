@@ -78,7 +78,8 @@ func TestRemedy(t *testing.T) {
 	}
 }
 
-// TestRemedyElsewhere: on other servers the remedy names no page of Apple's, and by default no password expires.
+// TestRemedyElsewhere: on other servers the remedy names no page of Apple's, and by default
+// no password expires.
 func TestRemedyElsewhere(t *testing.T) {
 	t.Parallel()
 	challenge := []string{"WWW-Authenticate", `Basic realm="anything"`}
@@ -107,7 +108,8 @@ func TestRemedyElsewhere(t *testing.T) {
 	}
 }
 
-// TestAuthErrorLog: LogValue has the reason, the certainty and the known dates, and nothing that is zero.
+// TestAuthErrorLog: LogValue has the reason, the certainty and the known dates, and nothing
+// that is zero.
 func TestAuthErrorLog(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -135,7 +137,8 @@ func TestAuthErrorLog(t *testing.T) {
 	}
 }
 
-// TestZeroValuesPrint: zero values have a text and do not panic, as pointers and within other errors.
+// TestZeroValuesPrint: zero values have a text and do not panic, as pointers and within
+// other errors.
 func TestZeroValuesPrint(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{
@@ -179,7 +182,8 @@ func TestCertainty(t *testing.T) {
 	}
 }
 
-// TestResponseErrorText: the text has the method, the status and the wait, and says whether the request was sent.
+// TestResponseErrorText: the text has the method, the status and the wait, and says whether
+// the request was sent.
 func TestResponseErrorText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -87,8 +87,8 @@ func (s *schema) validate(text []byte) error {
 	return errors.Join(errs...)
 }
 
-// TestEventGolden: the events of two passwords are those of the golden file, follow the schema, and do not
-// identify the account.
+// TestEventGolden: the events of two passwords are those of the golden file, follow the
+// schema, and do not identify the account.
 func TestEventGolden(t *testing.T) {
 	const golden = "testdata/event.jsonl"
 	var lines bytes.Buffer

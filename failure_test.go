@@ -83,8 +83,8 @@ type loadFails struct{ err error }
 func (s loadFails) Load(context.Context, string) ([]byte, error) { return nil, s.err }
 func (loadFails) Save(context.Context, string, []byte) error     { return nil }
 
-// TestStoreFailures: an error says why a Store failed as far as that can be found out without the text of
-// the Store's error.
+// TestStoreFailures: an error says why a Store failed as far as that can be found out
+// without the text of the Store's error.
 func TestStoreFailures(t *testing.T) {
 	t.Parallel()
 	srv := icloudtest.NewServer()

@@ -24,8 +24,8 @@ import (
 
 var sweep = flag.Int("sweep", 0, "how many random combinations of the fake's fields to try besides all pairs")
 
-// fieldValues are the values that are tried for each field of the fake: first iCloud's usual form, then
-// the other possible ones.
+// fieldValues are the values that are tried for each field of the fake: first iCloud's
+// usual form, then the other possible ones.
 var fieldValues = map[string][]any{
 	"Redirect":        {0, 301, 302, 307, 308},
 	"PartitionOnly":   {false, true},
@@ -106,8 +106,8 @@ func (c combination) pairs(names []string) (list []pair) {
 	return list
 }
 
-// pairwise returns combinations that together have every pair. Each combination is the best of several
-// random ones.
+// pairwise returns combinations that together have every pair. Each combination is the best
+// of several random ones.
 func pairwise(r *rand.Rand) (rows []combination) {
 	names := slices.Sorted(maps.Keys(fieldValues))
 	open := make(map[pair]bool)
@@ -194,8 +194,8 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// TestFields: the Client keeps its promises with all possible forms of iCloud: with every pair of values, and
-// with -sweep also with random combinations.
+// TestFields: the Client keeps its promises with all possible forms of iCloud: with every
+// pair of values, and with -sweep also with random combinations.
 func TestFields(t *testing.T) {
 	t.Parallel()
 	server := reflect.TypeFor[icloudtest.Server]()

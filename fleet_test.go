@@ -15,8 +15,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// TestFleetRule compares the rule with the binomial distribution in exact arithmetic, for every number of
-// refusals.
+// TestFleetRule compares the rule with the binomial distribution in exact arithmetic, for
+// every number of refusals.
 func TestFleetRule(t *testing.T) {
 	t.Parallel()
 	// At least k of n, at 2 % each, less often than once in 100,000 times. In
@@ -65,8 +65,8 @@ func TestFleetRule(t *testing.T) {
 	}
 }
 
-// TestFleetSize: a Fleet takes no more memory for more accounts. The test is not parallel, because
-// MemStats has the allocations of all goroutines.
+// TestFleetSize: a Fleet takes no more memory for more accounts. The test is not parallel,
+// because MemStats has the allocations of all goroutines.
 func TestFleetSize(t *testing.T) {
 	var before, after runtime.MemStats
 	f := new(icloud.Fleet)
@@ -80,8 +80,9 @@ func TestFleetSize(t *testing.T) {
 	}
 }
 
-// TestFleetForNothing simulates fleets without an incident, in which passwords die of all causes. It counts
-// the confirmations that the rule would hold back, and prints the numbers in the doc comment of Fleet.
+// TestFleetForNothing simulates fleets without an incident, in which passwords die of all
+// causes. It counts the confirmations that the rule would hold back, and prints the numbers
+// in the doc comment of Fleet.
 func TestFleetForNothing(t *testing.T) {
 	t.Parallel()
 	if raceEnabled {
@@ -157,8 +158,9 @@ func TestFleetForNothing(t *testing.T) {
 	}
 }
 
-// TestFleetDeadCustomers: a service without a Store restarts, and the passwords of a third of its accounts
-// have been dead for long. That looks like an incident, which must end within a day.
+// TestFleetDeadCustomers: a service without a Store restarts, and the passwords of a third
+// of its accounts have been dead for long. That looks like an incident, which must end
+// within a day.
 func TestFleetDeadCustomers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +200,8 @@ func fleetOf(t *testing.T, n int, fleet *icloud.Fleet) []*rig {
 	return rigs
 }
 
-// TestFleetIncident: while many unrelated accounts are refused at once, only what is Certain is Confirmed.
-// After the incident everything works again by itself.
+// TestFleetIncident: while many unrelated accounts are refused at once, only what is
+// Certain is Confirmed. After the incident everything works again by itself.
 func TestFleetIncident(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -292,8 +294,8 @@ func unauthorized(w http.ResponseWriter) bool {
 	return true
 }
 
-// TestFleetCountsAccounts: an account counts once, however many concurrent calls it makes. Accounts that
-// were due to expire, or are SignedOut, do not count.
+// TestFleetCountsAccounts: an account counts once, however many concurrent calls it makes.
+// Accounts that were due to expire, or are SignedOut, do not count.
 func TestFleetCountsAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -370,8 +372,8 @@ func TestFleetCountsAccounts(t *testing.T) {
 	})
 }
 
-// TestFleetClock: a jump of the clock, in either direction, does not cause an endless incident, negative
-// counts or a panic.
+// TestFleetClock: a jump of the clock, in either direction, does not cause an endless
+// incident, negative counts or a panic.
 func TestFleetClock(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -447,8 +449,8 @@ func TestFleetConcurrently(t *testing.T) {
 	wg.Wait()
 }
 
-// TestFleetOneAccount: one account is not an incident, however many Clients it has had and however often its
-// owner mistypes the password.
+// TestFleetOneAccount: one account is not an incident, however many Clients it has had and
+// however often its owner mistypes the password.
 func TestFleetOneAccount(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Thousands of Clients on one Store at once, as in a service that polls for all customers, also for the
-// race detector.
+// Thousands of Clients on one Store at once, as in a service that polls for all customers,
+// also for the race detector.
 
 package icloud_test
 
@@ -65,8 +65,8 @@ func (t loadTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// TestLoad: one password in 100 is revoked while all Clients work. That is too few for an incident. Each
-// account has two workers, as during a deployment.
+// TestLoad: one password in 100 is revoked while all Clients work. That is too few for an
+// incident. Each account has two workers, as during a deployment.
 func TestLoad(t *testing.T) {
 	const revokeEach = 100
 	dir := icloud.DirStore(t.TempDir())

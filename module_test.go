@@ -24,8 +24,8 @@ func modulesOf(t *testing.T, cmd *exec.Cmd) []string {
 	return slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out)))))
 }
 
-// TestDependencies: a program that imports the package gets only these modules, and not those of the
-// command and the tests.
+// TestDependencies: a program that imports the package gets only these modules, and not
+// those of the command and the tests.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	got := modulesOf(t, exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".", "./sqlstore", "./connect"))
@@ -34,8 +34,8 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestInternalImports: an internal package can be read alone. It imports no package that uses it, and
-// only the other internal packages that are listed here.
+// TestInternalImports: an internal package can be read alone. It imports no package that
+// uses it, and only the other internal packages that are listed here.
 func TestInternalImports(t *testing.T) {
 	t.Parallel()
 	const module = "github.com/go-icloud/icloud"
@@ -85,9 +85,9 @@ func TestInternalImports(t *testing.T) {
 	}
 }
 
-// TestGoGet: a new program gets the module of the last commit, which the go command packs from git as
-// the module proxy does, and only the expected dependencies. This fails, for example, if Windows
-// does not allow the name of a file.
+// TestGoGet: a new program gets the module of the last commit, which the go command packs
+// from git as the module proxy does, and only the expected dependencies. This fails, for
+// example, if Windows does not allow the name of a file.
 func TestGoGet(t *testing.T) {
 	t.Parallel()
 	top, err := exec.Command("git", "rev-parse", "--show-toplevel", "HEAD").Output()
@@ -200,8 +200,8 @@ func requirements(t *testing.T, file string) []string {
 	return paths
 }
 
-// TestLicences: docs/dependencies.md lists the licence of every module that this repository needs,
-// and no other modules. The licences of the root's modules agree with their texts.
+// TestLicences: docs/dependencies.md lists the licence of every module that this repository
+// needs, and no other modules. The licences of the root's modules agree with their texts.
 func TestLicences(t *testing.T) {
 	t.Parallel()
 	const doc = "docs/dependencies.md"
@@ -262,7 +262,8 @@ func TestLicences(t *testing.T) {
 	}
 }
 
-// TestGoVersion: the documents name the version of Go in go.mod, and CI tests the two latest releases.
+// TestGoVersion: the documents name the version of Go in go.mod, and CI tests the two
+// latest releases.
 func TestGoVersion(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]string{

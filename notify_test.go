@@ -146,8 +146,9 @@ func TestToldAfterRepairedVerdict(t *testing.T) {
 	}
 }
 
-// TestToldAfterDroppedVerdict: while a verdict is being saved, Reconnect replaces the password, so
-// the verdict is not reported. A worker that still has the old password reports it nevertheless.
+// TestToldAfterDroppedVerdict: while a verdict is being saved, Reconnect replaces the
+// password, so the verdict is not reported. A worker that still has the old password
+// reports it nevertheless.
 func TestToldAfterDroppedVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -170,8 +170,8 @@ var allowed = []string{
 	"/x/",
 }
 
-// TestGate puts each URL into every place where a server can write one, and checks which hosts the
-// Client tries to reach.
+// TestGate puts each URL into every place where a server can write one, and checks which
+// hosts the Client tries to reach.
 func TestGate(t *testing.T) {
 	t.Parallel()
 	photo := func(address string) *icloud.Contact {
@@ -268,8 +268,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestGateCards: nothing is fetched from the host in a card's href; another host is an error of that
-// card.
+// TestGateCards: nothing is fetched from the host in a card's href; another host is an
+// error of that card.
 func TestGateCards(t *testing.T) {
 	t.Parallel()
 	for _, u := range foreign {
@@ -431,8 +431,8 @@ func TestGateElsewhere(t *testing.T) {
 	}
 }
 
-// TestRedirect: with each of the four codes one request arrives with its method, body and password,
-// also for writes.
+// TestRedirect: with each of the four codes one request arrives with its method, body and
+// password, also for writes.
 func TestRedirect(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {
@@ -479,8 +479,8 @@ func TestRedirect(t *testing.T) {
 	})
 }
 
-// TestPlainNetHTTP shows why package icloud follows redirects itself: with net/http the password does
-// not arrive at a second server.
+// TestPlainNetHTTP shows why package icloud follows redirects itself: with net/http the
+// password does not arrive at a second server.
 func TestPlainNetHTTP(t *testing.T) {
 	t.Parallel()
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -497,8 +497,8 @@ func TestPlainNetHTTP(t *testing.T) {
 	}
 }
 
-// TestTransportErrors: errors.Is and As find the errors of the network, whose text is not repeated,
-// because it may name hosts and paths.
+// TestTransportErrors: errors.Is and As find the errors of the network, whose text is not
+// repeated, because it may name hosts and paths.
 func TestTransportErrors(t *testing.T) {
 	t.Parallel()
 	const text = "dial p72-contacts.icloud.com/1234567/carddavhome a@example.com"

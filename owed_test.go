@@ -241,8 +241,8 @@ func TestSyncHandedOut(t *testing.T) {
 	}
 }
 
-// TestSyncTokenBound: if more cards are owed than a token can name, the error is not a PartialError,
-// and the token is the old one.
+// TestSyncTokenBound: if more cards are owed than a token can name, the error is not a
+// PartialError, and the token is the old one.
 func TestSyncTokenBound(t *testing.T) {
 	t.Parallel()
 	var rows []string

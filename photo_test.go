@@ -148,7 +148,8 @@ func TestPhotoBehindEmpty(t *testing.T) {
 	}
 }
 
-// TestPhotoIsNoEvidence: refusals and acceptances of the photo host say nothing about the password.
+// TestPhotoIsNoEvidence: refusals and acceptances of the photo host say nothing about the
+// password.
 func TestPhotoIsNoEvidence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

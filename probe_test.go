@@ -567,8 +567,8 @@ func TestLate401AfterSuccess(t *testing.T) {
 	})
 }
 
-// TestRefusalSharedWithOwner: Authenticate waits for the probe of another call, and the refusal is
-// nevertheless Confirmed at once, as always in Authenticate.
+// TestRefusalSharedWithOwner: Authenticate waits for the probe of another call, and the
+// refusal is nevertheless Confirmed at once, as always in Authenticate.
 func TestRefusalSharedWithOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

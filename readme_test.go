@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// frames has a frame for each block of Go code in the documents. A frame declares the names that the
-// block uses, and imports packages.
+// frames has a frame for each block of Go code in the documents. A frame declares the names
+// that the block uses, and imports packages.
 var frames = []struct{ contains, imports, before, after string }{
 	{"func changeAddress(", "errors strings github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},
 	{"func birthdayField(", "fmt github.com/emersion/go-vcard github.com/go-icloud/icloud", "", ""},

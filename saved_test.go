@@ -13,9 +13,10 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// TestSavedDatesAtTheEdge: JSON has no dates before the year 0 and after the year 9999. A date in the Store that
-// becomes one of these, in UTC or by a computation, is corrupt data: it is an error at once, and the data is not
-// overwritten. It must not make every later Save fail.
+// TestSavedDatesAtTheEdge: JSON has no dates before the year 0 and after the year 9999. A
+// date in the Store that becomes one of these, in UTC or by a computation, is corrupt data:
+// it is an error at once, and the data is not overwritten. It must not make every later
+// Save fail.
 func TestSavedDatesAtTheEdge(t *testing.T) {
 	t.Parallel()
 	fields := []string{

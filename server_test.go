@@ -258,9 +258,9 @@ func (p *place) redirected(t *testing.T) *place {
 	return p
 }
 
-// apple is a Transport that makes a server look like iCloud: every request to contacts.icloud.com is
-// redirected to a partition host, which is the server, and a 401 gets iCloud's realm. Any other host
-// is an error.
+// apple is a Transport that makes a server look like iCloud: every request to
+// contacts.icloud.com is redirected to a partition host, which is the server, and a 401
+// gets iCloud's realm. Any other host is an error.
 type apple struct {
 	target *url.URL
 	hops   atomic.Int64
@@ -445,8 +445,8 @@ func seedCards(t *testing.T) []seedCard {
 	return cards
 }
 
-// readSeed reads only the kinds of lines in testdata/book.vcf, so that the expected fields do not come
-// from the parser that is tested.
+// readSeed reads only the kinds of lines in testdata/book.vcf, so that the expected fields
+// do not come from the parser that is tested.
 func readSeed(card string) fields {
 	type line struct{ group, name, params, value string }
 	var lines []line
@@ -565,8 +565,8 @@ func testListing(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A wrong password has never worked, so the refusal is final at once in Authenticate, and the password
-// is not sent again.
+// A wrong password has never worked, so the refusal is final at once in Authenticate, and
+// the password is not sent again.
 func testWrongPassword(t *testing.T, p *place, _ []seedCard) {
 	var reported []icloud.State
 	wrong := p.cred
@@ -609,7 +609,8 @@ func testWrongPassword(t *testing.T, p *place, _ []seedCard) {
 	}
 }
 
-// A sync reports exactly the cards that were created, changed and deleted, by this package or others.
+// A sync reports exactly the cards that were created, changed and deleted, by this package
+// or others.
 func testWrites(t *testing.T, p *place, seed []seedCard) {
 	ctx, client := t.Context(), p.client(t)
 	_, token := p.sync(t, "")
@@ -730,8 +731,8 @@ func testWrites(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A token that the server does not honor, and a text that is not a token, are ErrResync and say nothing
-// about the password.
+// A token that the server does not honor, and a text that is not a token, are ErrResync and
+// say nothing about the password.
 func testLostToken(t *testing.T, p *place, _ []seedCard) {
 	client := p.client(t)
 	_, token := p.sync(t, "")
@@ -835,8 +836,8 @@ func testGoWebDAV(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// Cards whose names clients and servers write differently are listed and synced, and can be read, changed
-// and deleted by the ID in the listing.
+// Cards whose names clients and servers write differently are listed and synced, and can be
+// read, changed and deleted by the ID in the listing.
 func testOddNames(t *testing.T, p *place, _ []seedCard) {
 	ctx := t.Context()
 	before := p.list(t)
@@ -927,8 +928,8 @@ func equalCards(a, b []byte) bool {
 	return bytes.Equal(bytes.ReplaceAll(a, []byte("\r\n"), []byte("\n")), bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")))
 }
 
-// If a server accepts cards that XML cannot represent, or that are hardly cards, the listing still has all
-// cards.
+// If a server accepts cards that XML cannot represent, or that are hardly cards, the
+// listing still has all cards.
 func testOddCards(t *testing.T, p *place, seed []seedCard) {
 	before := p.list(t)
 	_, token := p.sync(t, "")

@@ -31,8 +31,8 @@ func (p *place) rename(t *testing.T, from, to, card string) {
 	}
 }
 
-// A card that is renamed is reported as deleted and as added. A card that is renamed and back, or deleted and
-// created again, still exists.
+// A card that is renamed is reported as deleted and as added. A card that is renamed and
+// back, or deleted and created again, still exists.
 func testRenames(t *testing.T, p *place, seed []seedCard) {
 	_, token := p.sync(t, "")
 	moved, back, anew, twice := seed[30], seed[31], seed[32], seed[33]
@@ -82,8 +82,8 @@ func testRenames(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A token that the server has forgotten, with or without an error, is ErrResync before anything is reported.
-// Otherwise a card that was deleted meanwhile would stay for ever.
+// A token that the server has forgotten, with or without an error, is ErrResync before
+// anything is reported. Otherwise a card that was deleted meanwhile would stay for ever.
 func testForgottenToken(t *testing.T, p *place, seed []seedCard) {
 	_, token := p.sync(t, "")
 	switch {
@@ -119,8 +119,8 @@ func testForgottenToken(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// A password that worked and was then changed by its owner was revoked. With the new one everything works
-// again, also the sync token.
+// A password that worked and was then changed by its owner was revoked. With the new one
+// everything works again, also the sync token.
 func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
 	if p.fake != nil {
 		t.Skip("its passwords are made by it; see TestLatch")
@@ -164,8 +164,8 @@ func testChangedPassword(t *testing.T, p *place, seed []seedCard) {
 	}
 }
 
-// breaker is a Transport that breaks at one card: it replaces every answer that contains its text by a 500, as
-// Xandikos does for cards that are not UTF-8.
+// breaker is a Transport that breaks at one card: it replaces every answer that contains
+// its text by a 500, as Xandikos does for cards that are not UTF-8.
 type breaker struct {
 	under http.RoundTripper
 	text  string // the text of the card; "" for no card
@@ -191,8 +191,8 @@ func (b *breaker) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// A card that the server cannot send delays nothing: each run reports the other changes, and the card is
-// reported once it can be sent.
+// A card that the server cannot send delays nothing: each run reports the other changes,
+// and the card is reported once it can be sent.
 func testBrokenCard(t *testing.T, p *place, seed []seedCard) {
 	b := &breaker{p.transport, ""}
 	p.transport = b

@@ -95,8 +95,8 @@ func (s *memoryStore) get(t *testing.T) map[string]any {
 	return data
 }
 
-// TestLatchOutlivesTheClient: a new Client with the same Store returns an equal verdict, without a
-// request and without a call of OnStatus.
+// TestLatchOutlivesTheClient: a new Client with the same Store returns an equal verdict,
+// without a request and without a call of OnStatus.
 func TestLatchOutlivesTheClient(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1070,8 +1070,8 @@ func TestSharedProbe(t *testing.T) {
 	})
 }
 
-// TestSharedVerdict: a verdict of another Client is not refuted by an earlier acceptance, nor hidden
-// by a Store that cannot be read.
+// TestSharedVerdict: a verdict of another Client is not refuted by an earlier acceptance,
+// nor hidden by a Store that cannot be read.
 func TestSharedVerdict(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -1114,8 +1114,8 @@ func TestSharedVerdict(t *testing.T) {
 	})
 }
 
-// TestSyncInTransaction: the application may hold the connection for which its Store waits. A Sync
-// ends nevertheless, also before its first call of apply.
+// TestSyncInTransaction: the application may hold the connection for which its Store waits.
+// A Sync ends nevertheless, also before its first call of apply.
 func TestSyncInTransaction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

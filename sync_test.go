@@ -364,8 +364,8 @@ func TestMultigetRefused(t *testing.T) {
 	}
 }
 
-// TestMultigetSpoiled: a card that breaks a batch is found by halving. If the server refuses every
-// card, they are not all requested alone.
+// TestMultigetSpoiled: a card that breaks a batch is found by halving. If the server
+// refuses every card, they are not all requested alone.
 func TestMultigetSpoiled(t *testing.T) {
 	t.Parallel()
 	const n = 1000
@@ -430,7 +430,8 @@ func TestMultigetManyBroken(t *testing.T) {
 	}
 }
 
-// TestOwnRowRefuses: a 207 may contain a refusal of the book or of the token in the book's own row.
+// TestOwnRowRefuses: a 207 may contain a refusal of the book or of the token in the book's
+// own row.
 func TestOwnRowRefuses(t *testing.T) {
 	t.Parallel()
 	prop := func(status int) string {
@@ -499,8 +500,8 @@ func TestSyncBrokenNames(t *testing.T) {
 	}
 }
 
-// TestSyncFirstRun: a run from "" never returns ErrResync, whatever its second page is, and misses
-// no change between its two tries.
+// TestSyncFirstRun: a run from "" never returns ErrResync, whatever its second page is, and
+// misses no change between its two tries.
 func TestSyncFirstRun(t *testing.T) {
 	t.Parallel()
 	withToken := func(token string, rows ...string) string {

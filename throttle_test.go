@@ -106,8 +106,8 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
-// TestThrottleTrips: like iCloud's throttle, the server asks for half of the real wait, so a client
-// that waits exactly that long is throttled again and again.
+// TestThrottleTrips: like iCloud's throttle, the server asks for half of the real wait, so
+// a client that waits exactly that long is throttled again and again.
 func TestThrottleTrips(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -132,8 +132,8 @@ func TestThrottleTrips(t *testing.T) {
 	})
 }
 
-// TestThrottleIsTheAccounts: one answer delays all calls of the Client, also photos and sign-in, and
-// many concurrent answers count as one.
+// TestThrottleIsTheAccounts: one answer delays all calls of the Client, also photos and
+// sign-in, and many concurrent answers count as one.
 func TestThrottleIsTheAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -189,8 +189,8 @@ func TestThrottleIsTheAccounts(t *testing.T) {
 	})
 }
 
-// TestThrottledInDoubt: a probe that was withheld does not count as sent, and a throttle does not end
-// a verdict.
+// TestThrottledInDoubt: a probe that was withheld does not count as sent, and a throttle
+// does not end a verdict.
 func TestThrottledInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -360,8 +360,8 @@ func TestForbiddenThrottle(t *testing.T) {
 	}
 }
 
-// TestForbiddenNoThrottle: a 403 with a precondition is about the request, and one to a GET, PUT or
-// DELETE is about the card, even with Retry-After.
+// TestForbiddenNoThrottle: a 403 with a precondition is about the request, and one to a
+// GET, PUT or DELETE is about the card, even with Retry-After.
 func TestForbiddenNoThrottle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -133,8 +133,9 @@ var transportCalls = map[string]func(*testing.T, *rig) error{
 	},
 }
 
-// TestTransportFollowsRedirects: a Transport that uses an http.Client drops the password at the
-// redirect to the partition host, and gets iCloud's own 401. That says nothing about the password.
+// TestTransportFollowsRedirects: a Transport that uses an http.Client drops the password at
+// the redirect to the partition host, and gets iCloud's own 401. That says nothing about
+// the password.
 func TestTransportFollowsRedirects(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {

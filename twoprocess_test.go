@@ -49,8 +49,8 @@ type reply struct {
 	Replaced  time.Time
 }
 
-// verdict is a reply without the time, which may differ between two processes that were refused at
-// the same moment.
+// verdict is a reply without the time, which may differ between two processes that were
+// refused at the same moment.
 func (r reply) verdict() string {
 	return strings.Join([]string{r.State, r.Reason, r.Certainty, fmt.Sprint(r.Confirmed)}, ", ")
 }
@@ -284,9 +284,9 @@ func TestTwoProcessesReconnect(t *testing.T) {
 	s.well("listing there", a.list())
 }
 
-// TestTwoProcessesReplaced: a web process reconnects with a new password while a worker keeps its
-// Client. By Load the worker learns that another password works, gets it from where the web process
-// has put it, and reconnects. It sends no request before.
+// TestTwoProcessesReplaced: a web process reconnects with a new password while a worker
+// keeps its Client. By Load the worker learns that another password works, gets it from
+// where the web process has put it, and reconnects. It sends no request before.
 func TestTwoProcessesReplaced(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
@@ -315,8 +315,8 @@ func TestTwoProcessesReplaced(t *testing.T) {
 	}
 }
 
-// TestTwoProcessesRepaired: when one process finds that a verdict was wrong, the other one learns it by
-// Load.
+// TestTwoProcessesRepaired: when one process finds that a verdict was wrong, the other one
+// learns it by Load.
 func TestTwoProcessesRepaired(t *testing.T) {
 	t.Parallel()
 	var stray atomic.Bool
@@ -335,8 +335,9 @@ func TestTwoProcessesRepaired(t *testing.T) {
 	s.well("listing there", a.list())
 }
 
-// TestTwoProcessesLateRefusal: a process gets a 401 before another one reconnects, and judges and saves
-// it after that. It must not overwrite what is remembered of the new password.
+// TestTwoProcessesLateRefusal: a process gets a 401 before another one reconnects, and
+// judges and saves it after that. It must not overwrite what is remembered of the new
+// password.
 func TestTwoProcessesLateRefusal(t *testing.T) {
 	t.Parallel()
 	hold, held, release := make(chan bool, 1), make(chan bool), make(chan bool)
@@ -454,8 +455,8 @@ func TestTwoProcessesRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestKilledWhileSaving: a process that is killed while it saves leaves the old data or the new data,
-// complete, and nothing that stops the next process.
+// TestKilledWhileSaving: a process that is killed while it saves leaves the old data or the
+// new data, complete, and nothing that stops the next process.
 func TestKilledWhileSaving(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)

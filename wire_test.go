@@ -12,8 +12,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// wire is a Transport that answers from a function, byte for byte, as servers that the fake cannot
-// imitate.
+// wire is a Transport that answers from a function, byte for byte, as servers that the fake
+// cannot imitate.
 type wire func(r *http.Request, body string) *http.Response
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -43,8 +43,8 @@ func answer(status int, body string, header ...string) *http.Response {
 	return resp
 }
 
-// bookURL is an endpoint that is itself an address book, so that after the first request a listing is
-// one request.
+// bookURL is an endpoint that is itself an address book, so that after the first request a
+// listing is one request.
 const bookURL = "https://dav.example.test/book/"
 
 const bookAnswer = `<multistatus xmlns="DAV:"><response><href>/book/</href><propstat><prop>` +
@@ -96,8 +96,8 @@ func card(name string) string {
 	return "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:" + name + "\r\nUID:" + name + "\r\nEND:VCARD\r\n"
 }
 
-// list returns what a listing yields. It fails the test unless that is contacts, and then at most one
-// error.
+// list returns what a listing yields. It fails the test unless that is contacts, and then
+// at most one error.
 func list(t *testing.T, client *icloud.Client) (contacts []*icloud.Contact, err error) {
 	t.Helper()
 	for contact, e := range client.Contacts(t.Context()) {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// signedOutWorkers returns a rig and two Clients of its account that share store. Stray refusals for an
-// hour, which have ended, have signed both out.
+// signedOutWorkers returns a rig and two Clients of its account that share store. Stray
+// refusals for an hour, which have ended, have signed both out.
 func signedOutWorkers(t *testing.T, store icloud.Store) (r *rig, a, b *icloud.Client) {
 	t.Helper()
 	r = newRig(t, icloud.Options{Store: store})
@@ -37,8 +37,8 @@ func signedOutWorkers(t *testing.T, store icloud.Store) (r *rig, a, b *icloud.Cl
 	return r, a, b
 }
 
-// TestWorkersRepair: one worker finds that the password works after all. The others work again within a
-// minute, without sending a probe.
+// TestWorkersRepair: one worker finds that the password works after all. The others work
+// again within a minute, without sending a probe.
 func TestWorkersRepair(t *testing.T) {
 	t.Parallel()
 	for name, repair := range map[string]func(*testing.T, *rig){
@@ -77,8 +77,8 @@ func TestWorkersRepair(t *testing.T) {
 	}
 }
 
-// TestWorkersLook: a SignedOut Client reads the Store at most once a minute and sends nothing, however
-// often it is called.
+// TestWorkersLook: a SignedOut Client reads the Store at most once a minute and sends
+// nothing, however often it is called.
 func TestWorkersLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -195,8 +195,8 @@ func TestWriteRefused(t *testing.T) {
 	}
 }
 
-// TestWriteLost: if the connection is lost during a write, the write is not repeated, and the error says
-// that the outcome is unknown.
+// TestWriteLost: if the connection is lost during a write, the write is not repeated, and
+// the error says that the outcome is unknown.
 func TestWriteLost(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 1)
@@ -216,7 +216,8 @@ func TestWriteLost(t *testing.T) {
 	}
 }
 
-// TestWriteRedirected: a redirect proves that a write was not executed, so it is sent to the new URL.
+// TestWriteRedirected: a redirect proves that a write was not executed, so it is sent to
+// the new URL.
 func TestWriteRedirected(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{301, 302, 307, 308} {
@@ -232,8 +233,8 @@ func TestWriteRedirected(t *testing.T) {
 	}
 }
 
-// TestBookMoved: the remembered URL of a book that has moved answers 404, and the book is looked for
-// again.
+// TestBookMoved: the remembered URL of a book that has moved answers 404, and the book is
+// looked for again.
 func TestBookMoved(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{403, 404, 410} {
@@ -278,8 +279,8 @@ func TestBookMoved(t *testing.T) {
 	}
 }
 
-// TestEditRoundTrip: Edit keeps every byte of other properties, also after a round trip through the
-// server.
+// TestEditRoundTrip: Edit keeps every byte of other properties, also after a round trip
+// through the server.
 func TestEditRoundTrip(t *testing.T) {
 	t.Parallel()
 	server, client := fake(t, 0)
@@ -449,8 +450,8 @@ func TestContactIsCard(t *testing.T) {
 	}
 }
 
-// TestIDsGoBothWays: a card can be fetched, changed and deleted by the ID in a listing, even if the server
-// does not escape '?' and '#'.
+// TestIDsGoBothWays: a card can be fetched, changed and deleted by the ID in a listing,
+// even if the server does not escape '?' and '#'.
 func TestIDsGoBothWays(t *testing.T) {
 	t.Parallel()
 	var paths []string
