@@ -29,7 +29,7 @@ var frames = []struct{ contains, imports, before, after string }{
 	{"client.Authenticate(ctx)\n```", "context time github.com/go-icloud/icloud",
 		"func f(ctx context.Context, appleID string, password icloud.Password, issued time.Time, options *icloud.Options) error {\n", "\nreturn err }"},
 	{"var pending []", "context errors github.com/go-icloud/icloud",
-		"func write(context.Context, *[]icloud.Change, string) error { return nil }\nfunc sweep(context.Context, *[]icloud.Change, *icloud.PartialError) error { return nil }\n" +
+		"func write(context.Context, *[]icloud.Change, string) error { return nil }\nfunc deleteUnreported(context.Context, *[]icloud.Change, *icloud.PartialError) error { return nil }\n" +
 			"func f(ctx context.Context, client *icloud.Client, token string) error {\n", "}"},
 	{"rand.N(every", "math/rand/v2 time github.com/go-icloud/icloud",
 		"func f(client *icloud.Client, every time.Duration) time.Time {\n", "\nreturn next }"},
