@@ -18,8 +18,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// An accountsTask is that many clients, each of which signs in and lists its book
-// of Cards once. So many of them do at a time.
+// An accountsTask has many clients. Each signs in and lists its book of Cards once, AtOnce
+// of them at a time.
 type accountsTask struct {
 	access
 	Client   string
@@ -36,8 +36,8 @@ func (t accountsTask) account(i int) access {
 	return a
 }
 
-// measureAccounts is the process of all clients of one kind. They share a transport,
-// as the Clients of a service do, and so its connections.
+// measureAccounts runs in the process of all clients of one kind. They share a transport
+// and its connections, as the Clients of a service do.
 func measureAccounts(t accountsTask) (f figure, err error) {
 	way, err := t.transport(t.Addr, true)
 	if err != nil {
@@ -56,7 +56,7 @@ func measureAccounts(t accountsTask) (f figure, err error) {
 			return err
 		})
 	}
-	// The first time is for the server's memory and for the pools of this process.
+	// The first time fills the server's memory and the pools of this process.
 	if err := all(); err != nil {
 		return f, err
 	}
@@ -65,7 +65,7 @@ func measureAccounts(t accountsTask) (f figure, err error) {
 	return f, err
 }
 
-// each calls f for each account, so many at once.
+// each calls f for each account, AtOnce of them at a time.
 func (t accountsTask) each(f func(context.Context, access) error) error {
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(t.AtOnce)
@@ -95,7 +95,8 @@ func measureIdle(t accountsTask) (bytes int64, err error) {
 		_, err = count(ctx, client)
 		return client, err
 	}
-	// One before, for what all of them share: tables, pools, the runtime's own.
+	// One Client is made before, for what all of them share: tables, pools and the runtime's
+	// own memory.
 	first, err := list(context.Background(), t.account(-1))
 	if err != nil {
 		return 0, err
@@ -139,8 +140,8 @@ func idleHeap(way http.RoundTripper) (int64, error) {
 	return int64(m.HeapInuse), nil
 }
 
-// fileStore is a directory as a Store, so that what it holds is not on the heap. It
-// is quick rather than safe: icloud.DirStore waits for the disk.
+// fileStore is a Store in a directory, so that its data is not on the heap. It is fast and
+// not safe: icloud.DirStore waits for the disk, and this does not.
 type fileStore string
 
 func (s fileStore) Load(_ context.Context, key string) ([]byte, error) {

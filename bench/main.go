@@ -4,14 +4,14 @@
 //
 //	go -C bench run .
 //
-// It prints tables of ratios, writes them to results.md, and the figures to
-// results.json, of which draw makes the chart results.svg. In the end it prints the
-// rows that the README has. An idle machine takes some minutes; ratios hold on a busy
-// one, too, as far as its load is even.
+// It prints tables and writes them to results.md. It writes the figures to results.json,
+// from which draw makes the chart results.svg. At the end it prints the rows of the
+// README's table. An idle machine takes some minutes. On a busy one the ratios are right
+// too, if its load is even.
 //
-// All clients talk to one loopback server by TLS and HTTP/2, which is icloudtest
-// with a memory for its answers. Each case has a process of its own, and the server
-// has one, so that time, allocations and peak memory are the client's alone.
+// All clients talk to one server on the loopback, by TLS and HTTP/2. The server is
+// icloudtest, which keeps its answers in memory. Each case and the server have a process
+// of their own, so that time, allocations and peak memory are the client's alone.
 package main
 
 import (
@@ -57,8 +57,8 @@ type comparison struct {
 	alone          bool
 	accounts, idle int
 
-	// What has been measured, for the chart: the tables leave when they are
-	// complete, so that a run that is broken off has not been for nothing.
+	// What has been measured, for the chart. Each table is written as soon as it is
+	// complete, so that the results of a run that is broken off are kept.
 	listings, programs []result
 	out                io.Writer // standard output, and results.md
 }
@@ -86,8 +86,9 @@ func (c *comparison) run() error {
 	return readmeRows(c.listings, os.Stdout)
 }
 
-// draw keeps the figures and has the chart drawn of them, by a program of its own:
-// the processes of the cases are this program, and its size is part of theirs.
+// draw writes the figures to results.json and starts the program that draws the chart. It
+// is a separate program because the processes of the cases run this one, whose size
+// counts as part of theirs.
 func (c *comparison) draw() error {
 	text, err := json.MarshalIndent(append(c.listings, c.programs...), "", "\t")
 	if err != nil {
@@ -132,7 +133,7 @@ func (c *comparison) listBook(b book) error {
 	}
 	c.listings = append(c.listings, results...)
 	if c.alone || b.Cards > 10_000 || b.Kind == uris {
-		return nil // the other programs take their time
+		return nil // the other programs would take too long
 	}
 	results, err = others(s)
 	c.programs = append(c.programs, results...)
@@ -173,8 +174,8 @@ func (c *comparison) crowd() error {
 		return err
 	}
 	defer s.stop()
-	// More at once than there are processors, as a service has it that mostly
-	// waits for the network, and few enough that it is not the queues that count.
+	// More at once than there are processors, as in a service that mostly waits for the
+	// network, and so few that queues do not decide the result.
 	task := accountsTask{access: s.access, Accounts: c.accounts, Cards: b.Cards, AtOnce: 32}
 	of := make(map[string]figure)
 	for _, task.Client = range clients {

@@ -1,4 +1,4 @@
-// The tables, in Markdown that also reads well as it is.
+// The tables, in Markdown that is also readable as plain text.
 
 package main
 
@@ -59,12 +59,12 @@ func (t *table) write(w io.Writer) error {
 	return err
 }
 
-// listingTable shows the listings: ours, and how many times as much the others cost.
-// Processor time is beside the time on the wall because a client that uses both
-// processors at once looks better than it is where others want them too.
+// listingTable shows the listings: our figures, and how many times as much the others
+// cost. It has processor time too, because a client that uses both processors at once
+// looks better in wall time than it is on a machine that has other work.
 func listingTable(results []result) *table {
 	t := &table{
-		title: "Listing a book: time, and ratios. \"×\" is how many times ours the peer's figure is; \"of floor\" how many times\nthe floor, which reads the same bytes into io.Discard, ours is.",
+		title: "Listing a book. \"×\" is go-webdav's figure divided by icloud's. \"of floor\" is icloud's figure divided by that\nof the floor, which reads the same bytes into io.Discard.",
 		head: []string{"book", "on the wire", "icloud", "go-webdav", "floor", "time ×", "of floor", "processor ×", "of floor",
 			"allocs a card", "go-webdav's", "peak memory", "go-webdav's", "memory ×"},
 	}
@@ -96,7 +96,7 @@ func listingTable(results []result) *table {
 	return t
 }
 
-// readmeRows writes what the README has of the listings, as it stands there.
+// readmeRows writes the rows of the README's table.
 func readmeRows(results []result, w io.Writer) error {
 	of := make(map[result]figure)
 	for _, r := range results {
@@ -108,7 +108,7 @@ func readmeRows(results []result, w io.Writer) error {
 		kind kind
 		gzip bool
 	}{
-		{"gzip, photos as URLs (as iCloud does)", uris, true},
+		{"gzip, photos as URLs (as iCloud probably does)", uris, true},
 		{"gzip, no photos", bare, true},
 		{"no photos", bare, false},
 		{"a fifth with inline photos", photos, false},
@@ -130,7 +130,7 @@ func readmeRows(results []result, w io.Writer) error {
 // processTable shows the programs.
 func processTable(results []result) *table {
 	t := &table{
-		title: "Whole processes, from their start to their end, with gzip. vdirsyncer writes the cards to files.",
+		title: "Whole processes, from their start to their end, with gzip. \"×\" is the program's figure divided by icloud's. vdirsyncer\nwrites the cards to files.",
 		head:  []string{"book", "program", "time", "processor", "peak memory", "on the wire", "time ×", "memory ×"},
 	}
 	mine := make(map[book]figure)
@@ -145,7 +145,7 @@ func processTable(results []result) *table {
 	return t
 }
 
-// tripTable shows what was done over a slow line.
+// tripTable shows the journeys over a slow line.
 func tripTable(b book, all []journey) *table {
 	t := &table{
 		title: fmt.Sprintf("%s, over a line of %v round trip and %d Mbit/s.", b, roundTrip, bandwidth/1_000_000),
@@ -168,8 +168,8 @@ func tripTable(b book, all []journey) *table {
 	return t
 }
 
-// accountsTable shows the many accounts. Whoever has little to do waits for the server,
-// which has the same processors: so processor time is here, too, and the floor.
+// accountsTable shows the many accounts. It has processor time and the floor too, because a
+// client that has little to do waits for the server, which shares the processors.
 func accountsTable(task accountsTask, of map[string]figure, idle int64, idleClients int) *table {
 	t := &table{
 		title: fmt.Sprintf("%s accounts in one process, %d at once: each signs in and lists its %d cards. %s idle Clients take %d bytes of heap each.",
@@ -184,7 +184,7 @@ func accountsTable(task accountsTask, of map[string]figure, idle int64, idleClie
 	return t
 }
 
-// ratio says how many times b a is; nothing if either is not known.
+// ratio returns a divided by b, or a dash if either is unknown.
 func ratio[N ~int64](a, b N) string {
 	if a == 0 || b == 0 {
 		return "–"
