@@ -1,4 +1,4 @@
-// How an account comes in, and comes back: what the web form of a service does
+// How an account is connected and reconnected: what the web form of a service does
 // when an owner has entered an app-specific password.
 
 package main
@@ -14,12 +14,12 @@ import (
 )
 
 // connect asks iCloud about a password, while its owner waits for the answer, and
-// hands the account to the workers. Called for an account that is there it
-// reconnects it, which keeps its contacts and their sync token. A password that is
-// refused changes nothing; the error's Remedy is for its owner.
+// hands the account to the workers. If the account exists, connect reconnects it: it
+// keeps the contacts and their sync token. A password that is refused changes
+// nothing, and the error's Remedy is the text for its owner.
 func (f *fleet) connect(ctx context.Context, cred icloud.Credential) error {
 	cred.AppleID = strings.ToLower(strings.TrimSpace(cred.AppleID))
-	// As PostgreSQL will return it: a notice about this password says when it was issued.
+	// PostgreSQL stores microseconds. A notice finds this password by the time of its issue.
 	cred.Issued = cred.Issued.Truncate(time.Microsecond)
 	key, err := icloud.AccountKey(f.endpoint, cred.AppleID)
 	if err != nil {
@@ -42,12 +42,11 @@ func (f *fleet) connect(ctx context.Context, cred icloud.Credential) error {
 		if err != nil {
 			return err
 		}
-		// Nobody who has just connected waits for a sweep.
+		// An owner who has just connected does not wait for a sweep.
 		result, err := f.jobs.InsertTx(ctx, tx, syncArgs{account}, nil)
 		if err == nil && result.UniqueSkippedAsDuplicate {
-			// The account has a job. One that waits after a failure need not wait any
-			// longer. One that is running finds another generation when it ends, and
-			// comes again.
+			// The account has a job. If it waits after a failure, it runs now. If it is
+			// running, it finds another generation at its end, and runs again.
 			_, err = f.jobs.JobRetryTx(ctx, tx, result.Job.ID)
 		}
 		return err

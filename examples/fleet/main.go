@@ -5,8 +5,8 @@
 //	fleet connect you@example.com <password.txt   connect an account, or reconnect it
 //	fleet work                                    follow the accounts, until interrupted
 //
-// The environment has the database, DATABASE_URL, and the key that passwords are
-// sealed with, FLEET_KEY: 32 random bytes in base64. README.md says more.
+// The environment variable DATABASE_URL names the database. FLEET_KEY is the key that
+// encrypts the passwords: 32 random bytes in base64. README.md says more.
 package main
 
 import (
@@ -41,8 +41,8 @@ import (
 //go:embed schema.sql
 var schema string
 
-// houseQueue is for the jobs that are not about one account, so that they never wait
-// behind those that are.
+// houseQueue is for the jobs that are not about one account. So they never wait for
+// the jobs that are.
 const houseQueue = "house"
 
 // settings are the flags. Their defaults suit iCloud.
@@ -84,8 +84,8 @@ func main() {
 func command(ctx context.Context, args []string) (err error) {
 	var s settings
 	flags := flag.NewFlagSet("fleet", flag.ContinueOnError)
-	flags.StringVar(&s.name, "name", "", "this worker's name in River's tables; made up if empty")
-	flags.StringVar(&s.endpoint, "endpoint", "", "another CardDAV server than iCloud; a fake, for instance")
+	flags.StringVar(&s.name, "name", "", "this worker's name in River's tables; if empty, River makes one")
+	flags.StringVar(&s.endpoint, "endpoint", "", "a CardDAV server other than iCloud, for example a fake")
 	flags.IntVar(&s.workers, "workers", 50, "how many accounts to sync at once")
 	flags.DurationVar(&s.every, "every", time.Hour, "how often to sync an account, if nothing is wrong")
 	flags.DurationVar(&s.sweep, "sweep", 10*time.Second, "how often to look for accounts that are due")
@@ -115,16 +115,16 @@ func command(ctx context.Context, args []string) (err error) {
 		if err != nil {
 			return err
 		}
-		// Whoever connects has just generated it, so this is known; a year
-		// later it is what tells "expired" from "revoked".
+		// Who connects has just generated the password, so the date of issue is known. A
+		// year later, this date distinguishes "expired" from "revoked".
 		return f.connect(ctx, icloud.Credential{AppleID: flags.Arg(0), Password: password, Issued: time.Now()})
 	case name == "work":
 		return f.work(ctx)
 	}
-	return fmt.Errorf("no such command, or not so many arguments: %q", args)
+	return fmt.Errorf("unknown command, or wrong number of arguments: %q", args)
 }
 
-// open makes a fleet. It works nothing yet.
+// open makes a fleet. It does not start to work on jobs.
 func open(ctx context.Context, s settings, database, key string) (f *fleet, err error) {
 	if s.every <= 0 || s.sweep <= 0 || s.timeout <= 0 || s.workers <= 0 {
 		return nil, errors.New("-every, -sweep, -timeout and -workers must be more than zero")
@@ -137,8 +137,8 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 	if err != nil {
 		return nil, err
 	}
-	// No job holds a connection while it asks iCloud or uses the Store, so one pool
-	// will do for all, and it need not grow with the number of jobs at once.
+	// No job holds a connection while it asks iCloud or uses the Store. So one pool is
+	// enough, and need not grow with the number of jobs at once.
 	config.MaxConns = max(config.MaxConns, 10)
 	if f.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
@@ -152,13 +152,13 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 		Dwell:     s.dwell,
 		Transport: transport(),
 		OnStoreError: func(ctx context.Context, err error) {
-			// Alert on it: what the Clients learn meanwhile is not kept.
+			// Alert on it: what the Clients learn while the Store fails is lost.
 			slog.ErrorContext(ctx, "the Store fails, or works again", "err", err)
 		},
 	}
 	if s.endpoint != "" {
-		// The fake's passwords live a year. On iCloud nobody knows, and the Fleet
-		// weighs the evidence for as long as no Lifetime is given.
+		// The fake's passwords live for a year. Nobody knows the lifetime on iCloud. If
+		// no Lifetime is given, the Fleet looks for evidence.
 		f.options.Lifetime = icloud.DefaultLifetime
 	}
 	workers := river.NewWorkers()
@@ -174,16 +174,16 @@ func open(ctx context.Context, s settings, database, key string) (f *fleet, err 
 		},
 		Workers:    workers,
 		JobTimeout: s.timeout,
-		// A worker that is killed leaves its jobs "running", and as they are
-		// unique, nobody can sync those accounts until River's leader rescues
-		// the jobs. By default that takes an hour. Sooner is safe: a job that
-		// runs after all has been told to stop by then, and can write no more
-		// once the next run of its account has begun.
+		// A worker that is killed leaves its jobs "running". They are unique, so
+		// nobody can sync those accounts until River's leader rescues the jobs,
+		// by default after an hour. Less is safe: if such a job still runs, its
+		// context has ended by then, and it can write nothing once the next run
+		// of its account has begun.
 		RescueStuckJobsAfter: s.timeout + s.timeout/5,
 		PeriodicJobs: []*river.PeriodicJob{
 			river.NewPeriodicJob(river.PeriodicInterval(s.sweep), func() (river.JobArgs, *river.InsertOpts) { return sweepArgs{}, nil }, nil),
 			river.NewPeriodicJob(river.PeriodicInterval(noticeEvery), func() (river.JobArgs, *river.InsertOpts) { return noticeArgs{}, nil },
-				&river.PeriodicJobOpts{RunOnStart: true}), // the interval begins anew with each worker that leads
+				&river.PeriodicJobOpts{RunOnStart: true}), // because the interval starts again with each new leader
 		},
 	})
 	if err != nil {
@@ -223,7 +223,7 @@ func (f *fleet) work(ctx context.Context) error {
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter))
 	otel.SetTracerProvider(provider)
 
-	// Not the context that the signal ends: River would drop its jobs.
+	// Not the context that the signal ends: River would stop its jobs at once.
 	if err := f.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (f *fleet) work(ctx context.Context) error {
 	defer cancel()
 	err = f.jobs.Stop(ending)
 	if errors.Is(err, context.DeadlineExceeded) {
-		// Rolled back, and retried by another worker.
+		// The jobs are rolled back, and another worker retries them.
 		err = f.jobs.StopAndCancel(context.WithoutCancel(ctx))
 	}
 	return errors.Join(err, provider.Shutdown(context.WithoutCancel(ctx)))

@@ -1,5 +1,5 @@
-// What the owners of accounts are to be told about their passwords: rows of notices,
-// which something that sends mail reads.
+// What the owners of accounts are told about their passwords: rows of the table notices,
+// which a program that sends mail reads.
 
 package main
 
@@ -15,14 +15,14 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// warning is how long before its estimated end the owner of a password is asked for
-// another one.
+// warning is how long before the estimated end of a password its owner is asked for a
+// new one.
 const warning = 30 * 24 * time.Hour
 
-// noticeEvery is how often all accounts are looked at.
+// noticeEvery is how often the job of notices runs.
 const noticeEvery = 24 * time.Hour
 
-// noticeArgs make a job that writes the notices that are due.
+// noticeArgs are the arguments of the job that writes the notices that are due.
 type noticeArgs struct{}
 
 func (noticeArgs) Kind() string { return "notices" }
@@ -34,8 +34,8 @@ type noticeWorker struct {
 	*fleet
 }
 
-// Work writes a notice for each password that ends soon, and for each that has ended,
-// as the Store has them. It asks iCloud nothing, and finds accounts that nobody polls.
+// Work writes a notice for each password that ends soon or has ended, as the Store
+// knows them. It sends no request to iCloud, and finds accounts that nobody polls too.
 func (w *noticeWorker) Work(ctx context.Context, _ *river.Job[noticeArgs]) error {
 	for account, err := range w.store.Attention(ctx, time.Now().Add(warning)) {
 		if err != nil {
@@ -48,16 +48,16 @@ func (w *noticeWorker) Work(ctx context.Context, _ *river.Job[noticeArgs]) error
 	return nil
 }
 
-// execer is a pool or a transaction.
+// execer is a connection pool or a transaction.
 type execer interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 // notify writes a notice about the password that was issued at that time, unless the
-// account has another one by now, or there is such a notice already. One that was
-// taken back is news again.
+// account has another password by now, or there is such a notice already. If the notice
+// was withdrawn, it is written again.
 func notify(ctx context.Context, on execer, key string, issued time.Time, status icloud.Status) error {
-	// The event says all that a mail has to say, and names nobody.
+	// The event has everything that a mail needs, and no personal data.
 	event, err := json.Marshal(status.Event())
 	if err != nil {
 		return err
@@ -76,8 +76,8 @@ func notify(ctx context.Context, on execer, key string, issued time.Time, status
 	return err
 }
 
-// withdraw takes back what was said of an account's password that has just worked, but
-// not that it ends soon if that is so.
+// withdraw withdraws the notices about a password that has just worked. The notice that
+// it ends soon stays if it is true.
 func withdraw(ctx context.Context, on execer, account int64, generation int, state icloud.State) error {
 	kept := ""
 	if state == icloud.Expiring {

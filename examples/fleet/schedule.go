@@ -1,6 +1,6 @@
-// When an account is polled. These are functions of dates and numbers alone: a run
-// says by them when its account is next due (sync.go), and a sweep how many of the
-// accounts that are due it hands out (sweep.go).
+// When an account is polled. These functions depend on dates and numbers only. A run
+// uses them to decide when its account is next due (sync.go), and a sweep to decide how
+// many of the accounts that are due it hands out (sweep.go).
 
 package main
 
@@ -17,17 +17,17 @@ import (
 // schedule spreads the polls of all accounts evenly over time.
 //
 // A healthy account has a slot: a place within every interval, which is a hash of its
-// number. It depends on nothing else, so the polls of many accounts are as even after
-// a restart, or after a day on which most of them were connected, as before. An account
-// that is not healthy is polled when its Client says, and returns to its slot.
+// number. It depends on nothing else, so the polls of many accounts are spread evenly,
+// also after a restart or a day on which most of them were connected. An account that is
+// not healthy is polled when its Client says, and then returns to its slot.
 //
-// What has become due at once in spite of that, because no worker ran for a while or
-// iCloud could not be reached, is caught up slowly: a sweep hands out no more than its
-// share. The rest remains due, and those that wait longest come first. So no minute has
-// more than 1.15 times the polls of the average minute (rounded up, for each sweep),
-// whatever has happened, and after an outage of any length every account is polled
-// within one interval. Only the poll at which an account is connected is not among
-// them: nobody who has just entered a password waits for a sweep.
+// Many accounts can still become due at once, because no worker ran for a while or
+// iCloud could not be reached. A sweep hands out no more than its share of them. The
+// others stay due, and those that have waited longest come first. So no minute ever has
+// more than 1.15 times the polls of the average minute (rounded up, for each sweep), and
+// after an outage of any length every account is polled within one interval. Only the
+// poll of an account that has just been connected does not count, because its owner
+// does not wait for a sweep.
 type schedule struct {
 	every time.Duration // from one poll of a healthy account to the next
 	sweep time.Duration // from one sweep to the next
@@ -48,8 +48,8 @@ func (s schedule) next(account int64, status icloud.Status, err error, now time.
 	return s.slot(account, now)
 }
 
-// slot returns the account's next slot that is at least half an interval after now. An
-// account that was polled out of turn would be polled twice in short order otherwise.
+// slot returns the account's next slot that is at least half an interval after now.
+// Otherwise an account that was polled outside its slot could be polled again at once.
 func (s schedule) slot(account int64, now time.Time) time.Time {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(account)))
 	place := time.Duration(binary.BigEndian.Uint64(sum[:]) % uint64(s.every))
@@ -62,8 +62,8 @@ func (s schedule) slot(account int64, now time.Time) time.Time {
 }
 
 // share returns how many accounts a sweep hands out, given how many there are, and how
-// many jobs still wait for a worker. What waits is deducted, so that a backlog stays
-// where it can be bounded, and does not reach iCloud as fast as the workers can run.
+// many jobs still wait for a worker. These jobs are deducted. So a backlog stays in the
+// table of accounts, and does not reach iCloud as fast as the workers can run.
 func (s schedule) share(accounts, waiting int) int {
 	average := float64(accounts) * float64(s.sweep) / float64(s.every)
 	return max(int(math.Ceil(average*headroom))-waiting, 0)

@@ -1,5 +1,5 @@
--- What the example keeps, beside River's tables and icloud_store of sqlstore, which
--- says how a password stands: join it by icloud_store.account = accounts.key.
+-- The tables of the example. River has tables of its own, and so has sqlstore: its table
+-- icloud_store has the state of each password. Join it by icloud_store.account = accounts.key.
 
 CREATE TABLE IF NOT EXISTS accounts (
 	id         bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS accounts (
 	token      text NOT NULL DEFAULT '',       -- of icloud.Client.Sync; goes with the contacts
 	synced     timestamptz,                    -- "last updated", for the owner to see
 	due        timestamptz NOT NULL
-) WITH (fillfactor = 80);                      -- a poll changes its row twice, and its index once
+) WITH (fillfactor = 80);                      -- a poll updates the row twice, and its index once
 
 CREATE INDEX IF NOT EXISTS accounts_due ON accounts (due);
 
@@ -21,13 +21,13 @@ CREATE TABLE IF NOT EXISTS contacts (
 	id      text NOT NULL,   -- icloud.Contact.ID
 	name    text NOT NULL,
 	vcard   bytea NOT NULL,
-	run     bigint NOT NULL, -- that has written the row last
+	run     bigint NOT NULL, -- the run that wrote the row last
 	PRIMARY KEY (account, id)
 );
 
--- One row tells the owner of one password that it has ended, or ends soon. Something
--- that sends mail reads it; the primary key is why nobody is told twice. A row that is
--- withdrawn was not true, or is not any more.
+-- One row says that one password has ended, or ends soon. A program that sends mail reads
+-- it. Because of the primary key nobody is told twice. A row that is withdrawn was wrong,
+-- or is not true any more.
 CREATE TABLE IF NOT EXISTS notices (
 	account    bigint NOT NULL REFERENCES accounts ON DELETE CASCADE,
 	generation integer NOT NULL,

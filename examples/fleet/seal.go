@@ -11,8 +11,8 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// sealer encrypts passwords for the database, so that a dump of it, a backup or a
-// replica opens nobody's address book.
+// sealer encrypts passwords for the database, so that nobody can read an address book
+// with a dump, a backup or a replica.
 type sealer struct{ aead cipher.AEAD }
 
 // newSealer takes a key of 32 bytes, in base64.
@@ -29,8 +29,8 @@ func newSealer(key string) (*sealer, error) {
 	return &sealer{aead}, err
 }
 
-// seal encrypts a password. The Apple ID is sealed with it, though not in it, so
-// that one account's password cannot be moved into another's row.
+// seal encrypts a password. The Apple ID is authenticated with it but not stored in it,
+// so that the password cannot be moved into the row of another account.
 func (s *sealer) seal(cred icloud.Credential) []byte {
 	return s.aead.Seal(nil, nil, []byte(cred.Password.Reveal()), []byte(cred.AppleID))
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// sweepArgs make a job that inserts those of the accounts that are due.
+// sweepArgs are the arguments of the job that inserts jobs for the accounts that are due.
 type sweepArgs struct{}
 
 func (sweepArgs) Kind() string { return "sweep" }
 
-// InsertOpts leave the retrying to the next one. They do not make it unique: one
-// whose worker is killed must not be in the way of the next.
+// InsertOpts sets one attempt, because the next sweep does the same. Sweeps are not
+// unique: one whose worker was killed must not stop the next one.
 func (sweepArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: houseQueue, MaxAttempts: 1}
 }
@@ -28,7 +28,7 @@ type sweepWorker struct {
 // sweepBatch is how many jobs one transaction inserts.
 const sweepBatch = 1000
 
-// Work hands out its share of the accounts, those that have been due longest first.
+// Work hands out the sweep's share of the accounts. Those that have been due longest come first.
 func (w *sweepWorker) Work(ctx context.Context, _ *river.Job[sweepArgs]) error {
 	var accounts, waiting int
 	err := w.pool.QueryRow(ctx, `
@@ -49,7 +49,7 @@ func (w *sweepWorker) Work(ctx context.Context, _ *river.Job[sweepArgs]) error {
 	return nil
 }
 
-// handOut inserts jobs for at most n accounts that are due, and returns for how many.
+// handOut inserts jobs for at most n accounts that are due. It returns how many it found.
 func (w *sweepWorker) handOut(ctx context.Context, n int) (handed int, err error) {
 	err = pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
 		// The run says when its account is next due. The date that is written here
@@ -69,7 +69,7 @@ func (w *sweepWorker) handOut(ctx context.Context, n int) (handed int, err error
 		for i, id := range ids {
 			jobs[i].Args = syncArgs{id}
 		}
-		// An account that has a job gets no other.
+		// An account that has a job gets no second one.
 		_, err = w.jobs.InsertManyTx(ctx, tx, jobs)
 		return err
 	})

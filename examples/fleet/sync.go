@@ -21,15 +21,15 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// syncArgs make a job that syncs an account.
+// syncArgs are the arguments of the job that syncs an account.
 type syncArgs struct {
 	Account int64 `json:"account"`
 }
 
 func (syncArgs) Kind() string { return "sync" }
 
-// InsertOpts make the job unique: an account has one at most that is not over.
-// River would count one that is completed too, and so sync each account once.
+// InsertOpts makes the job unique: an account has at most one job that has not ended.
+// River's default also counts completed jobs, and would sync each account only once.
 func (syncArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: []rivertype.JobState{
 		rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable,
@@ -42,8 +42,8 @@ type syncWorker struct {
 	*fleet
 }
 
-// Work is one run: it syncs the account, and then writes what came of it, when the
-// account is next due and that the job is over, in one transaction.
+// Work is one run. It syncs the account. Then one transaction writes the result, when
+// the account is next due, and that the job has ended.
 func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	ctx, span := otel.Tracer("fleet").Start(ctx, "sync", trace.WithAttributes(attribute.Int64("job", job.ID)))
 	defer span.End()
@@ -60,12 +60,12 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 		r.report(ctx, span, job.ID, err)
 	}
 	if ended := ctx.Err(); ended != nil {
-		return ended // too long, or shut down: River's to retry, and to give up
+		return ended // a timeout or a shutdown: River decides whether to retry
 	}
 	switch err := r.end(ctx, job, next, err); {
 	case errors.Is(err, errReconnected):
 		return river.JobSnooze(0) // at once, with the new password
-	case errors.Is(err, errSuperseded): // and that one writes
+	case errors.Is(err, errSuperseded): // the other run writes
 	case err != nil:
 		r.report(ctx, span, job.ID, err)
 		return quiet(err)
@@ -73,8 +73,8 @@ func (w *syncWorker) Work(ctx context.Context, job *river.Job[syncArgs]) error {
 	return nil
 }
 
-// report logs why an account was not synced, or not wholly. The job stands for the
-// account, whose number is in the job's row alone.
+// report logs why an account was not synced, or not completely. It logs the job, and not
+// the account, whose id is only in the job's row.
 func (r *run) report(ctx context.Context, span trace.Span, job int64, err error) {
 	event := r.client.Status().Event()
 	_, incident := r.options.Fleet.Incident()
@@ -83,9 +83,9 @@ func (r *run) report(ctx context.Context, span trace.Span, job int64, err error)
 	span.SetStatus(codes.Error, quiet(err).Error())
 }
 
-// run is one sync of an account. No transaction is open while iCloud is asked, so a
-// run that River has taken for dead may still be at work when the next one begins.
-// Each counts up accounts.run, and writes only while that has not changed since.
+// run is one sync of an account. No transaction is open while iCloud is asked. So a run
+// that River has taken for dead may still be running when the next one begins. Each run
+// increments accounts.run, and writes only if nobody has incremented it since.
 type run struct {
 	*fleet
 	account    int64
@@ -95,7 +95,7 @@ type run struct {
 	cred       icloud.Credential
 	token      string
 	client     *icloud.Client
-	pending    []icloud.Change // that are not written yet
+	pending    []icloud.Change // not written yet
 }
 
 var (
@@ -103,8 +103,8 @@ var (
 	errReconnected = errors.New("the account has another password")
 )
 
-// begin begins a run, which ends the right of earlier ones to write. Without such an
-// account it is pgx.ErrNoRows.
+// begin begins a run. From then on, earlier runs can write nothing. If there is no such
+// account, the error is pgx.ErrNoRows.
 func (f *fleet) begin(ctx context.Context, account int64) (*run, error) {
 	r := &run{fleet: f, account: account}
 	var sealed []byte
@@ -125,9 +125,9 @@ func (f *fleet) begin(ctx context.Context, account int64) (*run, error) {
 // changeBatch is how many changes a transaction writes.
 const changeBatch = 200
 
-// sync calls Client.Sync. Of many changes it writes all but the last in transactions of
-// their own, each of which takes the token away: a run that is killed between two of
-// them is followed by one that begins anew.
+// sync calls Client.Sync. If there are many changes, it writes them in batches, all but
+// the last. The transaction of each batch removes the token, so if a run is killed between
+// two of them, the next run starts without a token.
 func (r *run) sync(ctx context.Context) (next string, err error) {
 	return r.client.Sync(ctx, r.token, func(c icloud.Change) error {
 		if r.pending = append(r.pending, c); len(r.pending) < changeBatch {
@@ -146,16 +146,16 @@ func (r *run) sync(ctx context.Context) (next string, err error) {
 	})
 }
 
-// end ends a run, given what Sync has returned. next fits the changes that were
-// reported, whatever the error; that they go together is all that matters.
+// end ends a run, given what Sync has returned. next belongs to the changes that were
+// reported, whatever the error is. Both are written in one transaction.
 func (r *run) end(ctx context.Context, job *river.Job[syncArgs], next string, syncErr error) error {
 	partial, _ := errors.AsType[*icloud.PartialError](syncErr)
 	complete := syncErr == nil || partial != nil
 	status := r.client.Status()
 	due := r.schedule.next(r.account, status, syncErr, time.Now())
 	return pgx.BeginFunc(ctx, r.pool, func(tx pgx.Tx) error {
-		// First, because it locks the row: who reconnects the account at this moment
-		// comes before all of this, or after it.
+		// First, because it locks the row: if somebody reconnects the account at this
+		// moment, that happens before this transaction or after it.
 		if err := r.claim(ctx, tx, next, &due, complete); err != nil {
 			return err
 		}
@@ -175,9 +175,9 @@ func (r *run) end(ctx context.Context, job *river.Job[syncArgs], next string, sy
 	})
 }
 
-// claim writes the token, when the account is next due unless that is nil, and whether
-// its contacts are up to date. It locks the account's row until the transaction ends,
-// and fails if the run may not write any more.
+// claim writes the token, when the account is next due (unless due is nil), and, if
+// synced, that its contacts are up to date. It locks the account's row until the
+// transaction ends, and fails if the run must not write any more.
 func (r *run) claim(ctx context.Context, tx pgx.Tx, token string, due *time.Time, synced bool) error {
 	tag, err := tx.Exec(ctx, `
 		UPDATE accounts SET token = $4, due = coalesce($5, due), synced = CASE WHEN $6 THEN now() ELSE synced END
@@ -189,7 +189,7 @@ func (r *run) claim(ctx context.Context, tx pgx.Tx, token string, due *time.Time
 	var generation int
 	switch err := tx.QueryRow(ctx, `SELECT generation FROM accounts WHERE id = $1`, r.account).Scan(&generation); {
 	case errors.Is(err, pgx.ErrNoRows):
-		return errSuperseded // and deleted
+		return errSuperseded // the account was deleted
 	case err != nil:
 		return err
 	case generation != r.generation:
@@ -214,7 +214,7 @@ func (r *run) write(ctx context.Context, tx pgx.Tx) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// text makes of what a card says what PostgreSQL takes for text.
+// text replaces what PostgreSQL does not accept in a text.
 func text(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
@@ -232,9 +232,9 @@ func (r *run) deleteUnreported(ctx context.Context, tx pgx.Tx, partial *icloud.P
 }
 
 // tell writes the notice that the account's owner has to enter another password, or
-// takes it back. Options.OnStatus would be told at most once, which a crash can make
-// never. This is written with the end of the job, so a job that does not get so far
-// comes again; and the Client says the same then without asking iCloud.
+// withdraws it. Options.OnStatus is called at most once, and never if the process crashes
+// at that moment. This notice is written in the transaction that ends the job. If that
+// fails, the job runs again, and the Client says the same without asking iCloud.
 func (r *run) tell(ctx context.Context, tx pgx.Tx, status icloud.Status, complete bool) error {
 	switch {
 	case status.State == icloud.SignedOut:
@@ -251,9 +251,9 @@ type connected struct {
 	*icloud.Client
 }
 
-// client returns the Client of an account. It is kept for as long as the process
-// lives, because it knows for how long iCloud has asked the account to wait, and how
-// often it has failed. What it must not forget is in the Store.
+// client returns the Client of an account. It is kept as long as the process runs,
+// because it knows how long iCloud has asked the account to wait, and how often it has
+// failed. Everything else that it knows is in the Store.
 func (f *fleet) client(r *run) (*icloud.Client, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

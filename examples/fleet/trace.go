@@ -1,5 +1,5 @@
-// What leaves the process: spans of requests, and errors that may be logged. Neither
-// may say whose account it is.
+// Spans of requests and errors, as they leave the process. Neither may show whose
+// account it is.
 
 package main
 
@@ -17,28 +17,28 @@ import (
 // transport makes a span of each request.
 func transport() http.RoundTripper {
 	base := http.DefaultTransport.(*http.Transport).Clone()
-	base.MaxIdleConnsPerHost = 100 // all accounts are at a few hosts
+	base.MaxIdleConnsPerHost = 100 // all accounts are on a few hosts
 	return otelhttp.NewTransport(private{base},
-		// Apple has no use for our trace ids.
+		// Apple does not need our trace ids.
 		otelhttp.WithPropagators(propagation.NewCompositeTextMapPropagator()))
 }
 
-// private takes out of a span what otelhttp has put into it: paths that hold the
-// account's number and the names of its cards. Authorization is not in it.
+// private removes from a span what otelhttp has put into it: paths, which contain the
+// account's number and the names of its cards. otelhttp does not record Authorization.
 type private struct{ base http.RoundTripper }
 
 func (p private) RoundTrip(r *http.Request) (*http.Response, error) {
 	trace.SpanFromContext(r.Context()).SetAttributes(attribute.String("url.full", r.URL.Scheme+"://"+r.URL.Host))
 	resp, err := p.base.RoundTrip(r)
 	if err != nil {
-		// otelhttp makes its text the status of the span, and net/http repeats in it
-		// what a server has sent, if that is not HTTP.
+		// otelhttp copies the error's text into the span's status. If the server's answer
+		// is not HTTP, net/http repeats it in that text.
 		err = quietError{"the request failed", err}
 	}
 	return resp, err
 }
 
-// quietError has a text that may be logged. What it wraps is there for errors.Is and
+// quietError has a text that may be logged. It wraps the error for errors.Is and
 // errors.As.
 type quietError struct {
 	text string
@@ -48,8 +48,9 @@ type quietError struct {
 func (e quietError) Error() string { return e.text }
 func (e quietError) Unwrap() error { return e.err }
 
-// quiet returns an error whose text names neither accounts nor what is in their rows.
-// The errors of package icloud and of sqlstore do not; those of the database may.
+// quiet returns an error whose text has no account and nothing from the rows of one.
+// The errors of package icloud and of sqlstore have no such text, but those of the
+// database may.
 func quiet(err error) error {
 	if failed, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return quietError{"the database answered SQLSTATE " + failed.Code, err}
