@@ -1,5 +1,6 @@
-// Cards by name: multiget in batches, each card answered for, and one that breaks an
-// answer kept from taking others with it. What no multiget sends is asked for by GET.
+// Cards that are fetched by name, by multigets in batches. The answer must settle each card.
+// If one card breaks an answer, the others are fetched without it. Cards that no multiget
+// sends are asked for by GET.
 
 package icloud
 
@@ -13,28 +14,28 @@ import (
 )
 
 const (
-	// getBatch is how many cards one request asks for. iCloud is known to
-	// answer for 2,000; the gain beyond some hundred is small.
+	// getBatch is how many cards one request asks for. iCloud is known to answer
+	// requests for 2,000, but more than a few hundred gain little.
 	getBatch = 200
 
-	// restBatch is for books of which some card breaks the answer.
+	// restBatch is for books in which a card breaks the answer.
 	restBatch = 20
 
 	// maxSingle is how many cards of a run are asked for by GET.
 	maxSingle = 20
 
-	// maxHalvings is how many requests in a row may bring nothing, before the
-	// rest of a batch is not asked for any more. It takes nine to find the first
-	// of 200 cards.
+	// maxHalvings is how many multigets in a row may settle nothing before the
+	// rest of a batch is only asked for by GET. It takes nine to find the first of 200
+	// cards.
 	maxHalvings = 10
 
-	// maxBarren is how many batches in a row may bring nothing, before multiget is
-	// given up.
+	// maxBarren is how many batches in a row may settle nothing before no multiget is
+	// sent any more.
 	maxBarren = 3
 )
 
-// The bounds of what an answer may leave to be fetched: four times the largest book
-// that Apple allows, and 80 bytes for each name.
+// The bounds of what an answer may leave to be fetched: four times as many cards as Apple
+// allows, and 80 bytes for each name.
 const (
 	maxHrefs    = 200_000
 	maxHrefSize = 16 << 20
@@ -42,8 +43,8 @@ const (
 
 var errTooManyNames = errors.New("icloud: the server names more cards than an address book can have")
 
-// hrefs are those of cards that are left to be fetched, each once. The zero value
-// has none.
+// hrefs are the hrefs of cards that are still to be fetched, each once. The zero value has
+// none.
 type hrefs struct {
 	list []string // as the server wrote them
 	set  map[uint64]struct{}
@@ -70,34 +71,34 @@ func (l *listing) leave(to *hrefs, h dav.Href) error {
 	return nil
 }
 
-// has says whether the href with this hash is left.
+// has says whether the href with this hash is in h.
 func (h *hrefs) has(path uint64) bool {
 	_, ok := h.set[path]
 	return ok
 }
 
-// hash is of the decoded path, in which all spellings are one.
+// hash returns a hash of the decoded path, which is the same for all spellings.
 func (l *listing) hash(h dav.Href) uint64 { return maphash.Bytes(l.seed, h.Path) }
 
-// single is how a run asks for single cards, and why.
+// single counts the cards of a run that are asked for by GET.
 type single struct {
 	left   int   // how many may still be asked for
-	sent   bool  // one of them has come
+	sent   bool  // the server has sent one of them
 	barren int   // batches in a row of which nothing could be read
-	only   error // why there are no multigets any more
+	only   error // why no multiget is sent any more; nil if they are sent
 }
 
-// fetch gets the cards with these hrefs from the book at u, as written, in batches of
-// n. Each is handed out, or noted as failed, or given to gone, if that is not nil,
-// because a row of the server's says 404. An error ends it.
+// fetch gets the cards with these hrefs from the book at u, in batches of n. Each card is
+// handed out, or noted as failed. If a row of the server says 404 and gone is not nil,
+// fetch calls gone instead. An error ends fetch.
 func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(dav.Href) error) error {
 	all, read := len(hrefs), 0
 	var broken error
 	for len(hrefs) > 0 {
 		batch := hrefs[:min(n, len(hrefs))]
 		hrefs = hrefs[len(batch):]
-		// One batch after another: changes are applied one at a time, and
-		// iCloud throttles whoever hurries.
+		// One batch after another: changes are applied one at a time, and iCloud
+		// throttles clients that send many requests.
 		b := batchRun{listing: l, book: u, gone: gone}
 		if err := b.get(batch); err != nil {
 			return err
@@ -111,27 +112,27 @@ func (l *listing) fetch(u *url.URL, hrefs []string, n int, gone func(dav.Href) e
 			return l.single.only
 		}
 	}
-	// The server has answered for none of so many cards, in no way. That is its own
-	// fault, and not that of a few cards.
+	// The server has sent none of so many cards, by multiget or by GET. So the fault is the
+	// server's, and not that of a few cards.
 	if read == 0 && all > maxSingle && !l.single.sent {
 		return broken
 	}
 	return nil
 }
 
-// batchRun is the fetching of one batch.
+// batchRun fetches one batch.
 type batchRun struct {
 	*listing
 	book *url.URL
 	gone func(dav.Href) error
 
 	read   int   // cards that answers to multigets have settled
-	vain   int   // multigets in a row that settled none
+	vain   int   // multigets in a row that settled no card
 	broken error // why the last one broke; nil if none did
 }
 
-// get asks for some cards at once. If one of them spoils the answer, half of what is
-// left at a time finds it in few requests.
+// get asks for some cards at once. If one of them spoils the answer, get asks for each half
+// of the others, and so finds it in few requests.
 func (b *batchRun) get(batch []string) error {
 	left, err := batch, b.single.only
 	if err == nil && b.vain > maxHalvings {
@@ -161,12 +162,12 @@ func (b *batchRun) get(batch []string) error {
 	return nil
 }
 
-// note notes what came of a multiget.
+// note notes the result of a multiget.
 func (b *batchRun) note(read int, err error) {
 	b.read += read
 	switch {
 	case err == nil:
-		b.read++ // the server has answered, if by passing over all of them
+		b.read++ // the server has answered, even if it has left out all of them
 		b.vain = 0
 	case read > 0:
 		b.vain, b.broken = 0, err
@@ -183,9 +184,8 @@ func spoiled(err error) bool {
 		http.StatusUnprocessableEntity, http.StatusInternalServerError)
 }
 
-// multiget asks for some cards at once, and returns the hrefs of those that the
-// answer, or what could be read of it, does not settle. Rows that were not asked for
-// are passed over.
+// multiget asks for some cards at once. It returns the hrefs of those that the answer, as
+// far as it could be read, does not settle. Rows that were not asked for are skipped.
 func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error) (left []string, err error) {
 	all := make([]wanted, len(batch))
 	byPath := make(map[string]*wanted, len(batch)) // decoded
@@ -202,8 +202,8 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error
 	more := false
 	err = l.rows(resp, func(m member, row *dav.Row) error {
 		more = more || m.state == memberMore
-		// Compared by decoded path: servers answer with other escapes than they
-		// were asked with.
+		// The decoded paths are compared, because a server may escape a path in another
+		// way than the request did.
 		if w := byPath[string(m.Path)]; w != nil {
 			return l.settle(w, m, row)
 		}
@@ -215,7 +215,7 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error
 	if err != nil && !spoiled(err) {
 		return nil, err
 	}
-	// In the order of the request, so that nothing depends on a map's.
+	// In the order of the request, because the order of a map is random.
 	for i := range all {
 		w := &all[i]
 		switch {
@@ -233,12 +233,11 @@ func (l *listing) multiget(u *url.URL, batch []string, gone func(dav.Href) error
 // wanted is a card that a multiget asks for.
 type wanted struct {
 	href          dav.Href
-	settled, gone bool // gone unless another row has it
+	settled, gone bool // gone: a row says 404, and no other row has the card
 }
 
-// settle takes in a row about a card that was asked for. It is known under the ID by
-// which it was first named, whatever is written here: that is the one by which a
-// deletion will name it.
+// settle handles a row about a card that was asked for. The card keeps the spelling of the
+// ID by which it was first named, because a deletion will use that one too.
 func (l *listing) settle(w *wanted, m member, row *dav.Row) error {
 	switch m.state {
 	case memberSent:
@@ -254,13 +253,13 @@ func (l *listing) settle(w *wanted, m member, row *dav.Row) error {
 	return nil
 }
 
-// getSingle asks for a card by GET, which no multiget has brought, or notes that it
-// was not got. why is how the multiget ended; nil if it passed over the card. A 404 is
-// a failure, too: the book may have moved a moment ago.
+// getSingle asks by GET for a card that no multiget has sent, or notes that the run did not
+// get it. why is the error of the multiget, or nil if that left out the card. A 404 is a
+// failure too, and no deletion: the book may have just moved.
 func (l *listing) getSingle(book *url.URL, written string, why error) error {
 	h := dav.ParseHref([]byte(written))
 	if l.seen.has(l.idHash(h)) {
-		return nil // its row came twice, the second time with less
+		return nil // it had two rows, and the second had no card
 	}
 	if l.single.left == 0 {
 		l.notGot(h, why)
@@ -283,9 +282,9 @@ func (l *listing) getSingle(book *url.URL, written string, why error) error {
 	return nil
 }
 
-// notGot notes that a card was not got by multiget, and not asked for by GET. A
-// status of the whole answer is never taken for the card's own: a 404 may be about a
-// book that has moved, and then nothing is gone.
+// notGot notes that no multiget has sent a card, and that it was not asked for by GET. The
+// status of the whole answer is never taken for that of the card: a 404 may mean that the
+// book has moved, and then no card is deleted.
 func (l *listing) notGot(h dav.Href, why error) {
 	switch re, ok := errors.AsType[*ResponseError](why); {
 	case why == nil:
@@ -297,9 +296,9 @@ func (l *listing) notGot(h dav.Href, why error) {
 	}
 }
 
-// aboutCard says whether an error of a GET may be about its card alone. A lost
-// connection is not, nor is a server that asks to wait or that is down, nor is the
-// answer to a probe that followed a 401.
+// aboutCard says whether an error of a GET may be about its card alone. It is not if the
+// connection was lost, if the server is down or asks to wait, or if the error comes from
+// the probe after a 401.
 func aboutCard(err error) bool {
 	if _, ok := errors.AsType[*AuthError](err); ok {
 		return false

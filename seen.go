@@ -1,5 +1,5 @@
-// What a run remembers of the cards that it has handed out. It takes 12 bytes a slot, and
-// is the only thing in a listing that grows with the book.
+// What a run remembers of the cards that it has handed out. A slot takes 12 bytes. Nothing
+// else in a listing grows with the book.
 
 package icloud
 
