@@ -58,7 +58,7 @@ type delta struct {
 	there   int  // changes that are no deletions
 	gone    int  // deletions
 	bare    bool // a page has no deletion
-	refused bool // a card beside its ETag
+	refused bool // a row has an ETag, and its card was refused
 	next    string
 }
 
@@ -119,7 +119,7 @@ func (s *syncRun) deltaPage(d *delta, token string) (more bool, err error) {
 	if d.refused {
 		s.askNames()
 	}
-	// A 207 without a token cannot be followed.
+	// Without a token, the next run could not follow.
 	if d.next = string(s.decoder.SyncToken()); d.next == "" {
 		return false, ErrResync
 	}
@@ -172,7 +172,7 @@ func sameCard(a, b *Contact) bool {
 	return a.ETag == b.ETag && bytes.Equal(a.VCard, b.VCard)
 }
 
-// count counts a change, or takes it back.
+// count counts a change if n is 1, and removes it from the count if n is -1.
 func (d *delta) count(c deltaChange, n int) {
 	if c.state == memberGone {
 		d.gone += n
@@ -221,7 +221,7 @@ func (s *syncRun) countCards(d *delta) {
 		return
 	}
 	if s.cards -= d.gone; s.cards <= 0 {
-		s.cards = synctoken.Unknown // 0 is said of an empty book alone
+		s.cards = synctoken.Unknown // 0 means an empty book
 	}
 }
 
@@ -279,7 +279,7 @@ type survey struct {
 	cards   int
 	same    int      // cards that the delta names, and that the caller has as they are
 	others  int      // cards that it does not name, and that the caller has as they are
-	newer   []uint64 // paths of the others that it does not name
+	newer   []uint64 // hashes of the paths of other cards that it does not name
 	missing int      // cards that the caller has, and neither the book nor the delta
 }
 

@@ -22,11 +22,11 @@ import (
 type book struct {
 	url *url.URL
 
-	// home is its URL as text, which takes less memory in an idle Client than a
-	// url.URL. It is a pointer because fmt does not print what that points to.
+	// home is the URL of the home-set as text, which takes less memory in an idle Client
+	// than a url.URL. It is a pointer so that fmt does not print the text.
 	home *string
 
-	suspect bool // a 401 there was refuted: it may have moved
+	suspect bool // a probe has refuted a 401 at this URL: the book may have moved
 }
 
 func newBook(u, home *url.URL) book {
@@ -73,8 +73,8 @@ func (s *session) signIn(ctx context.Context, by authstate.Caller) (*principal, 
 	}
 }
 
-// findBook returns the address book. It is fresh if it was found just now, and
-// not remembered.
+// findBook returns the address book. fresh says that it was found just now and was not
+// remembered.
 func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) {
 	// A Client that is signed out returns its AuthError before any other error.
 	if _, _, err := s.authorize(ctx, authstate.Unattended); err != nil {
@@ -196,7 +196,7 @@ func (s *session) findPrincipal(ctx context.Context, u *url.URL) (*principal, er
 	return found, err
 }
 
-// findHomes asks a principal for its homes: on iCloud one, absolute, on the
+// findHomes asks a principal for its home-sets. iCloud sends one: an absolute URL on the
 // account's partition host.
 func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL, error) {
 	resp, err := s.propfind(ctx, principal, "0", dav.PropfindHomeSet())
@@ -216,7 +216,7 @@ func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL
 			// another host.
 			home, err := s.gate.Resolve(resp.Request.URL, string(href))
 			if err != nil {
-				foreign = err // of no use, but another may be
+				foreign = err // not usable, but another home-set may be
 				continue
 			}
 			homes = append(homes, home.Copy())
@@ -236,8 +236,8 @@ func (s *session) findHomes(ctx context.Context, principal *url.URL) ([]*url.URL
 	return nil, errNoHome
 }
 
-// otherBook returns the address book that is wanted, if the account has several and
-// that is one of them, and uses it from now on; or nil.
+// otherBook returns the wanted address book if the account has several and it is one of
+// them, else nil. The session uses that book from now on.
 func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*url.URL, error) {
 	s.mu.Lock()
 	b := s.book
@@ -260,9 +260,9 @@ func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*u
 	return u, nil
 }
 
-// findBookIn returns the address book of a home that is wanted, else the first that it
-// lists, or nil if it lists none. Servers with several list them in any order; iCloud
-// has one, without a name.
+// findBookIn returns the wanted address book of a home-set, else the first one that is
+// listed, or nil if none is. Servers list several books in any order. iCloud has one book,
+// without a name.
 func (s *session) findBookIn(ctx context.Context, home *url.URL, wanted func(*url.URL) bool) (*url.URL, error) {
 	resp, err := s.propfind(ctx, home, "1", dav.PropfindBooks())
 	if err != nil {
@@ -292,9 +292,9 @@ func (s *session) findBookIn(ctx context.Context, home *url.URL, wanted func(*ur
 	return found, err
 }
 
-// withBook calls f with the address book. If a remembered one turns out to be
-// gone, it is looked for once more; f gets the new one if there is one, and the
-// error of the old one stands otherwise.
+// withBook calls f with the address book. If f finds that a remembered book is gone,
+// withBook looks for the book again. If it has moved, f is called with the new URL.
+// Otherwise withBook returns the first error of f, or the error of the search.
 func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error {
 	b, fresh, err := s.findBook(ctx)
 	if err != nil {

@@ -28,8 +28,8 @@ func (s *syncRun) noCollection(err error) bool {
 	return s.applied == nil && (unsupported(err) || refuses(err) || isSpent(err) || brokenXML(err) || errors.Is(err, errNoToken))
 }
 
-// compareETags compares by a listing of the book, after sync-collection was asked for
-// in vain, or a day ago at most.
+// compareETags compares with a listing of the book. It is used after sync-collection has
+// failed in this run, or in another one within a day.
 func (s *syncRun) compareETags() error {
 	if s.asked.IsZero() {
 		s.asked = s.now

@@ -17,7 +17,7 @@ import (
 // firstRun lists the book.
 func (s *syncRun) firstRun() error {
 	if len(s.have) > 0 {
-		s.startOver() // in another place: the book has moved in the middle of it
+		s.startOver() // the book has moved during this run
 	}
 	err := s.pages()
 	if brokenXML(err) && !s.namesOnly {
@@ -73,8 +73,8 @@ func (s *syncRun) pages() error {
 	return errEndless
 }
 
-// firstRefused is tokenRefused for the pages of a first run, of which the first has no
-// token.
+// firstRefused is tokenRefused for the pages of a first run. The request for the first page
+// has no token.
 func (s *syncRun) firstRefused(token string, err error) error {
 	if token == "" {
 		return err
@@ -87,8 +87,8 @@ func (s *syncRun) page(resp *http.Response) (next string, more bool, err error) 
 	defer resp.Body.Close()
 	var left hrefs
 	gone := make(map[string]string)   // hrefs by decoded path
-	same := make(map[string]struct{}) // decoded paths of what has not changed
-	refused := false                  // a card beside its ETag
+	same := make(map[string]struct{}) // decoded paths of cards that have not changed
+	refused := false                  // a row has an ETag, and its card was refused
 	err = s.rows(resp, func(m member, row *dav.Row) error {
 		switch m.state {
 		case memberMore:
@@ -173,8 +173,8 @@ func (s *syncRun) endListing(server string) error {
 // ETags can tell this from a token that the server has forgotten.
 const smallBook = 20
 
-// followToken returns the token of a run after which the caller has the whole book,
-// and which the server's token follows.
+// followToken returns the token of a run after which the caller has the whole book. With it
+// the next run follows the server's token.
 func (s *syncRun) followToken(server string) synctoken.Token {
 	t := synctoken.Token{Book: s.bookName(s.book), Server: server, Cards: s.cards, NamesOnly: s.namesOnly}
 	if s.namesOnly {

@@ -28,8 +28,8 @@ func davRequest(ctx context.Context, method string, u *url.URL, depth string, bo
 	if err != nil {
 		return nil, origin.ErrBadURL
 	}
-	// u itself, not u parsed again: a path keeps the escapes that it came
-	// with.
+	// NewRequest has parsed the text of u. Use u itself, whose path has the escapes that
+	// the server wrote.
 	req.URL = u
 	req.Header.Set("Content-Type", "application/xml; charset=utf-8")
 	if depth != "" {
@@ -72,7 +72,7 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 	if err != nil {
 		return nil, origin.ErrBadURL
 	}
-	// As the server wrote it, not as net/url would.
+	// With the escapes that the server wrote: see davRequest.
 	req.URL = u
 	maps.Copy(req.Header, header)
 	if method == http.MethodPut {
@@ -80,7 +80,7 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 	}
 	resp, err := s.do(req, ordinary)
 	if err != nil {
-		// A lost GET can be repeated, and changes nothing.
+		// A GET changes nothing, so a lost one needs no such words.
 		if lost, ok := errors.AsType[*hiddenError](err); ok && lost.lost && method != http.MethodGet {
 			err = &hiddenError{text: lost.text + "; whether it was done is unknown", err: lost.err}
 		}
@@ -94,7 +94,7 @@ func (s *session) cardRequest(ctx context.Context, method string, u *url.URL, he
 func cardAnswer(resp *http.Response, guarded bool) error {
 	method, status := resp.Request.Method, resp.StatusCode
 	switch {
-	// A page is that of a captive portal. The caller would store it as a card.
+	// A web page is from a captive portal. The caller would store it as a card.
 	case status == http.StatusOK && !isPage(resp):
 		return nil
 	case method != http.MethodGet && (status == http.StatusCreated || status == http.StatusNoContent):
@@ -167,7 +167,7 @@ func rows(resp *http.Response, f func(*dav.Row) error) error {
 	return eachRow(r.decoder, resp, f)
 }
 
-// eachRow calls f with each row that d, which reads the answer's body, has left.
+// eachRow calls f with each further row of d, which reads the answer's body.
 func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error {
 	for {
 		// After the context has ended, rows that have already arrived are not passed on.
@@ -191,8 +191,8 @@ func eachRow(d *dav.Decoder, resp *http.Response, f func(*dav.Row) error) error 
 	}
 }
 
-// bodyError wraps the error with which a multistatus ended. What the decoder
-// says repeats nothing of the answer; what the network says may.
+// bodyError wraps the error with which a multistatus ended. An error of the decoder has no
+// text from the answer, but an error of the network may.
 func bodyError(req *http.Request, err error) error {
 	var syntax *dav.SyntaxError
 	var limit *dav.LimitError
@@ -203,24 +203,25 @@ func bodyError(req *http.Request, err error) error {
 	case errors.As(err, &syntax), errors.As(err, &limit), errors.Is(err, dav.ErrNotMultistatus), errors.Is(err, dav.ErrEncoding):
 		return fmt.Errorf("icloud: %s: the answer cannot be read: %w", req.Method, err)
 	}
-	// net/http reports some cancelled reads as its own errors; the caller asks
-	// for context.Canceled.
+	// net/http reports some cancelled reads as its own errors, and the caller looks for
+	// context.Canceled.
 	if ended := req.Context().Err(); ended != nil && !errors.Is(err, ended) {
 		err = errors.Join(ended, err)
 	}
 	return transportError(req.Method, err)
 }
 
-// isPage says whether an answer is a web page. No answer of CardDAV is, whatever its
-// status.
+// isPage says whether an answer is a web page with the status 200. No answer of CardDAV
+// is a web page.
 func isPage(resp *http.Response) bool {
 	t, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return (t == "text/html" || t == "application/xhtml+xml") && resp.StatusCode == http.StatusOK
 }
 
-// throttled says whether an answer asks the account to wait, and for how long;
-// negative if it does not say. A 403 does so only with Retry-After, to a PROPFIND or
-// a REPORT, and unless its body names a precondition. The body can still be read.
+// throttled says whether an answer asks the account to wait, and for how long. wait is
+// negative if the answer does not say how long. A 403 asks to wait only if it answers a
+// PROPFIND or a REPORT, has a Retry-After, and its body names no precondition. The body
+// can still be read afterwards.
 func throttled(resp *http.Response) (wait time.Duration, ok bool) {
 	wait, dated := retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	if !dated {
@@ -248,9 +249,9 @@ type readCloser struct {
 	io.Closer
 }
 
-// retryAfter parses a Retry-After header (RFC 9110, section 10.2.3): seconds, or
-// a date, of which one in the past means now. It is not ok if there is none, or
-// none that can be read.
+// retryAfter parses a Retry-After header (RFC 9110, section 10.2.3): seconds or a date.
+// For a date in the past it returns 0. It returns false if there is no header, or none
+// that can be read.
 func retryAfter(header string, now time.Time) (time.Duration, bool) {
 	header = strings.TrimSpace(header)
 	if header == "" {
@@ -279,22 +280,22 @@ func unsupported(err error) bool {
 	return isStatus(err, http.StatusMethodNotAllowed, http.StatusNotImplemented)
 }
 
-// isStatus says whether err is an answer with one of these statuses that means what
-// it says: one that asks to wait (Retry-After), or that was not sent for that reason,
-// says nothing about the request.
+// isStatus says whether err is an answer with one of these statuses. An answer with
+// Retry-After does not count, and neither does the error of a request that was not sent
+// because of one: they say nothing about the request.
 func isStatus(err error, statuses ...int) bool {
 	re, ok := errors.AsType[*ResponseError](err)
 	return ok && !re.Withheld && re.RetryAfter == 0 && slices.Contains(statuses, re.StatusCode)
 }
 
-// brokenXML says whether an answer could not be read to its end because of what is
-// written in it. Its rows until there are good.
+// brokenXML says whether an answer could not be read to its end because it is not
+// well-formed. The rows before that place are good.
 func brokenXML(err error) bool {
 	_, broken := errors.AsType[*dav.SyntaxError](err)
 	return broken
 }
 
-// member is the card that a row is about, and what the row says of it.
+// member is the card that a row is about, and what the row says about it.
 type member struct {
 	dav.Href
 	state  memberState
@@ -306,9 +307,9 @@ type memberState int
 const (
 	memberNone    memberState = iota // the row is not about a card
 	memberSent                       // here is the card
-	memberNamed                      // it is there, and the row does not have it
-	memberGone                       // the server says so: it is not missing from a listing
-	memberRefused                    // it is
+	memberNamed                      // the card exists, and the row does not have it
+	memberGone                       // the row says that the card is deleted (404 or 410)
+	memberRefused                    // the row refuses the card with another status
 	memberMore                       // the row says that the answer is not all (507)
 )
 
@@ -328,7 +329,7 @@ func readMember(g origin.Gate, resp *http.Response, row *dav.Row) (member, error
 	}
 	written, err := g.Path(at, row.Href)
 	if err != nil {
-		// One name that cannot be used costs one card.
+		// A name that cannot be used affects only its own card.
 		return member{Href: dav.ParseHref(row.Href), state: memberRefused, status: err}, nil
 	}
 	m := member{Href: dav.ParseHref(written)}
@@ -352,17 +353,17 @@ func readMember(g origin.Gate, resp *http.Response, row *dav.Row) (member, error
 	// A collection within the book, as some servers have them.
 	case row.Collection, bytes.HasSuffix(m.Path, []byte("/")):
 		m.state = memberNone
-	// Also if its properties are refused one by one: Apple's calendarserver does
-	// that to the card in every report but a multiget.
+	// Also if each of its properties is refused: Apple's calendarserver refuses the
+	// contents of cards in every report but a multiget.
 	default:
 		m.state = memberNamed
 	}
 	return m, nil
 }
 
-// refusedBook returns the status with which the book's own row refuses the whole
-// book, or 0. A collection need not have any of the properties, but is then said
-// not to: 404.
+// refusedBook returns the status with which the book's own row refuses the whole book,
+// or 0. The status 404 of its properties is no refusal: it says that a collection does
+// not have them.
 func refusedBook(row *dav.Row) int {
 	switch {
 	case row.Status >= 300:
