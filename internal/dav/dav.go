@@ -1,51 +1,50 @@
-// Package dav speaks the wire of CardDAV: it writes the few request bodies
-// that a client of one address book needs, and decodes the multistatus answers
-// to them while they arrive.
+// Package dav writes the few request bodies of CardDAV that a client of one
+// address book needs, and decodes the multistatus answers to them while they
+// arrive.
 //
-// # The way of the bytes
+// # Buffers
 //
 // An answer passes through three buffers, all owned by the Decoder and reused
 // from row to row and, after Reset, from answer to answer:
 //
-//   - the input, MaxToken bytes that never grow. It holds what the reader
-//     delivered and nothing that was consumed already. A tag must fit into it
-//     as a whole; text need not, because it moves on as it arrives.
+//   - the input, MaxToken bytes that never grow. It holds what the reader has
+//     delivered and the Decoder has not consumed. A whole tag must fit into it.
+//     Text need not, because it is copied to another buffer as it arrives.
 //   - the texts, where the hrefs, ETags and statuses of one row are put
 //     together, at most MaxText bytes.
 //   - the card, where the text of one address-data is unescaped, at most
 //     MaxCard bytes.
 //
-// So each byte that is handed out was copied once, from the input to where the
-// Row shows it, and a byte that nobody asked for was only looked at. A Row's
-// slices point into the last two buffers: they are valid until the next call
-// of Next, and whoever keeps one copies it. Nothing is allocated for a row once
-// the buffers have grown to their answer's size, and no buffer grows beyond
-// its bound, whatever the server sends.
+// So each byte of a Row was copied once, from the input to one of the other two
+// buffers, and all other bytes were not copied. A Row's slices point into these
+// two buffers. They are valid until the next call of Next, so a caller that keeps
+// one copies it. Nothing is allocated for a row once the buffers are large enough
+// for the answer, and no buffer grows beyond its bound, whatever the server sends.
 //
-// A row that is written like a previous one, but for its name, ETag and card,
-// is compared with that row and not read tag by tag. For this a Decoder
-// remembers the text of one row without its values, which is never longer than
-// the input buffer.
+// A row that differs from a previous one only in its href, ETag and card is
+// compared with that row and not read tag by tag. For this a Decoder remembers
+// the text of one row without its values, which is never longer than the input
+// buffer.
 //
-// # What is let through, and why
+// # What is accepted, and why
 //
-// Servers put cards into XML as their owners' programs once wrote them. Most
-// forget that XML has no notation for a control character, for U+FFFE, or for
-// a byte that is not UTF-8. A strict parser loses the whole address book to one
-// such card, and its owner can hardly find out which. Text is therefore taken
-// as bytes: whatever stands between two tags is passed on as it is, except for
-// references, CDATA sections and line ends, which mean what XML says they
-// mean. In a card, even a bare '&' stands for itself, and so does a reference
-// that XML does not define; '&#11;' is the character that it names.
+// Servers put cards into XML as some program once wrote them. Most servers do not
+// check that XML has no notation for a control character, for U+FFFE, or for a
+// byte that is not UTF-8. A strict parser fails on the whole address book because
+// of one such card, and its owner can hardly find out which one. So text is read
+// as bytes: everything between two tags is passed on unchanged, except for
+// references, CDATA sections and line ends, which mean what XML says. In a card,
+// an '&' stands for itself if it begins no reference, or one that XML does not
+// define. '&#11;' is the character with this number.
 //
-// Structure is not guessed. Tags that do not match, a '<' where none may be, or
-// an '&' that starts no reference inside an href end the answer with a
-// SyntaxError: from there on, nobody can say which card belongs to which name.
-// A document that brings its own DOCTYPE gets no benefit of the doubt for its
-// entities either, and none of them is ever expanded.
+// Structure is not guessed. The answer ends with a SyntaxError if tags do not
+// match, if there is a '<' where none is allowed, or if an '&' in an href begins
+// no reference. After that, nobody can say which card belongs to which href. In a
+// document with a DOCTYPE, a reference that XML does not define is a SyntaxError
+// too, because it may be to an entity of the DOCTYPE. No entity is ever expanded.
 //
-// The errors of this package carry no text from the answer: an answer holds
-// names and addresses, and errors end up in logs.
+// The errors of this package have no text from the answer, because an answer has
+// names and addresses, and errors are written to logs.
 package dav
 
 import (
@@ -53,8 +52,8 @@ import (
 	"fmt"
 )
 
-// The bounds of an answer. To exceed MaxCard costs one card, which is skipped;
-// to exceed any other bound is a LimitError, and ends the answer.
+// The bounds of an answer. A card that exceeds MaxCard is skipped. An answer that
+// exceeds any other bound ends with a LimitError.
 const (
 	// MaxCard is the number of bytes in one card. Apple allows 256 KB and a
 	// photo of 224 KB; other servers allow more.
@@ -69,12 +68,12 @@ const (
 	MaxToken = 64 << 10
 
 	// MaxJunk is the number of bytes up to the end of the root element's
-	// start tag, of those after its end tag, and of one comment or DOCTYPE
-	// anywhere.
+	// start tag. The same number is allowed after its end tag, and in one
+	// comment or DOCTYPE anywhere.
 	MaxJunk = 64 << 10
 
 	// MaxRow is the number of bytes from the end of one row to the end of
-	// the next, counting what is skipped. It bounds time, not memory.
+	// the next, including what is skipped. It bounds time, not memory.
 	MaxRow = 64 << 20
 
 	// MaxDepth is the number of elements open at once. Multistatus answers
@@ -90,16 +89,16 @@ var (
 	// not a DAV: multistatus, such as the page of a captive portal.
 	ErrNotMultistatus = errors.New("dav: not a multistatus document")
 
-	// ErrEncoding is returned for a document that says or shows that it is
-	// not written in UTF-8. RFC 4918 section 8.2 asks clients to read
+	// ErrEncoding is returned for a document that declares another encoding
+	// than UTF-8, or begins like one in UTF-16. RFC 4918 section 8.2 asks clients to read
 	// UTF-16 too, but no CardDAV server is known to write it.
 	ErrEncoding = errors.New("dav: document is not encoded in UTF-8")
 )
 
-// SyntaxError reports a document whose structure is broken. What was decoded
-// before it is good.
+// SyntaxError reports a document whose structure is broken. The rows before it are
+// good.
 type SyntaxError struct {
-	Offset int64 // the number of bytes before the part that showed it
+	Offset int64 // the number of bytes before the place where it was found
 	Reason string
 }
 

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// This file gives the tags a meaning: it is where a multistatus becomes rows. The
-// documents look like this, in any order and with anything in between:
+// This file makes rows of a multistatus. The documents look like this, in any order and
+// with anything in between:
 //
 //	multistatus
 //		response               one row
@@ -18,13 +18,13 @@ import (
 //				status         of these properties
 //		sync-token
 
-// StatusUnknown stands for a status that is there but cannot be read. It is no
-// success, and it is not known to be a 404 either.
+// StatusUnknown stands for a status that cannot be read. It is not a success, and not
+// known to be a 404.
 const StatusUnknown = -1
 
 // Row is what one <response> says about one resource. It and its slices are valid
-// until the next call of Next. A value counts only if its propstat was successful;
-// a propstat without a status is taken for successful if the value is not empty.
+// until the next call of Next. A value counts only if its propstat was successful. If
+// the propstat has no status, a value counts if it is not empty.
 type Row struct {
 	// Href names the resource, as the server wrote it: a path with or without
 	// percent signs, or an absolute URL. It is nil if there is none.
@@ -38,14 +38,15 @@ type Row struct {
 	// It is nil if there is none.
 	ETag []byte
 
-	// Data is the card. HasData says that there was one, be it empty or
-	// TooLarge: longer than MaxCard, so that it was skipped, and Data is nil.
+	// Data is the card. HasData says that there was one, even an empty one.
+	// TooLarge says that it was longer than MaxCard. It was skipped then, and
+	// Data is nil.
 	Data     []byte
 	HasData  bool
 	TooLarge bool
 
 	// DataStatus is why there is no card: the status of its propstat. It is 0
-	// if HasData, or if the answer does not speak of a card.
+	// if HasData, or if the response does not mention a card.
 	DataStatus int
 
 	// PropStatus is the status of the first propstat that was not successful;
@@ -56,7 +57,7 @@ type Row struct {
 	Collection, AddressBook bool
 
 	// Principal is the href of current-user-principal; nil if there is none.
-	// Unauthenticated is what stands in its place if nobody is signed in.
+	// Unauthenticated says that nobody is signed in.
 	Principal       []byte
 	Unauthenticated bool
 
@@ -64,15 +65,15 @@ type Row struct {
 	HomeSet [][]byte
 }
 
-// A 2xx other than 200 says the same of a property.
+// success says whether the status of a propstat is a success, which is any 2xx.
 func success(status int) bool { return status/100 == 2 }
 
-// A role is what an element means where it stands.
+// A role is the meaning of an element in its place.
 type role uint8
 
 const (
-	anything role = iota // of no interest, with all that is in it
-	document             // the outside of the root element, before that is seen
+	anything role = iota // the element and everything in it are ignored
+	document             // the outside of the root element, before its start tag
 	multistatus
 	syncToken
 	response
@@ -96,9 +97,9 @@ const (
 	noReport
 )
 
-// grammar lists, for each role, the elements in it that have a role themselves. It
-// is all that is known of WebDAV here. An element that has a name of ours in any
-// other place, such as the href in a lock or an owner, has no role.
+// grammar lists, for each role, its child elements that have a role too. It is all that
+// this file knows of WebDAV. In any other place an element with such a name has no role,
+// for example the href in a lock or an owner.
 var grammar = [...][]struct {
 	space space
 	name  string
@@ -143,11 +144,11 @@ var grammar = [...][]struct {
 		{davSpace, "valid-sync-token", noSyncToken},
 		{davSpace, "supported-report", noReport},
 	},
-	noReport: nil, // the last one: every role is an index
+	noReport: nil, // the last role, so that every role is an index of the array
 }
 
-// roleOf returns the role of an element that stands in one of the role parent. What
-// stands in an element without a role has none either, however it is called.
+// roleOf returns the role of an element whose parent has the role parent. In an element
+// without a role nothing has a role.
 func roleOf(parent role, in space, name []byte) role {
 	for _, e := range grammar[parent] {
 		if e.space == in && e.name == string(name) {
@@ -157,29 +158,29 @@ func roleOf(parent role, in space, name []byte) role {
 	return anything
 }
 
-// named says whether an element would have a role in one of the role parent, if it were
-// in the right namespace.
+// named says whether an element whose parent has the role parent would have a role in the
+// right namespace.
 func named(parent role, name []byte) bool {
 	return roleOf(parent, davSpace, name) != anything || roleOf(parent, cardSpace, name) != anything
 }
 
-// A span is a part of Decoder.texts. A row is put together of spans, and they become
-// slices when it is complete: until then the buffer may move.
+// A span is a part of Decoder.texts. A row consists of spans, which become slices when it
+// is complete. Until then the buffer may move.
 type span struct{ start, end int }
 
 func (s span) empty() bool { return s.start == s.end }
 
-// A finding is what a propstat holds, while it is not known whether that counts:
-// its status comes last with most servers, and first with others.
+// A finding has the values of a propstat while it is not known whether they count. Most
+// servers write the status last, others first.
 type finding struct {
 	status                  int
 	etag, principal         span
 	collection, addressBook bool
 	unauthenticated         bool
 
-	// hasData says that Decoder.card is of this propstat, and homes how many
-	// of Decoder.homes are not. Those two have a place of their own from the
-	// start, and are given up if the propstat does not count.
+	// hasData says that Decoder.card is of this propstat. homes is how many of
+	// Decoder.homes are of earlier propstats. The card and the homes of this propstat
+	// are already in the Decoder, and are removed if the propstat does not count.
 	hasData bool
 	homes   int
 }
@@ -189,8 +190,8 @@ type finding struct {
 type Decoder struct {
 	s scanner
 
-	// roles are those of the open elements, from roles[1] on. roles[0] is of
-	// what is around them all: a document, until its root element was closed.
+	// roles are those of the open elements, from roles[1] on. roles[0] is
+	// document until the root element was closed, and then anything.
 	roles [MaxDepth + 1]role
 
 	// err is what Next returns once there is an error.
@@ -199,42 +200,42 @@ type Decoder struct {
 	// token is the sync token, which may come before, between or after rows.
 	token []byte
 
-	// texts holds all that was kept of the current response but its card, and
-	// mark is where the text of the current element begins in it.
+	// texts holds everything that was kept of the current response except its
+	// card. mark is where the text of the current element begins in it.
 	texts text
 	mark  int
 	card  text
 
-	// What the current response has shown so far, found in the propstats that
-	// counted. It becomes the row, one for each href; next is the first of
-	// them that was not returned.
+	// What the propstats of the current response that count have so far. It
+	// becomes one row for each href. next is the first href whose row was not
+	// returned.
 	row             Row
 	hrefs           []span
 	next            int
 	homes           []span
 	etag, principal span
 
-	// found is what the current propstat has shown so far.
+	// found is what the current propstat has so far.
 	found finding
 
-	// shape is that of a previous row. The others are there to find the shape of the
-	// current one: start is where it begins in the document, from is where the text of
-	// the current element begins, and values are those that it has shown so far.
+	// shape is the shape of a previous row. The other fields are used to find the shape
+	// of the current row. start is where the row begins in the document, from is where
+	// the text of the current element begins, and values are the values so far.
 	shape       shape
 	start, from int64
 	values      []value
 }
 
-// NewDecoder returns a Decoder that reads from r. It reads no more than it needs for
-// the next row, apart from what r delivers in the same call.
+// NewDecoder returns a Decoder that reads from r. For a row it calls Read only as often
+// as it needs.
 func NewDecoder(r io.Reader) *Decoder {
 	d := new(Decoder)
 	d.Reset(r)
 	return d
 }
 
-// maxIdle is how large a buffer is worth keeping from one document to the next.
-// Most cards are smaller than this, even those with a photo.
+// maxIdle is how large a buffer may be to be kept for the next document. Most cards are
+// smaller, even those with a photo.
 const maxIdle = 512 << 10
 
 // Reset makes d read another document, from r, with the buffers that it has.
@@ -245,8 +246,8 @@ func (d *Decoder) Reset(r io.Reader) {
 	d.err = nil
 	d.token = d.token[:0]
 	d.shape.values = d.shape.values[:0] // another document may use other namespaces
-	// A Decoder may wait in a pool, and should not hold on to megabytes there
-	// because of one card.
+	// A Decoder may be in a pool, and should not keep megabytes there because of
+	// one card.
 	if cap(d.card.buf) > maxIdle {
 		d.card.buf = nil
 	}
@@ -267,9 +268,9 @@ func (d *Decoder) clear() {
 	d.values = d.values[:0]
 }
 
-// SyncToken returns the sync-token of RFC 6578 that came with the rows; nil if none
-// did. It is valid after Next has returned io.EOF, and until Reset: a token counts
-// only together with all rows.
+// SyncToken returns the sync-token of RFC 6578; nil if the document has none. It is
+// valid after Next has returned io.EOF, and until Reset: a token counts only together
+// with all rows.
 func (d *Decoder) SyncToken() []byte {
 	if len(d.token) == 0 {
 		return nil
@@ -278,19 +279,19 @@ func (d *Decoder) SyncToken() []byte {
 }
 
 // Next returns the next row. A response that lists several hrefs, as RFC 4918
-// allows for those that share one status, is as many rows.
+// allows for those that share one status, becomes several rows.
 //
-// The error is io.EOF when the document is complete and the reader has ended
-// without an error of its own, so that a listing that ends with io.EOF is whole.
-// A document that breaks off is io.ErrUnexpectedEOF, an error of the reader is
-// returned as it is, and the rest are ErrNotMultistatus, ErrEncoding,
-// *SyntaxError and *LimitError. After an error, Next returns the same one again.
+// The error is io.EOF when the document is complete and the reader has returned
+// io.EOF too, so that a listing that ends with io.EOF is complete. It is
+// io.ErrUnexpectedEOF if the document breaks off. An error of the reader is returned
+// as it is. The others are ErrNotMultistatus, ErrEncoding, *SyntaxError and
+// *LimitError. After an error, Next returns the same one again.
 func (d *Decoder) Next() (*Row, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
 	if d.next < len(d.hrefs) {
-		// Nothing but the name changes, and nothing was read meanwhile.
+		// Only the href changes, and nothing was read meanwhile.
 		d.row.Href = d.slice(d.hrefs[d.next])
 		d.next++
 		return &d.row, nil
@@ -301,8 +302,8 @@ func (d *Decoder) Next() (*Row, error) {
 	return &d.row, nil
 }
 
-// read reads to the end of a response, or of the document. It asks for nothing
-// beyond that: a row is returned while the next one is still on its way.
+// read reads to the end of a response, or of the document. It does not wait for
+// anything after that, so a row is returned before the next one has arrived.
 func (d *Decoder) read() error {
 	d.clear()
 	if ok, err := d.alike(); ok || err != nil {
@@ -313,8 +314,8 @@ func (d *Decoder) read() error {
 		tok, err := d.s.next(d.sink(d.roles[depth]))
 		if err != nil {
 			if _, ok := errors.AsType[*SyntaxError](err); ok && depth == 0 && d.roles[0] == document {
-				// Not even its first tag is XML: a page in HTML, or
-				// somebody's "1 < 2".
+				// Not even the first tag is XML. It may be a page in HTML,
+				// or a text with "1 < 2".
 				return ErrNotMultistatus
 			}
 			return err
@@ -323,8 +324,8 @@ func (d *Decoder) read() error {
 		case startTag:
 			r := roleOf(d.roles[depth], d.s.space, d.s.local)
 			if depth > 0 && d.s.space == noSpace && named(d.roles[depth], d.s.local) {
-				// A book whose rows have lost their declaration must not
-				// look empty.
+				// A book must not look empty because the declaration of a
+				// prefix is missing.
 				return d.s.syntax("an undeclared prefix")
 			}
 			if depth == 0 {
@@ -350,15 +351,15 @@ func (d *Decoder) read() error {
 				d.learn()
 				return d.phase(MaxRow, "bytes in one row")
 			case multistatus:
-				// The reader is still asked for its end: only there it
-				// says whether the transport was cut.
+				// The reader is still read to its end, because only there
+				// it reports whether the connection was cut.
 				if err := d.phase(MaxJunk, "bytes after the document"); err != nil {
 					return err
 				}
 				d.roles[0] = anything
 			}
 		case endOfInput:
-			// The scanner sees to it that no element is open.
+			// The scanner returns this only if no element is open.
 			if d.roles[0] == document {
 				return io.ErrUnexpectedEOF // there was no root element
 			}
@@ -367,8 +368,8 @@ func (d *Decoder) read() error {
 	}
 }
 
-// root judges the root element, and any that comes after it: two documents in one
-// answer are not what was asked for, and half of them would look complete.
+// root checks the root element. A second one is an error, because the first of two
+// documents would look like the complete answer.
 func (d *Decoder) root(r role) error {
 	if d.roles[0] != document {
 		return d.s.syntax("a second root element")
@@ -379,9 +380,8 @@ func (d *Decoder) root(r role) error {
 	return d.phase(MaxRow, "bytes in one row")
 }
 
-// phase ends one phase of the document and begins the next. The bound of the one
-// that ends is checked once more, because the last of it may have been in the window
-// when it was checked before.
+// phase ends one phase of the document and begins the next. It checks the bound of the
+// phase that ends again, because the last check may have been before its last bytes.
 func (d *Decoder) phase(max int64, what string) error {
 	if err := d.s.within(); err != nil {
 		return err
@@ -390,8 +390,8 @@ func (d *Decoder) phase(max int64, what string) error {
 	return nil
 }
 
-// sink returns where the text of an element goes. It is asked before each piece of
-// text, because an element may have more of it behind a child.
+// sink returns where the text of an element goes. It is called before each piece of
+// text, because an element may have more text after a child.
 func (d *Decoder) sink(r role) *text {
 	switch r {
 	case addressData:
@@ -402,11 +402,11 @@ func (d *Decoder) sink(r role) *text {
 	return nil
 }
 
-// begin prepares for what is in an element, and returns the role that it gets.
+// begin prepares for the content of an element, and returns the role that it gets.
 func (d *Decoder) begin(r role) role {
 	if d.sink(r) == &d.texts {
-		// An element within such a one has no role, so that one mark is
-		// enough: "/a<b/>c" goes on where it was.
+		// No child of such an element has a role, so one mark is enough: in
+		// "/a<b/>c" the text continues after the child.
 		d.mark = len(d.texts.buf)
 	}
 	switch r {
@@ -414,11 +414,11 @@ func (d *Decoder) begin(r role) role {
 		d.found = finding{homes: len(d.homes)}
 	case addressData:
 		if d.row.HasData || d.found.hasData {
-			return anything // there is one buffer: the first card is the card
+			return anything // there is one buffer, so the first card counts
 		}
 		d.found.hasData = true
 		d.card.reset()
-	// These are there or not there; what is in them does not matter.
+	// Only the presence of these matters, and not their content.
 	case collection:
 		d.found.collection = true
 	case addressBook:
@@ -429,8 +429,8 @@ func (d *Decoder) begin(r role) role {
 	return r
 }
 
-// finish takes in what an element held. Of several values for one property the
-// first that is not empty is kept; of several statuses, the last.
+// finish keeps the value of the element that ends. Of several values of one property it
+// keeps the first that is not empty; of several statuses, the last.
 func (d *Decoder) finish(r role) {
 	switch r {
 	case responseHref:
@@ -454,7 +454,7 @@ func (d *Decoder) finish(r role) {
 			d.homes = append(d.homes, v)
 		}
 	case syncToken:
-		// It outlives the row that it stands beside.
+		// The token is valid longer than the text of a row, so it is copied.
 		if v := d.value(); len(d.token) == 0 {
 			d.token = append(d.token, d.slice(v)...)
 		}
@@ -466,24 +466,24 @@ func (d *Decoder) finish(r role) {
 	}
 }
 
-// value returns the text of the element that ends, without the white space around
-// it: servers indent hrefs.
+// value returns the text of the element that ends, without the white space around it.
+// Some servers indent hrefs.
 func (d *Decoder) value() span {
 	v := trimLeft(d.texts.buf[d.mark:])
 	start := len(d.texts.buf) - len(v)
 	return span{start, start + len(trimRight(v))}
 }
 
-// status reads the text of the element that ends as a status. Its text is not
-// needed any longer, and does not count for MaxText.
+// status reads the text of the element that ends as a status. The text is then
+// discarded, and does not count for MaxText.
 func (d *Decoder) status() int {
 	n := parseStatus(d.slice(d.value()))
 	d.texts.buf = d.texts.buf[:d.mark]
 	return n
 }
 
-// slice returns what a span stands for; nil if that is nothing. To append to it does
-// not reach what is behind.
+// slice returns the text of a span; nil if it is empty. Appending to the slice does not
+// overwrite the text after it.
 func (d *Decoder) slice(s span) []byte {
 	if s.empty() {
 		return nil
@@ -491,13 +491,13 @@ func (d *Decoder) slice(s span) []byte {
 	return d.texts.buf[s.start:s.end:s.end]
 }
 
-// judge takes over what a propstat holds, if its status allows that.
+// judge takes over the values of a propstat if its status is a success.
 func (d *Decoder) judge() {
 	f := &d.found
 	if f.status != 0 && !success(f.status) {
 		// Usually 404, with an empty element for each property that the
-		// resource does not have. Other values are not the server's last
-		// word: it may have written them before it failed.
+		// resource does not have. If there are values, the server may have
+		// written them before it failed, so they do not count.
 		if d.row.PropStatus == 0 {
 			d.row.PropStatus = f.status
 		}
@@ -515,8 +515,8 @@ func (d *Decoder) judge() {
 	if d.principal.empty() {
 		d.principal = f.principal
 	}
-	// iCloud has been seen to leave a status empty. A value is then proof
-	// enough. An empty element is not: it might as well say that there is none.
+	// iCloud has been seen to leave a status empty. A value then counts. An
+	// empty element does not, because it may also mean that there is no card.
 	if f.hasData && (f.status != 0 || len(d.card.buf) > 0 || d.card.over) {
 		d.row.HasData = true
 	}
@@ -525,8 +525,8 @@ func (d *Decoder) judge() {
 	d.row.Unauthenticated = d.row.Unauthenticated || f.unauthenticated
 }
 
-// complete makes a response's row of its spans. From here on texts and card are not
-// touched until the caller asks for the next row.
+// complete makes a response's row of its spans. After that, texts and card do not change
+// until the caller asks for the next row.
 func (d *Decoder) complete() {
 	row := &d.row
 	if len(d.hrefs) > 0 {
@@ -548,8 +548,8 @@ func (d *Decoder) complete() {
 	}
 }
 
-// parseStatus reads a status line: "HTTP/1.1 200 OK", or as much of it as servers
-// bother to write. An empty one is 0, as if it were not there.
+// parseStatus reads a status line: "HTTP/1.1 200 OK", or a part of it, because some
+// servers write less. It returns 0 for an empty line.
 func parseStatus(line []byte) int {
 	if len(line) == 0 {
 		return 0
@@ -571,7 +571,7 @@ func parseStatus(line []byte) int {
 		}
 		n = n*10 + int(c-'0')
 	}
-	// Statuses begin at 100; a 0 would say that there is none.
+	// Statuses begin at 100. A 0 would mean that there is no status.
 	if n < 100 {
 		return StatusUnknown
 	}

@@ -1,7 +1,7 @@
 package dav
 
-// This file is about the names of cards: hrefs as servers write them, IDs, and which
-// of them are the same.
+// This file is about the names of cards: hrefs as servers write them, IDs, and when two of
+// them name the same card.
 
 import (
 	"bytes"
@@ -12,17 +12,17 @@ import (
 	"unicode"
 )
 
-// An Href names a member of an address book. On some servers a card is lost if its
-// href is decoded and encoded again, so Written is kept and sent back as it is; Path
-// is for comparing alone.
+// An Href names a member of an address book. On some servers a card cannot be fetched if
+// its href is decoded and encoded again. So Written is kept and sent unchanged, and Path is
+// only for comparing.
 type Href struct {
 	Written []byte // the path, as the server wrote it
 	Path    []byte // decoded; Written itself if that is the same
 	name    []byte // a part of Written
 }
 
-// ParseHref returns the Href of a path as a server wrote it. It keeps the slice. '?'
-// and '#' end no path here, because servers write them raw in names.
+// ParseHref returns the Href of a path as a server wrote it. It keeps the slice. '?' and '#'
+// are part of the path, because servers write them without escapes in names.
 func ParseHref(written []byte) Href {
 	name := bytes.TrimSuffix(written, []byte("/"))
 	name = name[bytes.LastIndexByte(name, '/')+1:]
@@ -36,7 +36,7 @@ func decoded(path []byte) []byte {
 	}
 	plain, err := url.PathUnescape(string(path))
 	if err != nil {
-		return path // a '%' that escapes nothing is a character of the name
+		return path // a '%' that begins no escape is a character of the name
 	}
 	return []byte(plain)
 }
@@ -48,19 +48,19 @@ func (h Href) Name() []byte { return h.name }
 // ID is Name as a string.
 func (h Href) ID() string { return string(h.Name()) }
 
-// DecodedName returns Name without its escapes: all spellings of an ID are one in it.
-// The name is cut off before it is decoded, because it may hold a slash as %2F.
+// DecodedName returns Name without its escapes, which is the same for all spellings of an
+// ID. The name is cut off before it is decoded, because it may contain a slash as %2F.
 func (h Href) DecodedName() []byte { return decoded(h.Name()) }
 
-// Names says whether h is u itself, not a member of it. A slash at the end makes no
-// difference: iCloud forgets it in the answer to a sync.
+// Names says whether h is u itself, and not a member of it. A slash at the end makes no
+// difference, because iCloud omits it in the answer to a sync.
 func (h Href) Names(u *url.URL) bool {
 	return string(bytes.TrimSuffix(h.Path, []byte("/"))) == strings.TrimSuffix(u.Path, "/")
 }
 
-// URL returns the URL of the member on the host of the book that has named it. It is
-// sent as it was written, but for the bytes that no URL can hold, such as a '?' that
-// is a character of the name.
+// URL returns the URL of the member on the host of the book that has named it. The path is
+// sent as it was written. Only bytes that a path cannot contain are escaped, such as a '?'
+// that is a character of the name.
 func (h Href) URL(book *url.URL) *url.URL {
 	v := *book
 	// RawPath is what is sent, as long as it is an encoding of Path.
@@ -77,8 +77,8 @@ func DirPath(path string) string {
 	return path + "/"
 }
 
-// SameResource says whether a reference in an answer from u is to u itself. A slash
-// at the end makes no difference: servers forget it for collections.
+// SameResource says whether a reference in an answer from u is to u itself. A slash at the
+// end makes no difference, because servers omit it for collections.
 func SameResource(ref string, u *url.URL) bool {
 	v, err := u.Parse(ref)
 	return err == nil && DirPath(v.Path) == DirPath(u.Path)
@@ -88,10 +88,9 @@ func SameResource(ref string, u *url.URL) bool {
 // package, which returns it to its callers as it is.
 var ErrBadID = errors.New("icloud: not the ID of a card")
 
-// MemberURL returns the URL of the card that an ID names in the book at u. An ID
-// is sent as it is written, but for the bytes that no URL can hold and for '?' and
-// '#', which would end the path. One that names no card, or something outside the
-// book, is refused.
+// MemberURL returns the URL of the card that an ID names in the book at u. The ID is sent
+// as it is written. Only bytes that a path cannot contain are escaped, such as '?' and '#'.
+// The error is ErrBadID if the ID cannot be that of a card in the book.
 func MemberURL(u *url.URL, id string) (*url.URL, error) {
 	escaped := escapeRest(id)
 	name, err := url.PathUnescape(escaped)
@@ -115,8 +114,8 @@ func MemberURL(u *url.URL, id string) (*url.URL, error) {
 	return &v, nil
 }
 
-// escapeRest escapes the bytes of a path that must not stand in one (RFC 3986,
-// section 3.3), and leaves what is escaped already.
+// escapeRest escapes the bytes that a path cannot contain (RFC 3986, section 3.3). It does
+// not change existing escapes.
 func escapeRest(path string) string {
 	var b strings.Builder
 	for i, c := range []byte(path) {

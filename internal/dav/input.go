@@ -2,15 +2,15 @@ package dav
 
 import "io"
 
-// This file is the lowest layer: bytes from the reader, where they come from and
-// how many there may be.
+// This file is the lowest layer: the bytes from the reader, their positions and their
+// bounds.
 
-// An input is a window on what a reader delivers: buf[pos:end] was read and is not
-// consumed. What is consumed makes room for what follows, so slices of buf are good
-// only until the next call of fill.
+// An input is a window on what a reader delivers: buf[pos:end] was read and is not yet
+// consumed. fill moves these bytes to the start of buf, so slices of buf are valid only
+// until the next call of fill.
 //
-// The window does not grow. It need not, because nothing but a tag has to be seen
-// as a whole; and that it cannot is what makes it impossible to exhaust.
+// The window does not grow, because only a tag must be in it as a whole. So no answer
+// can make it use more memory.
 type input struct {
 	r        io.Reader
 	buf      []byte // of MaxToken bytes
@@ -22,17 +22,17 @@ type input struct {
 	// err is what r returned after the last byte of the window.
 	err error
 
-	// A document has phases: what is before the root element, each row, and
-	// what is after. This one began at the offset phase.
+	// A document has phases: the part before the root element, each row, and the
+	// part after it. phase is the offset at which the current one began.
 	phase int64
-	bound LimitError // and may go on for this long
+	bound LimitError // how long the current phase may be
 }
 
-// offset returns how much of the document was consumed.
+// offset returns how many bytes of the document were consumed.
 func (in *input) offset() int64 { return in.base + int64(in.pos) }
 
-// syntax returns the error for a document that is broken here. The reason is said
-// in our words only.
+// syntax returns the error for a document that is broken at the current position. reason
+// has no text from the document.
 func (in *input) syntax(reason string) error {
 	return &SyntaxError{Offset: in.offset(), Reason: reason}
 }
@@ -43,9 +43,9 @@ func (in *input) limit(max int64, what string) {
 	in.bound = LimitError{What: what, Limit: max}
 }
 
-// within returns an error if the phase is longer than it may be. It is asked at
-// every fill, so that no phase goes on for ever, and again at the end of each
-// phase, so that it makes no difference in what pieces the reader delivers.
+// within returns an error if the phase is longer than it may be. It is called by every
+// fill, so that no phase is endless, and again at the end of each phase, so that the
+// result does not depend on the size of the reads.
 func (in *input) within() error {
 	if in.offset()-in.phase <= in.bound.Limit {
 		return nil
@@ -54,27 +54,27 @@ func (in *input) within() error {
 	return &exceeded
 }
 
-// fill reads more, behind what is there. An end of the reader is io.EOF here, which
-// only the caller can judge.
+// fill reads more bytes into the window. At the end of the reader it returns io.EOF. The
+// caller knows whether that is an error.
 func (in *input) fill() error {
 	if err := in.within(); err != nil {
 		return err
 	}
 	if in.pos > 0 {
-		// While a tag is being completed, pos stays 0: what there is of it
-		// moves once, even if the reader delivers single bytes.
+		// While a tag is being completed, pos stays 0. So its bytes move only
+		// once, even if the reader delivers single bytes.
 		in.base += int64(in.pos)
 		in.end = copy(in.buf, in.buf[in.pos:in.end])
 		in.pos = 0
 	}
 	if in.end == len(in.buf) {
-		// Only a tag, or what looks like one, asks for more with all of this
-		// unconsumed.
+		// This happens only in a tag, or what looks like one. Everything else is
+		// consumed before more is read.
 		return &LimitError{What: "bytes in one tag", Limit: MaxToken}
 	}
 	for tries := 0; in.err == nil; tries++ {
-		// An io.Reader may return nothing and no error, but one that goes on
-		// like that would hold the caller for ever.
+		// An io.Reader may return 0 bytes and no error. If it does so again and
+		// again, the caller would wait for ever.
 		if tries == 100 {
 			in.err = io.ErrNoProgress
 			break
@@ -83,16 +83,16 @@ func (in *input) fill() error {
 		n, in.err = in.r.Read(in.buf[in.end:])
 		in.end += n
 		if n > 0 {
-			// If there was an error as well, it waits until these bytes
-			// are used: the rows in them are good.
+			// An error that came with these bytes is returned later,
+			// because the rows in the bytes are good.
 			return nil
 		}
 	}
 	return in.err
 }
 
-// need makes sure that the window shows n bytes. What has begun must be there to
-// its end, so the end of the reader is an unexpected one.
+// need makes sure that n bytes are in the window. It is called inside of a construct, so
+// the end of the reader is an error.
 func (in *input) need(n int) error {
 	if in.end-in.pos >= n {
 		return nil
@@ -100,7 +100,7 @@ func (in *input) need(n int) error {
 	return in.await(n)
 }
 
-// await is need where something is missing: it is apart so that need is inlined.
+// await is the slow part of need. It is separate so that need is inlined.
 func (in *input) await(n int) error {
 	for in.end-in.pos < n {
 		if err := in.fill(); err != nil {
@@ -110,8 +110,8 @@ func (in *input) await(n int) error {
 	return nil
 }
 
-// unexpected returns the error for a document that ends where it must not. Only the
-// very io.EOF is the reader's end. A reader that wraps it means something else.
+// unexpected returns the error for a document that ends where it must not. Only io.EOF
+// itself is the end of the reader. An error that wraps io.EOF is another error.
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

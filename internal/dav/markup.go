@@ -6,16 +6,16 @@ import (
 )
 
 // This file reads what is neither a tag nor plain text: CDATA sections, comments,
-// declarations, instructions, and the signs of an encoding.
+// declarations, instructions, and the first bytes, which show the encoding.
 
-// encoding looks at the first two bytes, which give away the encodings that cannot
-// be read: a byte order mark of UTF-16, or '<' with a zero beside it. The mark of
-// UTF-8 is text before the root element, which nobody reads.
+// encoding looks at the first two bytes, which show the encodings that cannot be read: a
+// byte order mark of UTF-16, or '<' with a zero byte before or after it. The byte order
+// mark of UTF-8 is text before the root element, which is ignored.
 func (s *scanner) encoding() error {
 	for s.end-s.pos < 2 {
 		// A reader may deliver the first byte alone.
 		if err := s.fill(); err == io.EOF {
-			return nil // nothing can be said of this one, and next says so
+			return nil // too short for a check; next returns the error
 		} else if err != nil {
 			return err
 		}
@@ -28,9 +28,8 @@ func (s *scanner) encoding() error {
 	return nil
 }
 
-// declaration consumes what begins with "<!". The third byte tells which of the
-// three it is, and there is no fourth: what begins with neither a dash nor a bracket
-// is taken for a DOCTYPE, be it one or not.
+// declaration consumes what begins with "<!". The third byte decides: a dash begins a
+// comment, and a bracket a CDATA section. Everything else is treated as a DOCTYPE.
 func (s *scanner) declaration(out *text) error {
 	const (
 		comment = "<!--"
@@ -55,7 +54,7 @@ func (s *scanner) declaration(out *text) error {
 	return s.doctypeDeclaration()
 }
 
-// expect consumes what has to be there.
+// expect consumes what, which must be at the current position.
 func (s *scanner) expect(what string) error {
 	if err := s.need(len(what)); err != nil {
 		return err
@@ -67,9 +66,9 @@ func (s *scanner) expect(what string) error {
 	return nil
 }
 
-// cdata consumes the rest of a CDATA section. Cyrus writes its cards in them, and
-// where a card holds the end of such a section, it writes two: the text of an
-// element is all its pieces together.
+// cdata consumes the rest of a CDATA section. Cyrus writes its cards in them. If a card
+// contains "]]>", Cyrus writes two sections: the text of an element is all its pieces
+// together.
 func (s *scanner) cdata(out *text) error {
 	out.beginPiece()
 	for {
@@ -78,8 +77,8 @@ func (s *scanner) cdata(out *text) error {
 			part = part[:i]
 		}
 		if out.wanted() {
-			// A section changes what '<' and '&' mean, but a line end in
-			// it is one like any other.
+			// In a section '<' and '&' mean nothing, but a line end means
+			// the same as elsewhere.
 			if err := out.add(part, false); err != nil {
 				return err
 			}
@@ -91,8 +90,8 @@ func (s *scanner) cdata(out *text) error {
 			}
 			continue
 		}
-		// A ']' is the end only in company. If it is not, the next one may
-		// be: "]]]>" is a bracket and an end.
+		// A section ends at "]]>". A ']' that does not begin this is text, and
+		// the next one may begin it: "]]]>" is a bracket and an end.
 		if err := s.need(len("]]>")); err != nil {
 			return err
 		}
@@ -109,10 +108,10 @@ func (s *scanner) cdata(out *text) error {
 	}
 }
 
-// comment consumes the rest of a comment, as part of what may be skipped. XML
-// allows no two dashes within, but nothing hangs on that.
+// comment consumes the rest of a comment, whose bytes count against left. XML allows no
+// two dashes in it, but this is not checked.
 func (s *scanner) comment(left *int) error {
-	// The dashes of "<!--" do not count: "<!-->" is the beginning of a comment.
+	// The dashes of "<!--" do not count: in "<!-->" the comment has not ended.
 	for dashes := 0; ; {
 		c, err := s.skip(left)
 		if err != nil {
@@ -129,15 +128,14 @@ func (s *scanner) comment(left *int) error {
 	}
 }
 
-// doctypeDeclaration consumes a DOCTYPE, or a declaration that should be in one, up
-// to the '>' that ends it: not one in quotes, in a comment, or of a declaration
-// within. Nothing that it declares takes effect. An entity is how a small document
-// becomes a large one, and how a document reaches for other files.
+// doctypeDeclaration consumes a DOCTYPE, or a declaration that should be in one, up to the
+// '>' that ends it. A '>' in quotes, in a comment, or of a declaration within does not
+// end it. Nothing that it declares takes effect, because entities can make a small
+// document large or read other files.
 func (s *scanner) doctypeDeclaration() error {
 	s.doctype = true
 	s.pos += len("<!") + 1
-	// The byte after "<!" is not looked at. It is a letter, or nothing that would
-	// make sense of the rest.
+	// The byte after "<!" is a letter, or the document is broken. It is skipped.
 	left := MaxJunk
 	depth, quote := 0, byte(0)
 	for {
@@ -153,7 +151,7 @@ func (s *scanner) doctypeDeclaration() error {
 		case c == '\'' || c == '"':
 			quote = c
 		case c == '<':
-			// A comment may hold quotes and brackets that do not match.
+			// A comment may contain quotes and brackets that do not match.
 			const comment = "!--"
 			if err := s.need(len(comment)); err != nil {
 				return err
@@ -175,8 +173,8 @@ func (s *scanner) doctypeDeclaration() error {
 	}
 }
 
-// skip consumes one byte of what has no meaning, and of which only so much is left.
-// A byte at a time is slow, but there are hardly any comments in answers.
+// skip consumes one byte that has no meaning. left is how many more may follow. Reading
+// byte by byte is slow, but answers have hardly any comments.
 func (s *scanner) skip(left *int) (byte, error) {
 	if *left == 0 {
 		return 0, &LimitError{What: "bytes in a comment or DOCTYPE", Limit: MaxJunk}
@@ -189,8 +187,8 @@ func (s *scanner) skip(left *int) (byte, error) {
 	return s.buf[s.pos-1], nil
 }
 
-// instruction consumes a processing instruction. They are not for us, except for
-// what looks like one: the XML declaration, which may name an encoding.
+// instruction consumes a processing instruction. They are ignored, except for the XML
+// declaration, which has the same form and may name an encoding.
 func (s *scanner) instruction() error {
 	for from := len("<?"); ; {
 		if err := s.need(from + len("?>")); err != nil {
@@ -199,14 +197,13 @@ func (s *scanner) instruction() error {
 		body := s.buf[s.pos+len("<?") : s.end]
 		end := bytes.Index(body[from-len("<?"):], []byte("?>"))
 		if end < 0 {
-			// The last byte is looked at again: the next one may make
-			// it an end.
+			// Look at the last byte again: it may be the '?' of the end.
 			from = s.end - s.pos - 1
 			continue
 		}
 		end += from
 		body = s.buf[s.pos+len("<?") : s.pos+end]
-		// Without a name it is no instruction but a "<?" out of place.
+		// Without a name it is not an instruction.
 		n := nameLen(body)
 		if n == 0 {
 			return s.syntax("an instruction without a name")
@@ -219,9 +216,9 @@ func (s *scanner) instruction() error {
 	}
 }
 
-// declaresUTF8 reports whether an XML declaration names UTF-8, or ASCII, which is
-// a part of it, or no encoding. What is not even a name in quotes is none: UTF-8 is
-// then far more likely than anything else.
+// declaresUTF8 reports whether an XML declaration names UTF-8, or ASCII, which is a part
+// of it, or no encoding. If the encoding is not a name in quotes, it counts as none,
+// because UTF-8 is then the most likely one.
 func declaresUTF8(decl []byte) bool {
 	_, rest, _ := bytes.Cut(decl, []byte("encoding"))
 	rest, found := bytes.CutPrefix(trimLeft(rest), []byte("="))
@@ -241,12 +238,12 @@ func declaresUTF8(decl []byte) bool {
 	return false
 }
 
-// isSpace reports whether XML regards c as white space. Unicode knows more of it,
-// but what XML does not regard as such is part of an href.
+// isSpace reports whether c is white space in XML. The other white space of Unicode is
+// part of an href.
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
 
-// trimLeft returns b without the white space at its start. The package bytes has
-// this too, but builds a table of the set for every call.
+// trimLeft returns b without the white space at its start. bytes.TrimLeft is slower,
+// because it builds a table of the set in every call.
 func trimLeft(b []byte) []byte {
 	for len(b) > 0 && isSpace(b[0]) {
 		b = b[1:]

@@ -5,14 +5,14 @@ import (
 	"unicode/utf8"
 )
 
-// This file reads references: what begins with '&', and in most cards what ends
-// each line.
+// This file reads references, which begin with '&'. In most cards there is one at the end
+// of each line.
 
-// usualReference returns what the reference at the start of b means, and its length, if
-// it is one of the few that nearly all references are; else 0. The first of them is how
-// a line of a card ends in a document that preserves its line ends: a carriage return
-// that is meant to stay has to be written as a reference. iCloud and sabre/dav do; from
-// the others, lines end in a line feed.
+// usualReference returns what the reference at the start of b means, and its length, if it
+// is one of the few that are usual; otherwise the length 0. "&#13;\n" is the end of a line
+// of a card in a document that keeps line ends: XML changes a carriage return that is not
+// written as a reference. iCloud and sabre/dav write it so. With other servers, the lines
+// end with a line feed.
 func usualReference(b []byte) (meant string, length int) {
 	switch {
 	case len(b) < len("&#13;\n"):
@@ -28,31 +28,31 @@ func usualReference(b []byte) (meant string, length int) {
 	return "", 0
 }
 
-// A referenceKind says what an '&' turned out to be.
+// A referenceKind says what an '&' begins.
 type referenceKind uint8
 
 const (
 	goodReference referenceKind = iota
 
-	// Well-formed, but to an entity that XML itself does not define.
+	// A well-formed reference to an entity that XML does not define.
 	undefinedReference
 
-	// An '&' that can only stand for itself.
+	// No reference: the '&' can only stand for itself.
 	noReference
 
-	// Its end is not in the window yet, and it might become any of the others.
+	// The end is not in the window yet, so it may be any of the others.
 	incompleteReference
 )
 
-// maxReference is how far the end of a reference is looked for. Only one that
-// begins its number with many zeros could be longer.
+// maxReference is the length at which the search for the end of a reference stops. Only a
+// number with many zeros in front could be longer.
 const maxReference = 64
 
-// reference consumes the reference at s.pos, or only its '&' if that is to stand for
-// itself, and returns how many bytes that was. If it had to fill the window, slices
-// of the input are not what they were.
+// reference consumes the reference at s.pos, or only its '&' if that stands for itself. It
+// returns how many bytes that was. filled says that it has read more, so that slices of
+// the input are not valid any more.
 func (s *scanner) reference(out *text) (n int, filled bool, err error) {
-	// A reference that the window cuts in two is rare, and is simply read again.
+	// Few references are cut in two by the end of the window. They are parsed again.
 	c, n, kind := parseReference(s.buf[s.pos:s.end])
 	for kind == incompleteReference {
 		filled = true
@@ -65,21 +65,21 @@ func (s *scanner) reference(out *text) (n int, filled bool, err error) {
 	case !out.lenient && (kind != goodReference || !isChar(c)):
 		return 0, filled, s.syntax("an ampersand that starts no reference")
 	case kind == undefinedReference && s.doctype:
-		// Its author means an entity of the DOCTYPE's, and the card would
-		// be another one without it.
+		// It may be to an entity of the DOCTYPE, without which the card
+		// would be wrong.
 		return 0, filled, s.syntax("a reference to an entity")
 	}
 	s.pos += n
 	if kind != goodReference {
-		// What follows is text like any other, and is read as such: in
-		// "&&amp;" the second one is a reference.
+		// Only the '&' was consumed, so a reference may follow, as in
+		// "&&amp;".
 		return n, filled, out.put("&")
 	}
 	return n, filled, out.putRune(c)
 }
 
-// unescape resolves the references in an attribute's value. Nobody has a reason to
-// write one into the URI of a namespace, but it is the same URI.
+// unescape resolves the references in an attribute's value. Nobody needs one in the URI of
+// a namespace, but it would be the same URI.
 func (s *scanner) unescape(value []byte) ([]byte, error) {
 	s.scratch.reset()
 	for {
@@ -91,8 +91,8 @@ func (s *scanner) unescape(value []byte) ([]byte, error) {
 			return s.scratch.buf, nil
 		}
 		value = value[len(before):]
-		// A value is complete, so that an incomplete reference in it is
-		// simply a broken one.
+		// The value is complete, so an incomplete reference in it is
+		// broken.
 		c, n, kind := parseReference(value)
 		if kind != goodReference || !isChar(c) {
 			return nil, s.syntax("an ampersand that starts no reference")
@@ -104,12 +104,11 @@ func (s *scanner) unescape(value []byte) ([]byte, error) {
 	}
 }
 
-// parseReference reads the reference at the start of b, which begins with '&', and
-// returns the character that it stands for. If it is not a good one, n is the length
-// of the '&' alone.
+// parseReference reads the reference at the start of b, which begins with '&'. It returns
+// the character that the reference stands for, and the length. If the kind is not
+// goodReference, n is the length of the '&' alone.
 func parseReference(b []byte) (c rune, n int, kind referenceKind) {
-	// The search takes in all that can be in a name, so that it stops at the
-	// first byte that cannot, and that has to be the end.
+	// The first byte that cannot be in a name must be the end.
 	end := len("&")
 	if end < len(b) && b[end] == '#' {
 		end++
@@ -130,7 +129,7 @@ func parseReference(b []byte) (c rune, n int, kind referenceKind) {
 		}
 		return c, end + 1, goodReference
 	}
-	// XML defines these five. HTML's many others are in cards only by mistake.
+	// XML defines only these five. The many others of HTML are in cards by mistake.
 	switch string(name) {
 	case "lt":
 		c = '<'
@@ -151,10 +150,10 @@ func parseReference(b []byte) (c rune, n int, kind referenceKind) {
 	return c, end + 1, goodReference
 }
 
-// parseNumber reads the number in a character reference. It need not be that of a
-// character, but of something that a rune can hold.
+// parseNumber reads the number in a character reference. It need not be the number of a
+// character, but must fit into a rune.
 func parseNumber(b []byte) (rune, bool) {
-	// The x has to be a small one. "&#X41;" is not a reference.
+	// The x must be lower case: "&#X41;" is not a reference.
 	base := rune(10)
 	if len(b) > 0 && b[0] == 'x' {
 		base, b = 16, b[1:]
@@ -173,7 +172,7 @@ func parseNumber(b []byte) (rune, bool) {
 		if digit >= base {
 			return 0, false
 		}
-		// To stop here keeps n from running over.
+		// Stop here, so that n does not overflow.
 		if n = n*base + digit; n > utf8.MaxRune {
 			return 0, false
 		}
@@ -181,8 +180,8 @@ func parseNumber(b []byte) (rune, bool) {
 	return n, len(b) > 0
 }
 
-// isChar reports whether XML 1.0 section 2.2 allows c. The halves of surrogate
-// pairs, which it forbids, come out as U+FFFD, which it allows.
+// isChar reports whether XML 1.0, section 2.2, allows c. It forbids the halves of surrogate
+// pairs too, but these are read as U+FFFD, which it allows.
 func isChar(c rune) bool {
 	return c >= ' ' && c != 0xFFFE && c != 0xFFFF || c == '\t' || c == '\n' || c == '\r'
 }

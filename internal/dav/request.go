@@ -4,9 +4,9 @@ import "bytes"
 
 // This file writes request bodies.
 //
-// None begins with white space, which iCloud answers with 400. Each keeps to the
-// order of elements in its RFC's DTD, because DAViCal reads no other. DAV: is the
-// default namespace, and CardDAV's has a prefix, both declared on the root element.
+// None begins with white space, because iCloud answers 400 to that. Each has the order of
+// elements in its RFC's DTD, because DAViCal accepts no other. DAV: is the default
+// namespace, and CardDAV's has a prefix. The root element declares both.
 //
 // Each call returns a slice of its own, which the caller may keep and change.
 
@@ -15,19 +15,19 @@ const (
 	namespaces = ` xmlns="` + davURI + `" xmlns:C="` + cardURI + `"`
 )
 
-// propfind asks for properties by name. RFC 4918 has allprop as well, but what that
-// includes is up to the server.
+// propfind asks for properties by name. RFC 4918 also has allprop, but the server decides
+// what that includes.
 func propfind(props string) []byte {
 	return []byte(prolog + `<propfind` + namespaces + `><prop>` + props + `</prop></propfind>`)
 }
 
-// PropfindPrincipal asks who is signed in, with Depth 0, and nothing else.
+// PropfindPrincipal asks, with Depth 0, only who is signed in.
 func PropfindPrincipal() []byte {
 	return propfind(`<current-user-principal/>`)
 }
 
-// PropfindEndpoint asks who is signed in, with Depth 0, and what the resource is,
-// because an endpoint with a path may turn out to be an address book.
+// PropfindEndpoint asks, with Depth 0, who is signed in and what the resource is, because
+// an endpoint with a path may be an address book.
 func PropfindEndpoint() []byte {
 	return propfind(`<current-user-principal/><resourcetype/>`)
 }
@@ -42,17 +42,16 @@ func PropfindBooks() []byte {
 	return propfind(`<resourcetype/>`)
 }
 
-// PropfindETags asks an address book, with Depth 1, for its members' ETags, and
-// for nothing else: iCloud answers every member that lacks a property with a
-// propstat of its own.
+// PropfindETags asks an address book, with Depth 1, only for its members' ETags. For each
+// property that a member does not have, iCloud adds a propstat to the answer.
 func PropfindETags() []byte {
 	return propfind(`<getetag/>`)
 }
 
-// Query asks an address book, with Depth 1, for all its cards. RFC 6352 section
-// 10.3 requires a filter, and the empty one lets every card through: it is what
-// iCloud's clients send. No version is asked for, which means vCard 3.0. The names
-// of single vCard properties are not worth sending, as iCloud ignores them.
+// Query asks an address book, with Depth 1, for all its cards. RFC 6352, section 10.3,
+// requires a filter. The empty one matches every card, and clients of iCloud send it. The
+// query names no version, which means vCard 3.0. It names no single vCard properties,
+// because iCloud ignores them.
 func Query() []byte {
 	return []byte(prolog + `<C:addressbook-query` + namespaces + `>` +
 		`<prop><getetag/><C:address-data/></prop><C:filter/></C:addressbook-query>`)
@@ -75,15 +74,15 @@ func Multiget(hrefs []string) []byte {
 	return b.Bytes()
 }
 
-// SyncCollection asks an address book, with Depth 0, what changed since token; ""
-// asks for all that there is. RFC 6578 section 3.2 wants the Depth to be 0; how deep
-// the answer goes is the sync-level, and an address book has but one.
+// SyncCollection asks an address book, with Depth 0, what has changed since token; "" asks
+// for all members. RFC 6578, section 3.2, requires Depth 0. The sync-level says how deep
+// the answer goes, and an address book has only one level.
 //
-// If data is set, it asks for the cards as well. Not every server sends them:
-// Xandikos says 404 of each card's text, though the card is there.
+// If data is set, it asks for the cards too. Not every server sends them: Xandikos answers
+// 404 for the address-data of each card, although the card exists.
 func SyncCollection(token string, data bool) []byte {
-	// RFC 6578 section 6.1: sync-token, sync-level, limit, prop. The limit is
-	// left to the server, which pages on its own terms or not at all.
+	// RFC 6578, section 6.1: sync-token, sync-level, limit, prop. There is no limit: the
+	// server decides about pages.
 	var b bytes.Buffer
 	b.WriteString(prolog + `<sync-collection` + namespaces + `><sync-token>`)
 	escape(&b, token)
@@ -95,9 +94,9 @@ func SyncCollection(token string, data bool) []byte {
 	return b.Bytes()
 }
 
-// escape writes s as XML text. Line ends and tabs become references too, because
-// the server's parser would change them otherwise. Nothing can be done for the
-// control characters that XML has no notation for.
+// escape writes s as XML text. Line ends and tabs become references too, because the
+// server's parser would otherwise change them. XML has no notation for other control
+// characters, so they are written as they are.
 func escape(b *bytes.Buffer, s string) {
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; c {
@@ -106,7 +105,7 @@ func escape(b *bytes.Buffer, s string) {
 		case '<':
 			b.WriteString("&lt;")
 		case '>':
-			// Only "]]>" would need it.
+			// XML requires this only in "]]>".
 			b.WriteString("&gt;")
 		case '\t':
 			b.WriteString("&#9;")

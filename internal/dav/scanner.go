@@ -5,33 +5,32 @@ import (
 	"io"
 )
 
-// This file, together with tag.go, markup.go and reference.go, turns bytes into
-// tags and text. It knows XML and namespaces, and nothing of WebDAV.
+// This file, with tag.go, markup.go and reference.go, makes tags and text of bytes. It
+// knows XML and namespaces, and nothing about WebDAV.
 
-// A token is what the scanner stopped at.
+// A token is where the scanner has stopped.
 type token uint8
 
 const (
-	startTag   token = iota + 1 // scanner.space and scanner.local say of what
-	endTag                      // of the innermost element that is open
-	endOfInput                  // outside the root element; all else is an error
+	startTag   token = iota + 1 // its name is in scanner.space and scanner.local
+	endTag                      // of the innermost open element
+	endOfInput                  // outside the root element; elsewhere it is an error
 )
 
-// A scanner is a pull tokenizer: it reads on when it is asked for the next token.
+// A scanner is a pull tokenizer: it reads the next token when next is called.
 //
-// Text is no token. It goes straight to whoever wants it, because a card would
-// otherwise have to wait in the input until its end is there, and the input would
-// have to be as large as the largest card.
+// Text is not a token. The scanner copies it to the text that the caller gives it.
+// Otherwise the input would have to be as large as the largest card.
 //
-// It is stricter with tags than with text, for the reason that the package comment
-// gives, and does not check what makes no difference: that an attribute is given
-// only once, say, or that a comment holds no two dashes. Where encoding/xml accepts
-// a document, it finds the same in it.
+// The scanner is stricter with tags than with text: see the package comment. It does not
+// check what makes no difference, for example whether a tag has an attribute twice, or
+// whether a comment contains two dashes. If encoding/xml accepts a document, the scanner
+// reads the same from it.
 type scanner struct {
 	input
 
 	// space and local are the name of the last start tag. local is a slice of
-	// the input, so it is looked at before anything else is read.
+	// the input, and valid only until more is read.
 	space space
 	local []byte
 
@@ -39,20 +38,19 @@ type scanner struct {
 	tagAt int64
 
 	// names holds the names of the open elements, each followed by the
-	// prefixes that it declares. Within <a:b xmlns:a="x"><c xmlns:d="y"> it is
-	// "a:b", "a", "c", "d" without anything between them. So an element is
-	// closed by cutting off the end, and however many elements come and go,
-	// nothing is allocated for them.
+	// prefixes that the element declares. In <a:b xmlns:a="x"><c xmlns:d="y"> it
+	// is "a:b", "a", "c", "d" with nothing between them. So closing an element
+	// only cuts off the end, and elements need no allocations.
 	names    []byte
 	open     []element
 	bindings []binding
 
-	// started says that the encoding was looked at, empty that the last start
-	// tag was <a/> and its end tag is still to be told, and doctype that the
-	// document has declarations of its own.
+	// started says that the encoding was checked. empty says that the last start
+	// tag was like <a/>, and that its end tag was not returned yet. doctype says
+	// that the document has a DOCTYPE.
 	started, empty, doctype bool
 
-	// scratch is for attribute values that hold references.
+	// scratch is for attribute values with references.
 	scratch text
 }
 
@@ -61,7 +59,7 @@ func (s *scanner) reset(r io.Reader) {
 	if s.buf == nil {
 		s.buf = make([]byte, MaxToken)
 	}
-	// Everything that is not named here begins anew.
+	// All other fields are set to zero.
 	*s = scanner{
 		input:    input{r: r, buf: s.buf},
 		names:    s.names[:0],
@@ -71,12 +69,11 @@ func (s *scanner) reset(r io.Reader) {
 	}
 }
 
-// next returns the next tag. The text before it goes to out; comments and the like
-// go nowhere. If out is nil, text goes nowhere either, without a look at what is
-// in it: what nobody reads cannot be wrong.
+// next returns the next tag. It adds the text before the tag to out, and skips comments and
+// the like. If out is nil, it skips the text too, and does not check it.
 func (s *scanner) next(out *text) (token, error) {
 	if s.empty {
-		// To everybody else <a/> is <a></a>.
+		// <a/> means the same as <a></a>.
 		s.empty = false
 		s.pop()
 		return endTag, nil
@@ -88,28 +85,28 @@ func (s *scanner) next(out *text) (token, error) {
 		}
 	}
 	for {
-		// iCloud begins a line with each tag. Where nobody reads the text between
-		// them, that line end is all there is of it.
+		// iCloud begins a line with each tag. If the text between tags is skipped,
+		// it is usually only this line end.
 		if out == nil && s.end-s.pos > 1 && s.buf[s.pos] == '\n' && s.buf[s.pos+1] == '<' {
 			s.pos++
 		}
 		if s.pos == s.end || s.buf[s.pos] != '<' {
 			err := s.text(out)
 			if err == io.EOF && len(s.open) == 0 {
-				// The one place where a document may end. Whether
-				// it had a root element is for the caller to know.
+				// Only here a document may end. The caller checks
+				// whether it had a root element.
 				return endOfInput, s.within()
 			}
 			if err != nil {
 				return 0, unexpected(err)
 			}
 		}
-		// From here on there is a '<', and something has to follow.
+		// There is a '<', and something must follow it.
 		if err := s.need(2); err != nil {
 			return 0, err
 		}
-		// Two of these are not tags, and the search goes on behind them. The
-		// text there continues what was before: out may get more of it.
+		// Declarations and instructions are no tags, and the search continues
+		// after them. The text after them is added to out too.
 		s.tagAt = s.offset()
 		switch s.buf[s.pos+1] {
 		case '/':
@@ -128,13 +125,13 @@ func (s *scanner) next(out *text) (token, error) {
 	}
 }
 
-// text consumes character data up to the next '<'. Parts of it may be in several
-// windows; each is moved on before the next one is read.
+// text consumes character data up to the next '<'. If it is longer than the window, each
+// part is copied before the next one is read.
 func (s *scanner) text(out *text) error {
 	out.beginPiece()
 	for {
-		// The search for '<' is over much more than the next line, and so at
-		// the speed of memory.
+		// This searches over much more than the next line, and so is as fast as
+		// the memory.
 		part := s.buf[s.pos:s.end]
 		end := bytes.IndexByte(part, '<')
 		if end >= 0 {
@@ -145,7 +142,7 @@ func (s *scanner) text(out *text) error {
 		} else if err := s.characters(part, out); err != nil {
 			return err
 		} else if end < 0 && s.pos < s.end {
-			continue // a reference has read on
+			continue // a reference has read more
 		}
 		if end >= 0 {
 			return nil
@@ -156,12 +153,12 @@ func (s *scanner) text(out *text) error {
 	}
 }
 
-// characters consumes part, which is at s.pos and holds no tag. It stops earlier if
-// a reference at the end of the window had to read on.
+// characters consumes part, which is at s.pos and contains no tag. It stops earlier if a
+// reference at the end of the window had to read more.
 func (s *scanner) characters(part []byte, out *text) error {
-	// In a card, the search for '&' stops at the end of each line, and hardly
-	// anywhere else. The one for '\r', which XML would have us change, finds
-	// none in most answers, so it is done once for all lines.
+	// In a card, the search for '&' stops at the end of each line, and hardly anywhere
+	// else. XML requires that a '\r' is changed. Most answers have none, so this search is
+	// done once for all lines.
 	plain := bytes.IndexByte(part, '\r') < 0
 	for len(part) > 0 {
 		var amp int
@@ -180,7 +177,7 @@ func (s *scanner) characters(part []byte, out *text) error {
 		if err := out.add(part[:amp], plain); err != nil {
 			return err
 		}
-		// From here on, what is behind the '&' may be in the next window.
+		// What follows the '&' may not be in the window yet.
 		s.pos += amp
 		n, filled, err := s.reference(out)
 		if err != nil || filled {

@@ -2,16 +2,18 @@ package dav
 
 import "bytes"
 
-// This file remembers the shape of a row. The rows of an answer differ in the name, the
-// ETag and the card, and a server writes everything else in all of them alike. So a row
-// that looks like a previous one is not read tag by tag. It is enough to compare the two.
+// This file reads a row by comparing it with a previous row. The rows of an answer differ
+// in three values: the href, the ETag and the card. A server writes everything else in the
+// same way in each row. So the Decoder reads one row tag by tag and remembers its shape:
+// the text around the values. If the next row has the same text around its values, it is
+// not read tag by tag.
 
-// A shape is the text of a row without its values, and what that text says. It says the
-// same in every row of a document: all rows stand in the same element, and a namespace
-// that is declared in a row is in force up to the end of that row.
+// A shape is the text of a row without its values, and the Row that this text means. The
+// text means the same in every row of a document, because all rows are in the same element,
+// and a namespace that a row declares ends with that row.
 type shape struct {
-	// text is the text before the first value, then that between the values, then
-	// that after the last one. A shape without values matches nothing.
+	// text is the text before the first value, then the text between the values, then the
+	// text after the last one. A shape without values matches nothing.
 	text   []byte
 	values []shapeValue
 
@@ -20,11 +22,12 @@ type shape struct {
 
 // A shapeValue is the place of a value in a shape.
 type shapeValue struct {
-	role role // of the element that holds it
-	end  int  // where the text before it ends, in shape.text
+	role role // of the element whose text it is
+	end  int  // where in shape.text the text before the value ends
 }
 
-// A value is the text of an element. The positions count from the start of the document.
+// A value is a value of the row that is being read tag by tag. from and to are positions in
+// the document.
 type value struct {
 	role     role
 	from, to int64
@@ -33,12 +36,12 @@ type value struct {
 // maxValues is how many values a shape can have.
 const maxValues = 3
 
-// varies reports whether rows of one shape may differ in the text of an element with
-// this role. Everything else, such as a status, is part of the shape.
+// varies reports whether the text of an element with this role is a value. All other text,
+// such as a status, is part of the shape.
 func varies(r role) bool { return r == responseHref || r == getETag || r == addressData }
 
-// note notes the value of the element that ends. It stops at one more than a shape can
-// have, because a row with more has no shape.
+// note notes the value of the element that ends. It notes at most one more than a shape can
+// have, which is enough to see that the row has no shape.
 func (d *Decoder) note(r role) {
 	if len(d.values) <= maxValues {
 		d.values = append(d.values, value{r, d.from, d.s.tagAt})
@@ -46,8 +49,9 @@ func (d *Decoder) note(r role) {
 }
 
 // learn remembers the shape of the row that was just read tag by tag. If the row has no
-// shape, or if its beginning is not in the window any more, the previous shape stays. A
-// value may hold a comment or a CDATA section: the shape is the same without it.
+// shape, or if its beginning is not in the window any more, the previous shape stays. What
+// is between the tags of a value, such as a comment or a CDATA section, is not part of the
+// shape.
 func (d *Decoder) learn() {
 	if d.start < d.s.base || !d.regular() {
 		return
@@ -66,8 +70,9 @@ func (d *Decoder) learn() {
 	sh.row.Href, sh.row.ETag, sh.row.Data, sh.row.HomeSet = nil, nil, nil, nil
 }
 
-// regular reports whether the row that was just read has a shape: exactly one href, at
-// most one ETag and one card, and no other values.
+// regular reports whether the row that was just read has a shape. It has one if it has
+// exactly one href, at most one ETag and at most one card, and nothing that Row holds in
+// other slices.
 func (d *Decoder) regular() bool {
 	want := 1
 	if d.row.ETag != nil {
@@ -76,19 +81,19 @@ func (d *Decoder) regular() bool {
 	if len(d.row.Data) > 0 {
 		want++
 	}
-	// Everything that is in the row was noted. So if the numbers are equal, nothing
-	// else was.
+	// Every value was noted. So if the numbers are equal, there are no values besides these,
+	// for example in a propstat that did not count.
 	return len(d.values) == want && len(d.hrefs) == 1 && d.row.Principal == nil && len(d.row.HomeSet) == 0
 }
 
-// alike reads the next row if it has the shape that is remembered. If it has another one,
-// or if its end is not in the window yet, ok is false and nothing is consumed.
+// alike reads the next row if it has the remembered shape. If it has another one, or if its
+// end is not in the window yet, ok is false and nothing is consumed.
 func (d *Decoder) alike() (ok bool, err error) {
 	sh := &d.shape
 	if len(sh.values) == 0 {
 		return false, nil
 	}
-	// iCloud leaves an empty line between rows.
+	// iCloud writes line ends between rows.
 	at := d.s.pos
 	for at < d.s.end && d.s.buf[at] == '\n' {
 		at++
@@ -103,7 +108,8 @@ func (d *Decoder) alike() (ok bool, err error) {
 		}
 		at += len(before)
 		text = v.end
-		// What an empty value means depends on the status beside it.
+		// An empty value does not count, or depends on the status beside it. So a row with
+		// one is read tag by tag.
 		n := bytes.IndexByte(window[at:], '<')
 		if n <= 0 {
 			return false, nil

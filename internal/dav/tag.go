@@ -5,17 +5,17 @@ import (
 	"unicode/utf8"
 )
 
-// This file reads tags, and keeps track of what is open and of what its prefixes
-// mean.
+// This file reads tags, and keeps track of the open elements and of their namespace
+// prefixes.
 
-// A space is a namespace, as far as it matters here.
+// A space is a namespace. Only two of them are distinguished.
 type space uint8
 
 const (
-	otherSpace space = iota // any other one, or none
+	otherSpace space = iota // any other namespace, or none
 	davSpace
 	cardSpace
-	noSpace // of a prefix that nobody declared
+	noSpace // the prefix was not declared
 )
 
 const (
@@ -23,8 +23,8 @@ const (
 	cardURI = "urn:ietf:params:xml:ns:carddav" // RFC 6352
 )
 
-// spaceOf returns the namespace that a URI names. A namespace is named by exactly
-// its URI: "dav:" is another one.
+// spaceOf returns the namespace with this URI. URIs are compared byte by byte: "dav:" is
+// another namespace than "DAV:".
 func spaceOf(uri []byte) space {
 	switch string(uri) {
 	case davURI:
@@ -35,21 +35,21 @@ func spaceOf(uri []byte) space {
 	return otherSpace
 }
 
-// An element is one that is open.
+// An element is an open element.
 type element struct {
 	name, nameEnd int // its name, prefix included, in scanner.names
 	bindings      int // how many bindings were in force around it
 }
 
-// A binding is a namespace declaration in force. Of the URI it keeps what it means,
-// so that a long one takes no room.
+// A binding is a namespace declaration in force. It does not keep the URI, which may be
+// long, but only what it means.
 type binding struct {
 	prefix, prefixEnd int // in scanner.names; empty for the default namespace
 	space             space
 }
 
-// startTag consumes a start tag and opens its element. The depth of elements is
-// bounded here, and with it everything that is kept for each of them.
+// startTag consumes a start tag and opens its element. It limits the depth of elements, and
+// so everything that is kept for each of them.
 func (s *scanner) startTag() error {
 	tag, err := s.tag()
 	if err != nil {
@@ -58,22 +58,22 @@ func (s *scanner) startTag() error {
 	if len(s.open) == MaxDepth {
 		return &LimitError{What: "elements open at once", Limit: MaxDepth}
 	}
-	// A slash in front of the '>' cannot belong to a value, because that would
-	// have to end in a quote.
+	// A slash before the '>' cannot belong to a value, because a value ends with a
+	// quote.
 	rest, empty := bytes.CutSuffix(tag[len("<"):len(tag)-len(">")], []byte("/"))
 	name := rest[:nameLen(rest)]
 	prefix, local, ok := splitName(name)
 	if !ok {
 		return s.syntax("a tag without a name")
 	}
-	// The end tag is compared with the name as it is written here, prefix and
-	// all, as XML without namespaces has it.
+	// The end tag is compared with the name as it is written here, with the prefix, as
+	// XML without namespaces requires.
 	start, end, err := s.remember(name)
 	if err != nil {
 		return err
 	}
 	s.open = append(s.open, element{start, end, len(s.bindings)})
-	// The declarations in a tag are already in force for its own name.
+	// The declarations in a tag apply to its own name too.
 	for rest = trimLeft(rest[len(name):]); len(rest) > 0; {
 		if rest, err = s.attribute(rest); err != nil {
 			return err
@@ -85,16 +85,16 @@ func (s *scanner) startTag() error {
 	return nil
 }
 
-// endTag consumes an end tag and closes its element. That it must be the innermost
-// one is what makes a document's structure certain.
+// endTag consumes an end tag and closes its element. It must be that of the innermost open
+// element. Because of this check the structure of a document is certain.
 func (s *scanner) endTag() error {
 	if len(s.open) == 0 {
 		return s.syntax("an end tag without a start tag")
 	}
 	e := s.open[len(s.open)-1]
 	name := s.names[e.name:e.nameEnd]
-	// What it has to be is known, so it is compared and not read. Only if it
-	// differs, by white space before the '>' or for worse, is it looked at.
+	// The name is known, so the tag is only compared with it. If it differs, it is read:
+	// it may have white space before the '>', or be wrong.
 	tag := s.buf[s.pos:s.end]
 	end := len("</") + len(name)
 	if end >= len(tag) || tag[end] != '>' || string(tag[len("</"):end]) != string(name) {
@@ -113,7 +113,7 @@ func (s *scanner) endTag() error {
 	return nil
 }
 
-// pop closes the innermost element. Its declarations go out of force with it.
+// pop closes the innermost element, and ends its namespace declarations.
 func (s *scanner) pop() {
 	e := s.open[len(s.open)-1]
 	s.open = s.open[:len(s.open)-1]
@@ -123,31 +123,30 @@ func (s *scanner) pop() {
 
 var quotationMark = []byte(`"`)
 
-// tag returns the tag at s.pos, from '<' to '>', without consuming it. It is the one
-// thing that has to be in the window as a whole.
+// tag returns the tag at s.pos, from '<' to '>', without consuming it. The whole tag must
+// fit into the window.
 func (s *scanner) tag() ([]byte, error) {
 	// Most tags are a name and nothing else.
 	tag := s.buf[s.pos:s.end]
 	if n := len("<") + nameLen(tag[len("<"):]); n < len(tag) && tag[n] == '>' {
 		return tag[:n+len(">")], nil
 	}
-	// In the others, a '>' may be part of an attribute's value, though hardly any
-	// is: if every quote before the first one is closed, that is the end.
+	// In other tags, a '>' may be part of an attribute's value, but this is rare. If every
+	// quote before the first '>' is closed, the tag ends there.
 	if end := bytes.IndexByte(tag, '>'); end > 0 {
 		head := tag[1:end]
 		if bytes.IndexByte(head, '\'') < 0 && bytes.IndexByte(head, '<') < 0 && bytes.Count(head, quotationMark)%2 == 0 {
 			return tag[:end+len(">")], nil
 		}
 	}
-	// What is not in the window yet is read behind what is, and the search goes on
-	// from there.
+	// Otherwise look at each byte, and read more if the end is not in the window yet.
 	quote := byte(0)
 	for i := 1; ; {
 		for ; s.pos+i < s.end; i++ {
 			switch c := s.buf[s.pos+i]; {
 			case c == '<':
-				// XML forbids this in quotes, too. So a quote that
-				// nobody closes does not swallow the next rows.
+				// XML forbids this in quotes too. So a quote that is not
+				// closed does not hide the next rows.
 				return nil, s.syntax("a tag within a tag")
 			case quote != 0:
 				if c == quote {
@@ -165,9 +164,9 @@ func (s *scanner) tag() ([]byte, error) {
 	}
 }
 
-// attribute reads the attribute at the start of tag, and returns what is behind it.
-// Namespace declarations come into force. No other attribute means anything in an
-// answer, so of those only the form is looked at.
+// attribute reads the attribute at the start of tag, and returns the rest of the tag. A
+// namespace declaration takes effect. No other attribute means anything in an answer, so
+// only its form is checked.
 func (s *scanner) attribute(tag []byte) (rest []byte, err error) {
 	name := tag[:nameLen(tag)]
 	prefix, local, ok := splitName(name)
@@ -186,14 +185,14 @@ func (s *scanner) attribute(tag []byte) (rest []byte, err error) {
 	if !ok {
 		return nil, s.syntax("an attribute without an end")
 	}
-	// References are rare enough here to look for one first.
+	// References are rare here, so look for one first.
 	if bytes.IndexByte(value, '&') >= 0 {
 		if value, err = s.unescape(value); err != nil {
 			return nil, err
 		}
 	}
-	// A name without a prefix is xmlns itself, and declares the namespace of
-	// elements that have none.
+	// The name xmlns without a prefix declares the namespace of elements without a
+	// prefix.
 	switch {
 	case string(prefix) == "xmlns":
 		err = s.bind(local, spaceOf(value))
@@ -203,7 +202,7 @@ func (s *scanner) attribute(tag []byte) (rest []byte, err error) {
 	return trimLeft(rest), err
 }
 
-// bind brings a namespace declaration into force.
+// bind makes a namespace declaration take effect.
 func (s *scanner) bind(prefix []byte, to space) error {
 	if len(s.bindings) == MaxBindings {
 		return &LimitError{What: "namespace declarations", Limit: MaxBindings}
@@ -216,8 +215,8 @@ func (s *scanner) bind(prefix []byte, to space) error {
 	return nil
 }
 
-// remember copies a name to where it stays until its element is closed. The input
-// will have moved on by then.
+// remember copies a name to a place where it stays until its element is closed. In the
+// input it is overwritten before that.
 func (s *scanner) remember(name []byte) (start, end int, err error) {
 	start = len(s.names)
 	if start+len(name) > MaxToken {
@@ -227,11 +226,11 @@ func (s *scanner) remember(name []byte) (start, end int, err error) {
 	return start, len(s.names), nil
 }
 
-// lookup returns the namespace of a prefix: by the innermost declaration, and of two
-// in one tag by the last. The two prefixes that XML keeps to itself cannot be declared.
+// lookup returns the namespace of a prefix. The innermost declaration counts, and the last
+// one if a tag has two. The prefixes xml and xmlns cannot be declared.
 //
-// A search through all bindings is faster than a map for as few as there are, and
-// MaxBindings keeps it from being slow.
+// There are few bindings, so a search through all of them is faster than a map.
+// MaxBindings limits how slow it can become.
 func (s *scanner) lookup(prefix []byte) space {
 	switch string(prefix) {
 	case "xml", "xmlns":
@@ -249,8 +248,8 @@ func (s *scanner) lookup(prefix []byte) space {
 	return otherSpace
 }
 
-// nameByte tells which bytes may be in a name. Outside ASCII all are: which of them
-// make letters is of no interest where names are only compared.
+// nameByte says which bytes may be in a name. It allows all bytes outside ASCII, because
+// names are only compared.
 var nameByte = func() (t [256]bool) {
 	for c := range t {
 		t[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
@@ -259,9 +258,8 @@ var nameByte = func() (t [256]bool) {
 	return t
 }()
 
-// nameLen returns the length of the name at the start of b; 0 if there is none. It
-// decides where a tag's name ends, so it is the one check that a stray '<' in front
-// of a digit or a space has to pass.
+// nameLen returns the length of the name at the start of b; 0 if there is none. So a '<'
+// before a digit or a space begins no tag.
 func nameLen(b []byte) int {
 	if len(b) == 0 || b[0] == '-' || b[0] == '.' || '0' <= b[0] && b[0] <= '9' {
 		return 0
@@ -274,9 +272,9 @@ func nameLen(b []byte) int {
 	return len(b)
 }
 
-// splitName splits a name at its colon; it is not a name if there are two. A colon
-// at either end belongs to the local name: Namespaces in XML forbids it, and this is
-// what encoding/xml makes of it.
+// splitName splits a name at its colon. With two colons it is not a name. A colon at the
+// start or the end belongs to the local name, as in encoding/xml, although Namespaces in
+// XML forbids it.
 func splitName(name []byte) (prefix, local []byte, ok bool) {
 	i := bytes.IndexByte(name, ':')
 	switch {

@@ -5,48 +5,46 @@ import (
 	"unicode/utf8"
 )
 
-// This file is where text is put together. An element's text comes in pieces: a
-// window ends, a reference stands for something else, a comment interrupts, or a
-// CDATA section begins. Whoever reads it should see none of that.
+// This file puts text together. The text of an element comes in pieces, because the window
+// ends, or because there is a reference, a comment or a CDATA section.
 
-// A text collects character data. A nil *text wants none.
+// A text collects character data. A nil *text collects nothing.
 type text struct {
 	buf []byte
-	max int // what buf may hold; it is never larger
+	max int // how many bytes buf may hold
 
-	// lenient is set for cards. What is ill-formed in one is let through, and
-	// one that is too long is dropped, because either is the fault of one card
-	// and the listing has others.
+	// lenient is set for cards. In a card, what is not well-formed is accepted, and a
+	// card that is too long is dropped. Neither ends the listing, which has other
+	// cards.
 	lenient bool
 	over    bool // it was too long, and buf is empty
 
-	// cr is set after a carriage return of the input's own, at the end of what
-	// was added. A line feed that follows is of the same line end.
+	// cr says that the last byte that was added was a carriage return, written as such
+	// in the input. A line feed that follows is part of the same line end.
 	cr bool
 }
 
-// reset empties t and keeps its buffer, so that the next card, which is about as
-// large as this one, needs no other.
+// reset empties t and keeps its buffer for the next card.
 func (t *text) reset() {
 	t.buf = t.buf[:0]
 	t.over = false
 }
 
-// wanted reports whether there is any use in adding to t. What is not wanted is not
-// even unescaped: of a card that is too long, only the end is looked for.
+// wanted reports whether t collects text. If not, text is not even unescaped: in a card
+// that is too long, the scanner only looks for the end.
 func (t *text) wanted() bool { return t != nil && !t.over }
 
-// beginPiece tells t that in the input, what is added next does not follow directly
-// on what was added last: there was a tag between them, or a comment.
+// beginPiece tells t that in the input the next text does not follow directly on the last
+// one, because there was a tag or a comment between them.
 func (t *text) beginPiece() {
 	if t != nil {
 		t.cr = false
 	}
 }
 
-// add appends a part of the input. XML 1.0 section 2.11 has every line end that the
-// input holds as such read as one line feed, however it was written. That plain is
-// set says that b holds no carriage return.
+// add appends a part of the input. As XML 1.0, section 2.11, requires, each line end becomes
+// one line feed, in whichever way it was written. plain says that b contains no carriage
+// return.
 func (t *text) add(b []byte, plain bool) error {
 	if len(b) == 0 {
 		return nil
@@ -62,8 +60,8 @@ func (t *text) add(b []byte, plain bool) error {
 		if i < 0 {
 			break
 		}
-		// One byte stands for one or two. If it is two and they are in two
-		// parts, the next call drops the second one.
+		// One line feed stands for "\r" or "\r\n". If the '\n' is in the next part,
+		// the next call drops it.
 		if err := t.grow(i + 1); err != nil || t.over {
 			return err
 		}
@@ -71,7 +69,7 @@ func (t *text) add(b []byte, plain bool) error {
 		b = b[i+1:]
 		switch {
 		case len(b) == 0:
-			t.cr = true // and the next part may tell
+			t.cr = true // the next part may begin with the '\n'
 		case b[0] == '\n':
 			b = b[1:]
 		}
@@ -83,10 +81,10 @@ func (t *text) add(b []byte, plain bool) error {
 	return nil
 }
 
-// addUsual adds b as far as it holds no other references than nearly all cards do. It
-// returns how much that was of the input, and how far behind it the next '&' is; -1 if
-// there is none. Most of a card is copied here. It stops where the buffer is full: add
-// and put see to that. There must be no carriage return in b, and none right before it.
+// addUsual adds b up to the first reference that is not usual. It returns how many bytes of
+// b that was, and how far after them the next '&' is; -1 if there is none. Most of a card
+// is copied here. It stops when the buffer is full, because add and put make it larger.
+// There must be no carriage return in b or directly before it.
 func (t *text) addUsual(b []byte) (n, amp int) {
 	buf := t.buf
 	for {
@@ -106,9 +104,9 @@ func (t *text) addUsual(b []byte) (n, amp int) {
 	return n, amp
 }
 
-// put appends what is not to be changed: what the input wrote as a reference, and
-// what cannot be a line end. A carriage return that is put is meant to stay: "&#13;"
-// is how a document says that it does not mean a line end of its own.
+// put appends s unchanged: the meaning of a reference, or what cannot be a line end. With
+// the reference "&#13;" a document says that the carriage return is part of the text, and
+// not a line end of the document.
 func (t *text) put(s string) error {
 	t.cr = false
 	if err := t.grow(len(s)); err != nil || t.over {
@@ -118,16 +116,16 @@ func (t *text) put(s string) error {
 	return nil
 }
 
-// putRune is put for one character.
+// putRune appends one character, as put does.
 func (t *text) putRune(c rune) error {
 	var b [utf8.UTFMax]byte
 	return t.put(string(utf8.AppendRune(b[:0], c)))
 }
 
-// grow makes room for n more bytes. If t may not hold that many, a card is dropped,
+// grow makes room for n more bytes. If there would be more than t.max, a card is dropped,
 // and any other text is an error.
 func (t *text) grow(n int) error {
-	// This is all that happens once the buffer has its size.
+	// Once the buffer is large enough, nothing else is done.
 	need := len(t.buf) + n
 	if need <= cap(t.buf) && need <= t.max {
 		return nil
@@ -140,8 +138,8 @@ func (t *text) grow(n int) error {
 		t.over = true
 		return nil
 	}
-	// Twice as much each time makes growing linear. append would do that too,
-	// but it would go beyond what can ever be used.
+	// The size doubles each time, so the cost of growing is linear. append would do that
+	// too, but would exceed t.max.
 	size := min(max(2*cap(t.buf), need, 4<<10), t.max)
 	t.buf = append(make([]byte, 0, size), t.buf...)
 	return nil
