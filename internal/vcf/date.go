@@ -2,8 +2,8 @@ package vcf
 
 import "bytes"
 
-// This file reads dates. The same day, as vCard 4.0, ISO 8601, Apple in 3.0,
-// and others write it, and one whose year is not known:
+// This file reads dates. These are one day as vCard 4.0, ISO 8601 and Apple in vCard 3.0
+// write it, and that day without a year as vCard 4.0 and Apple write it:
 //
 //	BDAY:19850412
 //	BDAY:1985-04-12T00:00:00Z
@@ -11,27 +11,25 @@ import "bytes"
 //	BDAY:--0412
 //	BDAY;X-APPLE-OMIT-YEAR=1604:1604-04-12
 //
-// What has none of these forms is no date: 04/12/85 is in April in one country
-// and in December in another.
+// Anything else is not read as a date: 04/12/85 is in April in one country and in December
+// in another.
 
-// A Date is a day of the Gregorian calendar. What the card does not say of it
-// is 0.
+// A Date is a day of the Gregorian calendar. A part that the card does not have is 0.
 type Date struct{ Year, Month, Day int }
 
-// dateForms are the forms of RFC 6350, section 4.3.1, that of ISO 8601 with
-// all its hyphens, and those in which a program has left out a 0. A month in
-// which no day is named has its hyphen, because 198504 may as well mean the
-// fourth of May 1919.
+// dateForms are the forms of RFC 6350, section 4.3.1, that of ISO 8601 with all its
+// hyphens, and those in which a program has left out a 0. A month without a day must have
+// its hyphen, because 198504 may also mean 4 May 1919.
 var dateForms = [...]string{
 	"YYYY-MM-DD", "YYYYMMDD", "--MM-DD", "--MMDD",
 	"YYYY-M-D", "YYYY-M-DD", "YYYY-MM-D",
 	"YYYY-MM", "YYYY", "--MM", "---DD",
 }
 
-// parseDate reads a date, which is all of text or what a time follows. A time
-// zone does not move the day: it is the one that somebody has entered. A day
-// that the calendar does not have is no date, and neither is a year that only
-// stands for none: the one that omit names, the parameter X-APPLE-OMIT-YEAR.
+// parseDate reads a date. A time may follow it. A time zone does not change the day,
+// because somebody has entered that day. ok is false for a day that the calendar does not
+// have. omit is the parameter X-APPLE-OMIT-YEAR: if the date has the year that it names,
+// the year is unknown.
 func parseDate(text, omit []byte) (d Date, ok bool) {
 	text = bytes.TrimSpace(text)
 	for _, form := range dateForms {
@@ -46,10 +44,10 @@ func parseDate(text, omit []byte) (d Date, ok bool) {
 	return Date{}, false
 }
 
-// omittedYear stands in Apple's cards where no year is known; it is a leap
-// year, so that it has a 29th of February. A card that another program has
-// rewritten may have lost the parameter that says so. Nobody in an address
-// book was born in it, so it is never taken for a year.
+// omittedYear is the year in Apple's cards if the year is unknown. It is a leap year, so
+// that it has a 29th of February. A card that another program has rewritten may have lost
+// the parameter X-APPLE-OMIT-YEAR. Nobody in an address book was born in 1604, so it
+// always means that the year is unknown.
 const omittedYear = 1604
 
 func isYear(text []byte, year int) bool {
@@ -57,8 +55,8 @@ func isYear(text []byte, year int) bool {
 	return ok && len(rest) == 0 && d.Year == year
 }
 
-// matchDate reads a date of one form from the beginning of text. A month or a
-// day of 0 does not match.
+// matchDate reads a date of one form at the beginning of text. A month or a day of 0 does
+// not match.
 func matchDate(form string, text []byte) (d Date, rest []byte, ok bool) {
 	if len(text) < len(form) {
 		return Date{}, nil, false
@@ -91,8 +89,8 @@ func matchDate(form string, text []byte) (d Date, rest []byte, ok bool) {
 	return d, text[len(form):], true
 }
 
-// isTime reports whether what follows a date is nothing, or a time: after the
-// letter T, or after a space, as databases write it.
+// isTime reports whether text is empty or a time, which begins with the letter T or, as
+// databases write it, with a space.
 func isTime(text []byte) bool {
 	switch {
 	case len(text) == 0:
@@ -104,8 +102,8 @@ func isTime(text []byte) bool {
 	return len(text) > 0 && '0' <= text[0] && text[0] <= '9'
 }
 
-// exists reports whether the calendar has such a day. One without a year exists
-// if any year has it.
+// exists reports whether the calendar has such a day. A day without a year exists if any
+// year has it.
 func (d Date) exists() bool {
 	days := 31
 	switch d.Month {

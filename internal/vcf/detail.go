@@ -1,14 +1,14 @@
 package vcf
 
-// This file knows by what names a card says something of a person.
+// This file has the names of the properties that say something about a person.
 
-// A detail is a property that Details has a place for.
+// A detail is a property that Details has a field for.
 type detail struct {
 	name string // upper case
 	kind detailKind
 
-	// word is what the name says that is not in the value: the service of an
-	// account, or the label of what has no other.
+	// word is what the name means and the value does not have: the service of an
+	// account, or the label of a value without another label.
 	word string
 }
 
@@ -36,11 +36,11 @@ const (
 	detailCategories
 )
 
-// details are all of them. Those that begin with X-AB are Apple's. For accounts
-// every program had a property of its own before RFC 4770 brought IMPP, and
-// Apple still writes some of them beside it. The services are spelled as Apple
-// spells them in X-SERVICE-TYPE, and the labels as those between _$!< and >!$_,
-// so that one thing has one name wherever the card comes from.
+// details are all of them. Those that begin with X-AB are Apple's. Before RFC 4770 defined
+// IMPP, each program had properties of its own for accounts, and Apple still writes some
+// of them in addition to IMPP. The services are spelled as in Apple's X-SERVICE-TYPE, and
+// the labels as those between _$!< and >!$_, so that each has one name, whichever program
+// has written the card.
 var details = [...]detail{
 	{"N", detailName, ""},
 	{"NICKNAME", detailNickname, ""},
@@ -103,8 +103,8 @@ var details = [...]detail{
 	{"CATEGORIES", detailCategories, ""},
 }
 
-// detailsByLength has the details by the length of their names, which alone says
-// of most lines that they are none.
+// detailsByLength has the details by the length of their names. For most lines the length
+// alone shows that they are not one.
 var detailsByLength = func() (by [32][]*detail) {
 	for i := range details {
 		n := len(details[i].name)
@@ -113,7 +113,7 @@ var detailsByLength = func() (by [32][]*detail) {
 	return by
 }()
 
-// detailOf returns the detail of that name, in any case, nil if it is none.
+// detailOf returns the detail with that name, in any case; nil if there is none.
 func detailOf(name []byte) *detail {
 	if len(name) >= len(detailsByLength) {
 		return nil

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// This file reads what a listing leaves aside: everything else that a card says
-// of a person. It is one pass over the lines, like a Reader's, and takes the
-// same value where both read one: Departments are those of Fields.Org, and a
-// name is made of the N that Fields.Name would be.
+// This file reads what a listing does not need: everything else that a card says about a
+// person. It is one pass over the lines, as in a Reader, and chooses the same values:
+// Departments are those of Reader.Org, and the parts of the name are from the N that
+// Reader.Name uses.
 
-// Details is what a card says beside Fields. What it does not say is zero.
+// Details has what a card says and a Reader does not read. A field is zero if the card does
+// not have it.
 type Details struct {
 	Given, Middle, Family, Prefix, Suffix, Nickname, PhoneticGiven, PhoneticFamily string
 
 	Title       string
 	Departments []string
 
-	// The lists begin with what the card prefers, and else have its order.
+	// The lists begin with the preferred values and then follow the card's order.
 	Addresses       []Address
 	URLs, Relations []Labeled
 	Services        []Service
@@ -30,27 +31,27 @@ type Details struct {
 	Categories []string
 }
 
-// An Address is an ADR, and the country's code that Apple keeps beside it.
+// An Address is an ADR with the code of the country, which Apple writes as X-ABADR.
 type Address struct{ Label, Street, City, Region, PostalCode, Country, CountryCode, POBox, Extended string }
 
-// A Service is an account elsewhere.
+// A Service is an account at a messaging service or a social network.
 type Service struct{ Label, Service, User, URL string }
 
-// A LabeledDate is a day and what its owner calls it.
+// A LabeledDate is a day and its label.
 type LabeledDate struct {
 	Label string
 	Date  Date
 }
 
-// A DetailsReader reads the Details of cards. The zero value is ready; what
-// memory it needs for one card serves for the next.
+// A DetailsReader reads the Details of cards. The zero value is ready for use. It uses its
+// memory again for the next card.
 type DetailsReader struct {
 	scanner scanner
-	text    strings.Builder // of which the strings of one card are pieces
+	text    strings.Builder // the strings of one card are parts of it
 	scratch []byte
 	details Details
 
-	// The preference of what details has already, where there is one value.
+	// The preferences of the single values that details has already.
 	n, nickname, title, birthday, phoneticGiven, phoneticFamily preference
 	org                                                         preference
 
@@ -60,45 +61,43 @@ type DetailsReader struct {
 	dates           []listed[Date]
 	notes           []string
 
-	// What belongs to all lines of a group.
+	// The values that belong to all lines of a group.
 	labels, countries []grouped
 }
 
-// A preference is that of the value which has been chosen so far; 0 is none.
+// A preference is that of the value that was chosen so far; 0 if there is none.
 type preference int
 
-// yields reports whether a value of that preference replaces the one chosen.
-// The first of equals stays.
+// yields reports whether a value of that preference replaces the chosen one. The first of
+// equal ones stays.
 func (p preference) yields(pref int) bool { return p == 0 || pref < int(p)-1 }
 
-// set notes the preference of the value that is chosen now.
+// set notes the preference of the value that was chosen now.
 func (p *preference) set(pref int) { *p = preference(max(pref, 0) + 1) }
 
-// A listed is a value of a list with what there is to know of it until all lines
-// are read.
+// A listed is a value of a list, with what is needed until all lines are read.
 type listed[T any] struct {
 	value T
 	mark
 }
 
-// A mark is what goes with a value: how much it is preferred, and what the
-// TYPEs call it. The group may have another label.
+// A mark has the preference of a value and the label from its TYPEs. Its group may have
+// another label.
 type mark struct {
 	pref  int
 	label string
 	group []byte
 }
 
-// grouped is the value of a line that tells something about others in its
-// group.
+// grouped is the value of a line that is about the other lines of its group.
 type grouped struct {
 	group []byte
 	value string
 }
 
-// Read returns what card says. It never fails: of a damaged card it returns
-// what is legible. The Details and their slices are good until the next Read,
-// their strings as long as anybody keeps them.
+// Read returns the Details of card. It never fails: from a damaged card it returns what
+// can be read. The Details and their slices are valid until the next Read, their strings
+// for ever.
 func (r *DetailsReader) Read(card []byte) *Details {
 	r.reset(card)
 	s := &r.scanner
@@ -123,7 +122,7 @@ func (r *DetailsReader) Read(card []byte) *Details {
 	return r.finish()
 }
 
-// untagged is what no parameters say.
+// untagged are the tags of a line without parameters.
 var untagged = tags{pref: 100}
 
 func (r *DetailsReader) reset(card []byte) {
@@ -161,12 +160,12 @@ func (r *DetailsReader) reset(card []byte) {
 		Categories:  d.Categories,
 	}
 	r.scanner.reset(card)
-	// Little of a card is anything but text, or else it is a photo.
+	// The rest of a card is names of properties, or a photo.
 	r.text.Grow(min(len(card)/2, 1<<10))
 }
 
-// empty empties s for another use. A string that is left behind in it would keep
-// the text of its whole card alive.
+// empty empties s and keeps its array. A string that stayed in the array would keep the
+// text of its whole card in memory.
 func empty[T any](s *[]T) {
 	if len(*s) > 0 {
 		clear(*s)
@@ -174,7 +173,7 @@ func empty[T any](s *[]T) {
 	}
 }
 
-// property takes one property in.
+// property reads one property.
 func (r *DetailsReader) property(d *detail, t *tags, value []byte) {
 	switch out := &r.details; d.kind {
 	case detailName:
@@ -198,8 +197,8 @@ func (r *DetailsReader) property(d *detail, t *tags, value []byte) {
 		r.choose(&out.PhoneticFamily, &r.phoneticFamily, t, value)
 
 	case detailSound:
-		// SOUND;X-IRMC-N is how Japanese telephones of the time of vCard 2.1
-		// spell the name. Any other is a recording.
+		// In SOUND;X-IRMC-N, Japanese telephones of the time of vCard 2.1 write
+		// how the name is pronounced. Any other SOUND is a recording.
 		if t.irmc {
 			r.phonetic(t, value)
 		}
@@ -215,7 +214,7 @@ func (r *DetailsReader) property(d *detail, t *tags, value []byte) {
 			*part = r.trimmed(t, component)
 		}
 		if a != (Address{}) {
-			// RFC 8605 has for vCard 4.0 what Apple keeps in X-ABADR.
+			// In vCard 4.0 the code is in the parameter CC (RFC 8605).
 			a.CountryCode = r.add(t.country)
 			r.addresses = append(r.addresses, listed[Address]{a, r.mark(t, r.lower(t.label))})
 		}
@@ -273,10 +272,10 @@ func (r *DetailsReader) property(d *detail, t *tags, value []byte) {
 	}
 }
 
-// name takes an N in, all of it or nothing: the family of one and the given
-// name of another would be nobody's name.
+// name reads an N. All parts are from the same N: the family name of one and the given
+// name of another are not a person's name.
 func (r *DetailsReader) name(t *tags, value []byte) {
-	// RFC 9554 has names for the ear in N's of their own.
+	// With RFC 9554, a separate N may say how the name is pronounced.
 	if t.phonetic {
 		r.phonetic(t, value)
 		return
@@ -298,7 +297,7 @@ func (r *DetailsReader) name(t *tags, value []byte) {
 	r.n.set(t.pref)
 }
 
-// phonetic takes in a whole name as it sounds, in the order of N.
+// phonetic reads how a name is pronounced, with the components of N.
 func (r *DetailsReader) phonetic(t *tags, value []byte) {
 	family, rest, _ := cutComponent(value)
 	given, _, _ := cutComponent(rest)
@@ -306,13 +305,13 @@ func (r *DetailsReader) phonetic(t *tags, value []byte) {
 	r.choose(&r.details.PhoneticGiven, &r.phoneticGiven, t, given)
 }
 
-// departments takes an ORG in: what follows the component that is Fields.Org,
-// which is the first that is not empty.
+// departments reads the departments of an ORG. They follow the component that is
+// Reader.Org, which is the first that is not empty.
 func (r *DetailsReader) departments(t *tags, value []byte) {
 	if !r.org.yields(t.pref) {
 		return
 	}
-	// A line that names nothing appends nothing, and leaves what was found.
+	// A line without any name appends nothing, and the earlier departments stay.
 	found, named := r.details.Departments[:0], false
 	for more := true; more; {
 		var component []byte
@@ -332,7 +331,7 @@ func (r *DetailsReader) departments(t *tags, value []byte) {
 	}
 }
 
-// choose takes a value in where there is one.
+// choose sets text to the value of a line if that is preferred and not empty.
 func (r *DetailsReader) choose(text *string, p *preference, t *tags, value []byte) {
 	if p.yields(t.pref) {
 		if v := r.trimmed(t, value); v != "" {
@@ -342,12 +341,12 @@ func (r *DetailsReader) choose(text *string, p *preference, t *tags, value []byt
 	}
 }
 
-// mark returns what goes with the value of this line.
+// mark returns the mark of a value of this line.
 func (r *DetailsReader) mark(t *tags, label string) mark {
 	return mark{t.pref, label, r.group()}
 }
 
-// group returns the line's group, which is part of the card if it can be.
+// group returns the line's group. If the line is not folded, it is part of the card.
 func (r *DetailsReader) group() []byte {
 	if r.scanner.folded {
 		return bytes.Clone(r.scanner.group())
@@ -355,7 +354,7 @@ func (r *DetailsReader) group() []byte {
 	return r.scanner.group()
 }
 
-// date reads the date that a property is.
+// date reads the date of a property.
 func (r *DetailsReader) date(t *tags, value []byte) (Date, bool) {
 	// Another calendar has other months.
 	if c := t.calendar; c != nil && !is(c, "GREGORIAN") {
@@ -364,9 +363,8 @@ func (r *DetailsReader) date(t *tags, value []byte) (Date, bool) {
 	return parseDate(r.decoded(t, value), t.omit)
 }
 
-// url reads an address of the Web. Apple's old programs write http\://, and
-// others have added a backslash each time that they have rewritten the card. No
-// URL has one there.
+// url reads a URL. Apple's old programs write http\://, and other programs have added a
+// backslash each time that they rewrote the card. No URL has one there.
 func (r *DetailsReader) url(t *tags, value []byte) string {
 	text := bytes.TrimSpace(r.decoded(t, value))
 	if scheme, rest, ok := bytes.Cut(text, []byte(":")); ok {
@@ -377,7 +375,7 @@ func (r *DetailsReader) url(t *tags, value []byte) string {
 	return r.add(text)
 }
 
-// finish makes Details of what property took in.
+// finish makes the Details of everything that property has read.
 func (r *DetailsReader) finish() *Details {
 	d := &r.details
 	d.Note = strings.Join(r.notes, "\n\n")
@@ -406,7 +404,7 @@ func (r *DetailsReader) finish() *Details {
 	return d
 }
 
-// preferred puts what is preferred first.
+// preferred sorts the preferred values first.
 func preferred[T any](l []listed[T]) []listed[T] {
 	if len(l) < 2 {
 		return l
@@ -415,15 +413,15 @@ func preferred[T any](l []listed[T]) []listed[T] {
 	return l
 }
 
-// once returns all without those that say what an earlier one has said, which are
-// those of the same key. They are merged into the earlier one.
+// once removes the values that have the same key as an earlier one, and merges them into
+// that.
 func once[T any, K comparable](all []T, key func(T) K, merge func(into *T, from T)) []T {
 	if len(all) < 2 {
 		return all
 	}
 	var room [8]K
 	keys, kept := room[:0], all[:0]
-	var index map[K]int // once there are many
+	var index map[K]int // nil while there are few
 	for _, v := range all {
 		k := key(v)
 		i, known := index[k]
@@ -452,21 +450,21 @@ func once[T any, K comparable](all []T, key func(T) K, merge func(into *T, from 
 	return kept
 }
 
-// dateKey is equal for two dates of one name. Programs that know of more than one
-// property for an anniversary write it in each.
+// dateKey is equal for equal dates whose labels differ at most in case. Programs that know
+// several properties for an anniversary write it in each of them.
 func dateKey(l LabeledDate) LabeledDate {
 	l.Label = strings.ToLower(l.Label)
 	return l
 }
 
-// A groups finds what belongs to a group.
+// A groups finds the value that belongs to a group.
 type groups struct {
 	all   []grouped
 	first map[string]string
 }
 
-// newGroups makes an index where there are many, as nobody has, but somebody
-// may send: the time must not be their square.
+// newGroups makes an index if there are many values. No real card has so many, but a
+// server may send them, and the time must not be quadratic.
 func newGroups(all []grouped) groups {
 	g := groups{all: all}
 	if len(all) > 16 {
@@ -478,8 +476,7 @@ func newGroups(all []grouped) groups {
 	return g
 }
 
-// of returns the first value that a group has, "" if it has none. Groups are the
-// same in any case.
+// of returns the first value of a group, in any case; "" if it has none.
 func (g groups) of(group []byte) string {
 	switch {
 	case len(group) == 0:

@@ -6,17 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// This file makes strings of what the lines of a card say, for Details.
+// This file makes the strings of Details from the values of lines.
 
-// decoded returns a value as a person reads it. It is good until r.scratch is
-// used again.
+// decoded returns a value as a person reads it. It is valid until r.scratch is used again.
 //
-// Unlike in Fields, \: is an escape too. Apple's programs once wrote it, and in
-// a note or an address of the Web it is not what anybody meant. And the text is
-// UTF-8, whatever the card is.
+// Unlike in a Reader, \: is an escape too. Apple's programs once wrote it, and nobody wants
+// the backslash in a note or a URL. The result is always UTF-8.
 func (r *DetailsReader) decoded(t *tags, value []byte) []byte {
 	if len(value) <= 64 && !t.quoted && isPlain(value) {
-		return value // as most are
+		return value // most values
 	}
 	value = t.decode(value)
 	if !utf8.Valid(value) {
@@ -53,10 +51,9 @@ func isPlain(value []byte) bool {
 	return true
 }
 
-// repaired makes UTF-8 of text that is not. A database would refuse it as it
-// stands. Where no character of it is one of UTF-8 it is Windows-1252 most
-// often, unless the card says that it is something else; of other text, the
-// bytes that are none are lost.
+// repaired makes UTF-8 of text that is not UTF-8, because a database would refuse it. If
+// the text has no character beyond ASCII in UTF-8, it is most often Windows-1252, unless
+// the card names another character set. In any other text, invalid bytes become U+FFFD.
 func (e encoding) repaired(text []byte) []byte {
 	if e.latin1() && !hasRune(text) {
 		return fromLatin1(text)
@@ -76,8 +73,8 @@ func hasRune(text []byte) bool {
 	return false
 }
 
-// add returns b as a string. Those of one card are cut from one piece of memory,
-// because most are short, and a long one has its own.
+// add returns b as a string. The short strings of a card share one piece of memory, and a
+// long one has its own.
 func (r *DetailsReader) add(b []byte) string {
 	switch {
 	case len(b) == 0:
@@ -98,8 +95,7 @@ func (r *DetailsReader) trimmed(t *tags, value []byte) string {
 	return r.add(bytes.TrimSpace(r.decoded(t, value)))
 }
 
-// appendValues appends the texts of a list, which commas part, without the empty
-// ones.
+// appendValues appends the texts of a list, which commas separate, without empty ones.
 func (r *DetailsReader) appendValues(all []string, t *tags, value []byte) []string {
 	for more := true; more; {
 		var one []byte
@@ -124,8 +120,8 @@ func cutAt(value []byte, separator byte) (before, after []byte, found bool) {
 	return value, nil, false
 }
 
-// ownLabel returns what the owner calls something, from an X-ABLabel: without
-// the marks of a label that Apple's programs offer, and translate.
+// ownLabel returns the label of an X-ABLabel, without the marks of a label that Apple's
+// programs offer and translate.
 func (r *DetailsReader) ownLabel(t *tags, value []byte) string {
 	text := bytes.TrimSpace(r.decoded(t, value))
 	if inner, ok := bytes.CutPrefix(text, []byte("_$!<")); ok {
@@ -154,8 +150,8 @@ func (r *DetailsReader) lower(word []byte) string {
 // carets are the escapes of RFC 6868.
 var carets = strings.NewReplacer("^n", "\n", "^'", `"`, "^^", "^")
 
-// paramText returns a parameter's value as a person reads it. Apple uses
-// the escapes of values there, too.
+// paramText returns a parameter's value as a person reads it. Apple uses the escapes of
+// values there too.
 func (r *DetailsReader) paramText(text []byte) string {
 	if len(text) == 0 {
 		return ""
@@ -163,5 +159,5 @@ func (r *DetailsReader) paramText(text []byte) string {
 	if bytes.IndexByte(text, '^') >= 0 {
 		text = []byte(carets.Replace(string(text)))
 	}
-	return r.trimmed(&tags{}, text) // the encoding is the value's
+	return r.trimmed(&tags{}, text) // ENCODING is about the property's value only
 }

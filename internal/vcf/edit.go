@@ -10,42 +10,41 @@ import (
 	"strings"
 )
 
-// This file replaces properties. A card is edited as bytes: lines that are not
-// concerned are never taken apart, so what cannot be read cannot be harmed.
-// First the lines concerned are found, then cuts are planned, and in the end
-// all are carried out in one copy.
+// This file replaces properties. A card is edited as bytes. Lines of other properties are
+// not parsed, so they cannot be damaged, even if they cannot be read. The edit first finds
+// the lines of the properties, then plans the cuts, and then makes all of them in one
+// copy.
 
-// A Field is one line of a property as go-vcard holds it: unescaped but for
-// what parts the value, \; and ;.
+// A Field is one line of a property as go-vcard has it: unescaped, except that ; separates
+// components and \; is a semicolon in one.
 type Field struct {
 	Group  string
 	Params map[string][]string
 	Value  string
 }
 
-// A Property is a name and all lines that a card shall have of it; none to
-// remove it.
+// A Property is a name and all lines with this name that the card is to have. Without
+// Fields the property is removed.
 type Property struct {
 	Name   string
 	Fields []Field
 }
 
-// Edit returns a copy of card in which the properties of these names, in any
-// case, are these, and every other byte is what it was.
+// Edit returns a copy of card in which props replace the properties with their names, in
+// any case. Every other byte stays as it is.
 //
-// A line that go-vcard reads as one of the new fields keeps its bytes. Lines
-// that are the same at the beginning and the end of a property's list keep
-// their places as well; between them the n-th new field stands where the n-th
-// old one stood, and those that are more after the last. A property that the
-// card did not have goes before END, several of them in the order of their
-// names.
+// A line that go-vcard reads as one of the new fields keeps its bytes. Lines that are the
+// same at the beginning and at the end of a property's list keep their places too.
+// Between them, the n-th new field takes the place of the n-th old one, and further fields
+// follow the last one. A property that the card did not have is written before END,
+// several of them in the order of their names.
 //
-// With the last line that is in a group goes the group's X-ABLabel, and its
-// X-ABADR, which says how to write an address. A field cannot join a group
-// whose label belongs to other properties; a caller who wants that gives
-// X-ABLABEL too, which leaves all labels to the caller.
+// When the last other line of a group is removed, its X-ABLabel and X-ABADR are removed
+// too. X-ABADR is the country whose rules Apple's programs use to write an address. It is
+// an error to add a field to a group whose label belongs to other properties. A caller
+// that wants this gives X-ABLABEL too, and then decides about all labels.
 //
-// What cannot be written is an error, and so is a card without BEGIN or END.
+// It is an error if a field cannot be written, or if the card has no BEGIN or no END.
 // Errors do not quote the card.
 func Edit(card []byte, props []Property) ([]byte, error) {
 	if len(props) == 0 {
@@ -66,8 +65,7 @@ func Edit(card []byte, props []Property) ([]byte, error) {
 	return e.result(), nil
 }
 
-// An editor is at work on one card. Nothing is written before all is known to be
-// writable.
+// An editor edits one card. It writes nothing before it has checked everything.
 type editor struct {
 	card []byte
 	eol  string // the card's own line end
@@ -82,13 +80,12 @@ type editor struct {
 type job struct {
 	name   string    // upper case
 	given  string    // as the caller writes it
-	fields []Field   // what the card shall have
-	old    []oldLine // what it has
+	fields []Field   // the new lines
+	old    []oldLine // the lines that the card has
 }
 
-// An oldLine is a line of a property to edit. Its name is kept because names
-// differ in case from program to program, and a new line is to look like the one
-// it replaces.
+// An oldLine is a line of a property to edit. It has the name as written, because programs
+// write names in different cases, and a new line has the name of the one that it replaces.
 type oldLine struct {
 	from, to int    // in the card
 	name     string // as the card writes it
@@ -96,13 +93,13 @@ type oldLine struct {
 	key      string // what go-vcard reads in it, "" if nothing
 }
 
-// A cut is a stretch of the card and what replaces it.
+// A cut is a part of the card and what replaces it.
 type cut struct {
 	from, to int
 	with     []byte
 }
 
-// newEditor checks what is asked for and finds the lines that it is about.
+// newEditor checks props and finds the lines of these properties.
 func newEditor(card []byte, props []Property) (*editor, error) {
 	e := &editor{card: card, eol: "\r\n", end: -1, by: make(map[string]*job, len(props))}
 	for _, p := range props {
@@ -114,7 +111,7 @@ func newEditor(card []byte, props []Property) (*editor, error) {
 			// A change of version would change the meaning of all other lines.
 			return nil, fmt.Errorf("%s cannot be edited", name)
 		case e.by[name] != nil:
-			// In a map the order of FN and fn is chance.
+			// The caller has them in a map, in which FN and fn have no order.
 			return nil, fmt.Errorf("%s is given twice", name)
 		}
 		j := &job{name: name, given: p.Name, fields: p.Fields}
@@ -142,26 +139,26 @@ func newEditor(card []byte, props []Property) (*editor, error) {
 			}
 		}
 	}
-	// There is no END of the card without its BEGIN.
+	// The scanner finds no END of a card without its BEGIN.
 	if e.end < 0 {
 		return nil, errors.New("the card is not complete")
 	}
 	return e, nil
 }
 
-// replace plans the cuts that one property needs. What is the same at the
-// beginning and at the end of its lines stays where it is, so that adding,
-// removing or changing one of many leaves the others alone.
+// replace plans the cuts of one property. Lines that are the same at the beginning and at
+// the end stay where they are. So adding, removing or changing one of many does not change
+// the others.
 func (e *editor) replace(j *job) error {
-	// Fields are compared by what go-vcard reads, which is all that the caller
-	// can have meant to keep.
+	// Fields are compared as go-vcard reads them, because this is what the caller has
+	// seen.
 	keys := make([]string, len(j.fields))
 	for i, f := range j.fields {
 		keys[i] = fieldKey(f)
 	}
 
-	// Lines that are the same at both ends stay. In a list of addresses of which
-	// one is added, removed or changed, those are all but that one.
+	// Lines that are the same at both ends stay. If one of several addresses is added,
+	// removed or changed, these are all others.
 	head, tail := 0, 0
 	for n := min(len(j.old), len(keys)); head < n && j.old[head].key == keys[head]; {
 		head++
@@ -171,8 +168,8 @@ func (e *editor) replace(j *job) error {
 	}
 	old, fields, keys := j.old[head:len(j.old)-tail], j.fields[head:len(keys)-tail], keys[head:len(keys)-tail]
 
-	// Lines that only change their order keep their bytes too, even such as
-	// could not be written anew.
+	// Lines that only change their order keep their bytes too, even if they could not be
+	// written again.
 	moved := make(map[string]oldLine)
 	for _, o := range old {
 		if o.key != "" {
@@ -180,7 +177,7 @@ func (e *editor) replace(j *job) error {
 		}
 	}
 
-	// X-ABLabel stays X-ABLabel, though go-vcard knows it as X-ABLABEL.
+	// X-ABLabel stays X-ABLabel, although go-vcard calls it X-ABLABEL.
 	name := j.given
 	if len(j.old) > 0 {
 		name = j.old[0].name
@@ -200,7 +197,7 @@ func (e *editor) replace(j *job) error {
 	for i, o := range old {
 		e.cuts = append(e.cuts, cut{o.from, o.to, lines[i]})
 	}
-	// What is left when every old line has its successor.
+	// The new lines that replace no old line.
 	more := bytes.Join(lines[len(old):], nil)
 	switch at := head + len(old); {
 	case len(more) == 0:
@@ -216,10 +213,10 @@ func (e *editor) replace(j *job) error {
 	return nil
 }
 
-// result carries the cuts out.
+// result makes the cuts.
 func (e *editor) result() []byte {
-	// Of cuts at one place the empty ones, which insert, come first, and those
-	// of one property in their order.
+	// At one place, cuts that only insert come first, and those of one property in their
+	// order.
 	slices.SortStableFunc(e.cuts, func(a, b cut) int {
 		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
 	})
@@ -235,22 +232,22 @@ func (e *editor) result() []byte {
 	return append(dst, e.card[e.end:]...)
 }
 
-// A crowd is what is in one group, say item1.EMAIL and item1.X-ABLabel, as far
-// as an edit is concerned.
+// A crowd has the lines of one group, for example item1.EMAIL and item1.X-ABLabel, as far
+// as an edit concerns them.
 type crowd struct {
-	// before and after are the edited properties that were in it and that
-	// shall be, in the order of their names. others is set if there are
-	// properties in it that are not edited.
+	// before has the edited properties that were in the group, and after those that
+	// will be, in the order of their names. others says that the group has properties
+	// that are not edited.
 	before, after []string
 	others        bool
 
-	// companions are the lines that have no meaning without the rest, and
-	// labeled is set if there is an X-ABLabel among them.
+	// companions are the X-ABLabels and X-ABADRs. labeled says that there is an
+	// X-ABLabel among them.
 	companions []cut
 	labeled    bool
 }
 
-// with returns names and name. Those of one property come one after another.
+// with returns names with name, each once. Equal names come one after another.
 func with(names []string, name string) []string {
 	if len(names) > 0 && names[len(names)-1] == name {
 		return names
@@ -258,24 +255,22 @@ func with(names []string, name string) []string {
 	return append(names, name)
 }
 
-// stays reports whether those whose label a group has are still in it: a
-// property that is not edited, or one that is and still has a line there.
+// stays reports whether a property to which the group's label belongs is still in the
+// group: one that is not edited, or one that is edited and still has a line there.
 func (c *crowd) stays() bool {
 	return c.others || slices.ContainsFunc(c.before, func(name string) bool {
 		return slices.Contains(c.after, name)
 	})
 }
 
-// isCompanion reports whether a property only tells something about the others
-// of its group: what its owner calls them, and by the rules of which country
-// Apple writes an address.
+// isCompanion reports whether a property is only about the others of its group: their
+// label, or the country whose rules Apple uses to write an address.
 func isCompanion(name string) bool { return name == "X-ABLABEL" || name == "X-ABADR" }
 
-// settleGroups removes the labels that the edit leaves without anything to
-// label, and sees to it that none comes to label something else: a number
-// removed from item1 must not leave its "Boat" to an address that is put
-// there, nor may an address take the label of a number that stays. Labels that
-// labeled nothing before are left alone.
+// settleGroups removes the labels whose properties the edit removes, and makes sure that no
+// label gets to another property. If a number with the label "Boat" is removed from item1,
+// an address that is put there must not get this label, and neither may it share the
+// label of a number that stays. Labels that belonged to nothing before are not removed.
 func (e *editor) settleGroups() error {
 	crowds := make(map[string]*crowd)
 	of := func(group string) *crowd {
@@ -305,9 +300,9 @@ func (e *editor) settleGroups() error {
 		return nil // nothing that is edited is in a group
 	}
 
-	// Who else is in these groups? This is a second walk through the card, but
-	// most edits need none, and remembering every line would take more memory
-	// than the card.
+	// Find the other lines of these groups. This reads the card a second time, but most
+	// edits do not need it, and remembering every line would take more memory than the
+	// card.
 	var s scanner
 	var group, name []byte
 	s.reset(e.card)
@@ -323,7 +318,7 @@ func (e *editor) settleGroups() error {
 		name = appendUpper(name[:0], s.name())
 		switch {
 		case e.by[string(name)] != nil:
-			// It is counted already, or a label that is the caller's affair.
+			// It was counted above, or it is a label that the caller edits.
 		case isCompanion(string(name)):
 			c.labeled = c.labeled || s.kind == kindLabel
 			c.companions = append(c.companions, cut{from: s.from, to: s.to})
@@ -332,7 +327,7 @@ func (e *editor) settleGroups() error {
 		}
 	}
 
-	// In order, so that of several errors the same one is returned each time.
+	// In a fixed order, so that of several errors always the same one is returned.
 	for _, group := range slices.Sorted(maps.Keys(crowds)) {
 		c := crowds[group]
 		if len(c.before) > 0 && !c.stays() {

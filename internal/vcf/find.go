@@ -8,15 +8,14 @@ import (
 // Unfold returns data with every content line on one line that ends in CRLF.
 // It ends with the first card, and leaves out the cards inside it.
 //
-// It is made for go-vcard, which then finds the same properties as a Reader.
-// Left to itself go-vcard takes time and memory quadratic in the length of a
-// photo, fails on a folded last line that lacks a line end, takes the END of
-// an inner card for the end of the outer one, and breaks quoted-printable
-// values apart.
+// From its result go-vcard reads the same properties as a Reader. From the card itself,
+// go-vcard needs time and memory quadratic in the length of a photo, fails on a folded
+// last line without a line end, takes the END of an inner card for the end of the outer
+// one, and splits quoted-printable values.
 func Unfold(card []byte) []byte {
 	var s scanner
 	s.reset(card)
-	// Unfolding makes a card shorter, but for the CR that a line may lack.
+	// Unfolding makes a card shorter, except for lines that have no CR.
 	dst := make([]byte, 0, len(card)+64)
 	for s.scan() {
 		if s.level > 1 {
@@ -25,7 +24,8 @@ func Unfold(card []byte) []byte {
 		start := len(dst)
 		dst = s.appendText(dst)
 		if len(dst) > start && (dst[start] == ' ' || dst[start] == '\t') {
-			// A fold of an empty line. It would become one of the line before.
+			// A line that begins with space would become a fold of the line
+			// before. As a fold of an empty line it stays separate.
 			dst = slices.Insert(dst, start, '\r', '\n', ' ')
 		}
 		dst = append(dst, '\r', '\n')
@@ -40,8 +40,8 @@ type Line struct {
 	Value       []byte  // as written; may be part of the card's own bytes
 }
 
-// A Param is one value of a parameter. Where vCard 2.1 leaves out the name, it
-// is the one that is meant: TYPE, ENCODING or VALUE.
+// A Param is one value of a parameter. If vCard 2.1 leaves out the name, Name is the one
+// that is meant: TYPE, ENCODING or VALUE.
 type Param struct{ Name, Value string }
 
 // Param returns the first value of a parameter, "" if there is none. Its name,
@@ -62,10 +62,9 @@ func (l Line) Text() string {
 	return string(e.appendText(nil, l.Value))
 }
 
-// Find returns the card's first property of that name that has a value, or else the
-// first of that name. The name is given in upper case and matched in any case, in
-// whatever group. Like a Reader it sees neither inner cards nor lines whose value
-// cannot be told.
+// Find returns the card's first property of that name that has a value, or else the first
+// of that name. The name is given in upper case and matched in any case, in any group. Like
+// a Reader it ignores inner cards, and lines of which splitParams finds no value.
 func Find(card []byte, name string) (first Line, found bool) {
 	var s scanner
 	s.reset(card)
@@ -74,13 +73,13 @@ func Find(card []byte, name string) (first Line, found bool) {
 			continue
 		}
 		params, value, ok := splitParams(s.text()[s.tail:])
-		// Some programs leave an empty PHOTO in front of the photo.
+		// Some programs write an empty PHOTO before the photo.
 		empty := len(bytes.TrimSpace(value)) == 0
 		if !ok || empty && found {
 			continue
 		}
-		// The scanner ends here, so that its memory, in which value may be, is
-		// free to be handed out.
+		// value may be in the scanner's memory. It can be returned because the
+		// scanner is not used any more.
 		line := Line{Group: string(s.group()), Name: string(s.name()), Value: value}
 		for len(params) > 0 {
 			var name, list []byte

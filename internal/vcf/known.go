@@ -2,32 +2,31 @@ package vcf
 
 import "bytes"
 
-// This file remembers parameters. A program writes the same few of them in all cards,
-// and what they say depends on nothing else: so most need not be read again.
+// This file remembers parameters. A program writes the same few parameters in all cards,
+// and they always mean the same. So most need not be read again.
 
 const (
-	// maxKnown is how many parameters a Reader remembers. When there are more, it
-	// begins anew.
+	// maxKnown is how many parameters a Reader remembers. If there are more, it
+	// forgets all of them and starts again.
 	maxKnown = 64
 
 	// maxKnownLen is how long parameters may be to be remembered.
 	maxKnownLen = 128
 )
 
-// knownParams are a property's parameters that have been read.
+// knownParams are parameters of a property that were read before.
 type knownParams struct {
 	meta
 
-	// word and label are what typeLabel makes of them: one of words, or else a
-	// text.
+	// word or label is the result of typeLabel: label if it is not one of words.
 	word  word
 	label []byte
 }
 
-// noParams is what a property has that has no parameters.
+// noParams are the parameters of a property without parameters.
 var noParams = knownParams{meta: meta{pref: 100}}
 
-// params returns what parameters say.
+// params returns what the text of parameters means.
 func (r *Reader) params(text []byte) *knownParams {
 	if len(text) == 0 {
 		return &noParams
@@ -44,7 +43,7 @@ func (r *Reader) params(text []byte) *knownParams {
 			clear(r.known)
 		}
 		r.known[string(text)] = p
-		text = bytes.Clone(text) // of which meta holds parts
+		text = bytes.Clone(text) // meta has slices of it
 	}
 	p.meta.read(text)
 	p.label = p.typeLabel()

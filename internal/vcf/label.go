@@ -6,34 +6,33 @@ import (
 	"strconv"
 )
 
-// This file finds what people call their addresses and numbers.
+// This file finds the labels of addresses and numbers.
 //
-// There are two places for it. The parameter TYPE has a few words that
-// everybody shares. For all others Apple writes a second property, X-ABLabel,
-// and puts both into a group that nothing else is in:
+// A label can be in two places. The parameter TYPE has a few words that all programs
+// know. For all others Apple writes a second property, X-ABLabel, and puts both into a
+// group that has nothing else:
 //
 //	item1.TEL:+1 555 0100
 //	item1.X-ABLabel:Boat
 //
-// Labels that its programs offer, and translate, are marked: _$!<School>!$_.
-// Older cards have TYPE as well, but the label is what the owner sees.
+// Labels that Apple's programs offer and translate are marked: _$!<School>!$_. Older cards
+// have TYPE too, but the owner sees the X-ABLabel.
 
 // A meta is what a property's parameters say.
 type meta struct {
 	encoding
 
-	// pref is best at 1, as the number of PREF is in vCard 4.0, and 100 if
-	// there is none. Before 4.0, and still with Apple, it is one of the TYPEs,
-	// which counts as 1.
+	// pref is the PREF of vCard 4.0: 1 is best, and 100 stands for none. Before 4.0,
+	// and in Apple's cards, it is a TYPE, which counts as 1.
 	pref int
 
-	// word is the first TYPE that tells a person something, fax whether FAX is
-	// one of them.
+	// word is the first TYPE that means something to a person. fax says that one of
+	// them is FAX.
 	word []byte
 	fax  bool
 }
 
-// read reads the parameters of a property that a listing wants. Many have none.
+// read reads the parameters of a property that a listing needs. Many have none.
 func (m *meta) read(params []byte) {
 	*m = meta{pref: 100}
 	if len(params) == 0 {
@@ -72,8 +71,8 @@ func (m *meta) read(params []byte) {
 	}
 	switch {
 	case len(number) > 0:
-		// What is no number is 0 and so the best. It is to go-vcard, and the
-		// two must choose the same name.
+		// What is not a number counts as 0, which is the best, because go-vcard
+		// reads it so and both must choose the same name.
 		n, _ := strconv.Atoi(string(number))
 		m.pref = min(n, 100)
 	case preferred:
@@ -81,13 +80,13 @@ func (m *meta) read(params []byte) {
 	}
 }
 
-// untold are the TYPEs that do not tell a person which of several addresses
-// one is. INTERNET is said of every address and VOICE of every telephone; others
-// say what a device can do, not whose or where it is.
+// untold are the TYPEs that do not help a person to distinguish addresses. Every address
+// may have INTERNET, and every telephone VOICE. The others say what a device can do, and
+// not whose it is or where.
 var untold = [...]string{"INTERNET", "VOICE", "TEXT", "MSG", "VIDEO", "X400"}
 
-// telling reports whether a TYPE tells a person something. What begins with X-
-// is told by one program to itself.
+// telling reports whether a TYPE means something to a person. One that begins with X- is
+// only for the program that has written it.
 func telling(t []byte) bool {
 	if len(t) == 0 || (len(t) >= 2 && is(t[:2], "X-")) {
 		return false
@@ -95,8 +94,8 @@ func telling(t []byte) bool {
 	return !slices.ContainsFunc(untold[:], func(w string) bool { return is(t, w) })
 }
 
-// typeLabel makes a label of the TYPEs. Apple writes the fax at home as two of them,
-// HOME and FAX; a person says it in one breath.
+// typeLabel makes a label of the TYPEs. Apple writes the fax at home as two TYPEs, HOME and
+// FAX, and the label is "home fax".
 func (m *meta) typeLabel() []byte {
 	label := appendLower(nil, m.word)
 	if m.fax {
@@ -108,14 +107,14 @@ func (m *meta) typeLabel() []byte {
 	return label
 }
 
-// A label is an X-ABLabel. The group is in aside, and so is the value until an
-// entry has it.
+// A label is an X-ABLabel. The group is in aside. The value is there too until an entry
+// uses it.
 type label struct {
 	group, value piece
 	used         bool
 }
 
-// label takes the X-ABLabel of a group in, whose text has been appended to aside.
+// label reads the X-ABLabel of a group. Its text is at the end of aside.
 func (r *Reader) label(group, aside []byte) {
 	start := len(r.aside)
 	text := bytes.TrimSpace(aside[start:])
@@ -124,8 +123,8 @@ func (r *Reader) label(group, aside []byte) {
 			text = inner
 		}
 	}
-	// What aside has grown by is kept even if nothing is put there, lest it grows
-	// anew for every label of every card.
+	// The larger aside is kept even if nothing is written to it, so that it does not
+	// grow again for every label.
 	r.aside = aside[:start]
 	value := piece{word: wordOf(text)}
 	if value.word == noWord {
@@ -137,8 +136,8 @@ func (r *Reader) label(group, aside []byte) {
 	}
 }
 
-// note puts a group's name aside. It is lowered, because groups are the same
-// in any case.
+// note writes a group's name to aside, in lower case, because the case of a group does
+// not matter.
 func (r *Reader) note(group []byte) piece {
 	if len(group) == 0 {
 		return piece{}
@@ -152,8 +151,8 @@ func (r *Reader) note(group []byte) piece {
 func (r *Reader) applyLabels() {
 	var x index
 	if len(r.labels) > 16 {
-		// Nobody has so many, but somebody may send a hundred thousand, and
-		// the time must not be their square.
+		// No real card has so many, but a server may send a hundred thousand,
+		// and the time must not be quadratic.
 		x = newIndex(r.labels, string(r.aside))
 	}
 	for i := range r.entries {
@@ -164,8 +163,8 @@ func (r *Reader) applyLabels() {
 		}
 		l := &r.labels[n]
 		if !l.used && l.value.word == noWord {
-			// Once only: a long label in a group of many would otherwise take
-			// memory without measure.
+			// Only once: a long label in a group with many entries would
+			// otherwise take unlimited memory.
 			start := len(r.text)
 			r.text = append(r.text, r.aside[l.value.from:l.value.to]...)
 			l.value = piece{from: start, to: len(r.text)}
@@ -175,8 +174,8 @@ func (r *Reader) applyLabels() {
 	}
 }
 
-// find returns which label is the group's: the first if there are several, -1
-// if there is none.
+// find returns the index of the group's label: of the first if there are several, or -1 if
+// there is none.
 func (r *Reader) find(group piece, x index) int {
 	if group.empty() {
 		return -1
@@ -193,8 +192,8 @@ func (r *Reader) find(group piece, x index) int {
 	})
 }
 
-// An index finds the label of a group where there are many. The zero index is
-// none.
+// An index finds the label of a group if there are many. The zero index means that none
+// was made.
 type index struct {
 	aside string
 	first map[string]int
@@ -208,21 +207,19 @@ func newIndex(labels []label, aside string) index {
 	return x
 }
 
-// words are the labels that nearly every card has. They are in memory already,
-// and take no room in text.
+// words are the labels that nearly every card has. They need no memory in text.
 var words = [...]string{
 	"home", "work", "cell", "iphone", "main", "other", "pager", "fax", "home fax", "work fax",
 	"Home", "Work", "Mobile", "Other", "School", "HomePage", "Anniversary", "Spouse",
 }
 
-// A word is one of words, by its place there from 1 on. It stands for the string
-// because what a Reader puts together is then free of pointers, which are dear to
-// write while the garbage collector is at work.
+// A word is the position of one of words, counted from 1. With it a piece needs no
+// pointer. Writing pointers is slow while the garbage collector is running.
 type word uint8
 
 const noWord word = 0
 
-// wordsOfLength has the words by their length, which tells most of them apart.
+// wordsOfLength has the words by their length. Few have the same length.
 var wordsOfLength = func() (t [12][]word) {
 	for i, w := range words {
 		t[len(w)] = append(t[len(w)], word(i+1))
@@ -230,7 +227,7 @@ var wordsOfLength = func() (t [12][]word) {
 	return t
 }()
 
-// wordOf returns which of words a label is, and noWord if it is none.
+// wordOf returns the word for a label, or noWord if the label is not one of words.
 func wordOf(label []byte) word {
 	if len(label) < len(wordsOfLength) {
 		for _, w := range wordsOfLength[len(label)] {
@@ -242,7 +239,7 @@ func wordOf(label []byte) word {
 	return noWord
 }
 
-// wellKnown returns label as one of words, and "" if it is none.
+// wellKnown returns the label from words, or "" if it is not one of them.
 func wellKnown(label []byte) string {
 	if w := wordOf(label); w != noWord {
 		return words[w-1]

@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// A content line is a property, however long. It is written as physical lines
-// of about 75 octets, of which all but the first begin with a space:
+// A content line is a property. It is written as one or more physical lines of about 75
+// octets. All but the first begin with a space:
 //
 //	NOTE:This line is fol
 //	 ded, and the space is not part of the text.
 //
-// This file finds the lines of a card: where a content line begins and ends,
-// what property it is, and whether it belongs to the card itself or to another
-// one inside it. Everything else in the package walks with it.
+// This file finds the lines of a card: where a content line begins and ends, which
+// property it is, and whether it belongs to the card itself or to a card inside it.
+// Everything else in the package uses it.
 
-// A kind is what a property means to a listing. Most mean nothing to it, and
-// are passed over unread.
+// A kind is what a property means to a listing. Most properties are of the kind other,
+// and are skipped.
 type kind uint8
 
 const (
@@ -34,9 +34,8 @@ const (
 	kindMember
 )
 
-// known holds the properties that mean something, by the length of their name.
-// Most lines of a card do not matter, and the length alone says so of nearly
-// all of them.
+// known has the properties that a listing needs, by the length of their name. Most lines
+// of a card are not needed, and for nearly all of them the length alone shows it.
 var known = [...][]struct {
 	name string
 	kind kind
@@ -66,8 +65,8 @@ func classify(name []byte) kind {
 	return other
 }
 
-// is reports whether b is the word, which is given in upper case. Only ASCII
-// letters have a case here: bytes.EqualFold would take a Kelvin sign for a K.
+// is reports whether b is the word, in any case. The word is given in upper case. Only
+// ASCII letters have a case here: for bytes.EqualFold a Kelvin sign is a K.
 func is(b []byte, word string) bool {
 	if len(b) != len(word) {
 		return false
@@ -80,46 +79,44 @@ func is(b []byte, word string) bool {
 	return true
 }
 
-// A scanner walks the content lines of the first card in data, and ends after
-// that card's END. What stands before BEGIN is walked too, because Unfold must
-// leave it to go-vcard to refuse it.
+// A scanner reads the content lines of the first card in data, and ends after that card's
+// END. It reads the lines before BEGIN too, because Unfold must pass them to go-vcard,
+// which refuses them.
 type scanner struct {
 	data []byte
 	next int  // where the following line begins
 	open int  // how many cards are open: more than one inside a card that contains another
-	nl   byte // what ends a physical line
+	nl   byte // the last byte of a physical line
 
 	// data[from:to] is the current content line, with its folds and line ends.
 	from, to int
 
-	// level says whose line it is. 0: nobody's, or the BEGIN or END of the
-	// card. 1: a property of the card. More: of a card inside the card, as
-	// vCard 2.1 has them in AGENT.
+	// level says where the line is. 0: outside the card, or its BEGIN or END.
+	// 1: a property of the card. More: in a card inside the card, as vCard 2.1 has
+	// them in AGENT.
 	level int
 
-	// kind is what the property is, by its name. In the line's text, tail is where
-	// the name ends, at ':' or ';', and -1 if the line is no property; dot is
-	// where the group before it ends, and -1 if there is none.
+	// kind is the kind of the property. In the line's text, tail is where the name
+	// ends, at ':' or ';', or -1 if the line is no property. dot is where the group
+	// before the name ends, or -1 if there is none.
 	kind      kind
 	dot, tail int
 
-	// data[from:headTo] is the first physical line without its end. If the line
-	// is folded there are more, and if it is soft they follow soft line breaks of
-	// quoted-printable.
+	// data[from:headTo] is the first physical line without its end. folded says that
+	// there are more. soft says that they follow soft line breaks of quoted-printable.
 	headTo       int
 	folded, soft bool
 
-	// spare serves all lines. It has the unfolded text of this one once that has
-	// been asked for, and then joined is set.
+	// spare is memory for all lines. joined says that it has the unfolded text of the
+	// current one.
 	spare  []byte
 	joined bool
 }
 
 // reset starts over with other data.
 //
-// Lines end in CRLF or LF, and a CR elsewhere is text. In a card without any
-// LF, though, a CR can be nothing but a line end, and there are servers that
-// store such cards and hand them out again.
+// Lines end in CRLF or LF, and a CR elsewhere is text. But in a card without any LF, a CR
+// is a line end. Some servers store such cards and send them again.
 func (s *scanner) reset(data []byte) { *s = newScanner(data, s.spare) }
 
 // newScanner returns a scanner that has been reset, with spare memory.
@@ -128,7 +125,7 @@ func newScanner(data, spare []byte) scanner {
 	if bytes.IndexByte(data, '\n') < 0 {
 		s.nl = '\r'
 	}
-	// A byte order mark is no part of a card, but some exporters put one.
+	// A byte order mark is not part of a card, but some exporters write one.
 	if bytes.HasPrefix(data, []byte("\ufeff")) {
 		s.next = len("\ufeff")
 	}
@@ -137,13 +134,13 @@ func newScanner(data, spare []byte) scanner {
 
 // scan goes to the following content line, and reports whether there is one.
 func (s *scanner) scan() bool {
-	// Only the card's own END leaves this kind with no card open. What follows
-	// it is not looked at.
+	// The last line was the card's own END if it was an END and no card is open.
+	// Nothing after it is read.
 	if s.next >= len(s.data) || (s.open == 0 && s.kind == kindEnd) {
 		return false
 	}
-	// This does what lineEnd does. Most content lines are one physical line, and a
-	// call would be a large part of what they cost.
+	// This does the same as lineEnd. Most content lines are one physical line, and a
+	// call would be a large part of their cost.
 	at, end, after := s.next, len(s.data), len(s.data)
 	if i := bytes.IndexByte(s.data[at:], s.nl); i >= 0 {
 		end, after = at+i, at+i+1
@@ -156,12 +153,12 @@ func (s *scanner) scan() bool {
 	if after < len(s.data) && (isFold(s.data[after]) || end > at && s.data[end-1] == '=') {
 		s.cutFolds()
 	}
-	// The first physical line has the name, so that a folded line that does
-	// not matter is not unfolded.
+	// The first physical line usually has the whole name, so a folded line that is not
+	// needed is not unfolded.
 	line := s.data[at:end]
 	s.dot, s.tail = splitName(line)
 	if s.tail < 0 && s.folded {
-		// Nothing forbids a fold inside the name.
+		// There may be a fold inside the name.
 		line = s.text()
 		s.dot, s.tail = splitName(line)
 	}
@@ -176,7 +173,7 @@ func (s *scanner) scan() bool {
 	return true
 }
 
-// nest takes in a BEGIN or an END.
+// nest handles a BEGIN or an END.
 func (s *scanner) nest() {
 	switch {
 	case !s.ofCard(), s.kind == kindEnd && s.open == 0:
@@ -199,7 +196,7 @@ func (s *scanner) nest() {
 func (s *scanner) ofCard() bool {
 	tail := s.text()[s.tail:]
 	if string(tail) == ":VCARD" {
-		return true // this is how nearly everybody writes it
+		return true // nearly all programs write it so
 	}
 	_, value, ok := splitParams(tail)
 	return ok && is(bytes.TrimSpace(value), "VCARD")
@@ -208,19 +205,19 @@ func (s *scanner) ofCard() bool {
 // isFold reports whether a physical line that begins with c continues the one before.
 func isFold(c byte) bool { return c == ' ' || c == '\t' }
 
-// cutFolds finds the extent of a content line of which scan has found the first
-// physical line: that and those that continue it. It looks at their ends only, so
-// that a photo is passed at nearly the speed of bytes.IndexByte.
+// cutFolds finds the physical lines that continue the first one, which scan has found. It
+// looks only at their ends, so that a photo is skipped nearly as fast as by
+// bytes.IndexByte.
 func (s *scanner) cutFolds() {
 	at, end, after := s.from, s.headTo, s.next
 	for asked := false; after < len(s.data); {
 		soft := false
 		if end > at && s.data[end-1] == '=' {
 			// In the quoted-printable of vCard 2.1 this is a soft line break:
-			// what follows belongs to the value without being indented, even
-			// if it looks like another property. Base64 may end in '=' as
-			// well, so the parameters must tell. They are asked once, lest a
-			// line of many '=' takes time squared.
+			// the next line belongs to the value without an indent, even if it
+			// looks like another property. Base64 may end in '=' too, so the
+			// parameters decide. They are read only once, because otherwise a
+			// line of many '=' would take quadratic time.
 			if !asked {
 				asked, s.soft = true, quotedPrintable(s.head())
 			}
@@ -235,15 +232,14 @@ func (s *scanner) cutFolds() {
 	}
 }
 
-// lineEnd finds the end of the physical line that begins at from, without and
-// with its line end.
+// lineEnd returns the end of the physical line that begins at from, without its line end
+// and with it.
 func lineEnd(data []byte, from int, nl byte) (end, after int) {
 	end, after = len(data), len(data)
 	if i := bytes.IndexByte(data[from:], nl); i >= 0 {
 		end, after = from+i, from+i+1
 	}
-	// More than one CR comes from programs that translate LF to CRLF once too
-	// often.
+	// Programs that translate LF to CRLF twice write more than one CR.
 	for end > from && data[end-1] == '\r' {
 		end--
 	}
@@ -253,7 +249,7 @@ func lineEnd(data []byte, from int, nl byte) (end, after int) {
 // head is the first physical line.
 func (s *scanner) head() []byte { return s.data[s.from:s.headTo] }
 
-// name is the property's: "Email" of item1.Email. It is good as long as text.
+// name returns the property's name: "Email" of item1.Email. It is valid as long as text.
 func (s *scanner) name() []byte {
 	if s.tail < 0 {
 		return nil
@@ -261,7 +257,7 @@ func (s *scanner) name() []byte {
 	return s.start()[s.dot+1 : s.tail]
 }
 
-// group is that of the property: "item1" of item1.Email. It is good as long as
+// group returns the property's group: "item1" of item1.Email. It is valid as long as
 // text.
 func (s *scanner) group() []byte {
 	if s.dot < 0 {
@@ -270,8 +266,8 @@ func (s *scanner) group() []byte {
 	return s.start()[:s.dot]
 }
 
-// start is as much of the text as has the name. A line whose name is folded has
-// been unfolded by then.
+// start returns the part of the text that has the name. A line whose name is folded was
+// unfolded before.
 func (s *scanner) start() []byte {
 	if s.joined {
 		return s.spare
@@ -279,8 +275,8 @@ func (s *scanner) start() []byte {
 	return s.head()
 }
 
-// text is the content line unfolded. It is good until the following scan. Most
-// lines are short and have no folds; they are not copied.
+// text returns the unfolded content line. It is valid until the next scan. Most lines are
+// short and have no folds, and are not copied.
 func (s *scanner) text() []byte {
 	if !s.folded {
 		return s.head()
@@ -297,9 +293,8 @@ func (s *scanner) unfolded() []byte {
 	return s.spare
 }
 
-// appendText appends the unfolded content line to dst. Bytes are joined here,
-// not characters: folds inside a character of several bytes are bad style, but
-// real.
+// appendText appends the unfolded content line to dst. It joins bytes and not characters,
+// because some programs fold inside a character of several bytes.
 func (s *scanner) appendText(dst []byte) []byte {
 	raw := s.data[:s.to]
 	for at := s.from; ; {
@@ -312,14 +307,14 @@ func (s *scanner) appendText(dst []byte) []byte {
 			at = after // a space after a soft line break is part of the value
 		default:
 			dst = append(dst, raw[at:end]...)
-			at = after + 1 // the space of a fold is not
+			at = after + 1 // the space of a fold is not part of it
 		}
 	}
 }
 
-// splitName finds where a line's group and name end, -1 for what it has not.
-// Both end at the first character that can end them, whatever they are made of:
-// whether they are legal does not matter for reading, and go-vcard reads them so.
+// splitName returns where a line's group and name end, or -1 for one that it does not
+// have. Both end at the first character that can end them, and may have any characters,
+// as with go-vcard.
 func splitName(line []byte) (dot, tail int) {
 	dot = -1
 	for i, c := range line {

@@ -2,20 +2,19 @@ package vcf
 
 import "bytes"
 
-// This file takes a property's parameters apart. The same three of them, as
-// vCard 2.1, Apple in 3.0, and 4.0 write them:
+// This file splits a property's parameters. These are the same three parameters as
+// vCard 2.1, Apple in vCard 3.0, and vCard 4.0 write them:
 //
 //	TEL;HOME;VOICE;PREF:+1 555 0100
 //	TEL;type=HOME;type=VOICE;type=pref:+1 555 0100
 //	TEL;TYPE="home,voice";PREF=1;VALUE=uri:tel:+1-555-0100
 //
-// Parameters are cut where they stand and are never copied: of most a listing
-// wants nothing.
+// Parameters are slices of the line and are not copied, because a listing does not need
+// most of them.
 
-// splitParams splits what follows a name, beginning with ':' or ';', into
-// parameters and value. It is not ok if there is no value, or if a quotation
-// mark is never closed: nobody can tell where such a line's value begins, and
-// go-vcard drops the line as well.
+// splitParams splits what follows a name, beginning with ':' or ';', into parameters and
+// value. ok is false if there is no value, or if a quotation mark is not closed. Nobody
+// knows where the value of such a line begins, and go-vcard drops the line too.
 func splitParams(tail []byte) (params, value []byte, ok bool) {
 	if tail[0] == ':' {
 		return nil, tail[1:], true
@@ -23,9 +22,9 @@ func splitParams(tail []byte) (params, value []byte, ok bool) {
 	return splitAtColon(tail)
 }
 
-// splitAtColon is splitParams where there are parameters.
+// splitAtColon is splitParams for a line with parameters.
 func splitAtColon(tail []byte) (params, value []byte, ok bool) {
-	// Only quotation marks can keep the first colon from being the end.
+	// Without quotation marks, the parameters end at the first colon.
 	if i := bytes.IndexByte(tail, ':'); i > 0 && bytes.IndexByte(tail[:i], '"') < 0 {
 		return tail[1:i], tail[i+1:], true
 	}
@@ -42,9 +41,9 @@ func splitAtColon(tail []byte) (params, value []byte, ok bool) {
 	}
 }
 
-// delimiter finds the first ';' or ':' outside quotation marks; -1 if there is
-// none. A quotation mark opens at the beginning of a value only, after '=' or,
-// in a list, after ','. Elsewhere it is a character like others.
+// delimiter returns the position of the first ';' or ':' outside quotation marks; -1 if
+// there is none. A quotation mark opens only at the beginning of a value: after '=' or, in
+// a list, after ','. Elsewhere it is an ordinary character.
 func delimiter(b []byte) int {
 	for i := 0; i < len(b); i++ {
 		switch b[i] {
@@ -64,12 +63,12 @@ func delimiter(b []byte) int {
 	return -1
 }
 
-// cutParam cuts the first parameter off. list holds one value, or several with
-// commas between them.
+// cutParam cuts the first parameter off. list has one value, or several with commas
+// between them.
 //
-// vCard 2.1 leaves out the name where the value tells it, as in TEL;HOME or
-// PHOTO;BASE64. go-vcard does not know that, and takes the HOME of TEL;HOME:1
-// for a parameter whose value is the number.
+// vCard 2.1 leaves out the name if the value makes it clear, as in TEL;HOME or
+// PHOTO;BASE64. go-vcard does not know this form: in TEL;HOME:1 it reads a parameter HOME
+// whose value is 1.
 func cutParam(params []byte) (name, list, rest []byte) {
 	list = params
 	if i := delimiter(params); i >= 0 {
@@ -87,17 +86,16 @@ func cutParam(params []byte) (name, list, rest []byte) {
 	return []byte("TYPE"), list, rest
 }
 
-// cutValue cuts the first value off a parameter's list. Quotation marks do not
-// keep a list together: TYPE="home,work" is two values, as is TYPE=home,work.
-// vCard 4.0 has both.
+// cutValue cuts the first value off a parameter's list. TYPE="home,work" is two values,
+// like TYPE=home,work. vCard 4.0 has both forms.
 func cutValue(list []byte) (value, rest []byte) {
 	value, rest, _ = bytes.Cut(list, []byte(","))
 	return bytes.Trim(value, `"`), rest
 }
 
-// quotedPrintable reports whether the property that begins with the physical
-// line head has a quoted-printable value. The parameters must be complete in
-// it, as they are in vCard 2.1, which folds at spaces only.
+// quotedPrintable reports whether the property that begins with the physical line head has
+// a quoted-printable value. All parameters must be in this line. They are in vCard 2.1,
+// which folds only at spaces.
 func quotedPrintable(head []byte) bool {
 	_, tail := splitName(head)
 	if tail < 0 {

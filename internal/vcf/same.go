@@ -7,13 +7,11 @@ import (
 	"strings"
 )
 
-// This file tells whether a line of the card is what a caller asks for. The
-// caller has it from go-vcard, so the question is what go-vcard reads, not
-// what a person would.
+// This file compares a line of the card with a field that the caller gives. The caller has
+// the field from go-vcard, so they are compared as go-vcard reads them.
 
-// fieldKey is equal for two fields if and only if they are the same to
-// go-vcard. Comparing keys instead of fields lets a map find a line that has
-// moved.
+// fieldKey is equal for two fields if and only if go-vcard reads them as the same. With
+// keys, a map can find a line that has moved.
 func fieldKey(f Field) string {
 	params := make(map[string][]string, len(f.Params))
 	for k, v := range f.Params {
@@ -25,8 +23,8 @@ func fieldKey(f Field) string {
 
 func key(group string, params map[string][]string, value string) string {
 	var b []byte
-	// Each part has its length before it, so that none can pass for the end of
-	// another.
+	// Each part has its length before it, so that different parts never make the same
+	// key.
 	add := func(mark byte, s string) {
 		b = append(b, mark)
 		b = strconv.AppendInt(b, int64(len(s)), 10)
@@ -35,7 +33,7 @@ func key(group string, params map[string][]string, value string) string {
 	}
 	add('.', group)
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		// A parameter without values cannot be written, and so is none.
+		// A parameter without values cannot be written, so it does not count.
 		for i, v := range params[name] {
 			if i == 0 {
 				add(';', name)
@@ -47,16 +45,15 @@ func key(group string, params map[string][]string, value string) string {
 	return string(b)
 }
 
-// lineKey is the fieldKey of what go-vcard reads in a line, "" if it reads
-// nothing. It follows go-vcard where that is wrong, too: a caller who hands
-// back what it read wants nothing changed. FuzzEdit compares the two.
+// lineKey is the fieldKey of what go-vcard reads in a line, "" if it reads nothing. It
+// also has go-vcard's mistakes, because a caller that gives back what go-vcard has read
+// wants no change. FuzzEdit compares the two.
 func lineKey(line []byte) string {
 	dot, tail := splitName(line)
 	if tail < 0 {
 		return ""
 	}
-	// more says whether another parameter follows; what is left in the end is
-	// the value.
+	// more says whether another parameter follows. At the end, rest is the value.
 	rest := string(line[tail+1:])
 	params := make(map[string][]string)
 	for more := line[tail] == ';'; more && rest != ""; {
@@ -65,8 +62,8 @@ func lineKey(line []byte) string {
 			return ""
 		}
 		if rest[i] == ';' {
-			// A parameter of vCard 2.1 without its name. One before ':' is not
-			// noticed, and takes the value for its own.
+			// A parameter of vCard 2.1 without a name. If ':' follows it,
+			// go-vcard does not recognize it, and reads the value as its value.
 			rest = rest[i+1:]
 			continue
 		}
@@ -75,7 +72,7 @@ func lineKey(line []byte) string {
 		if rest == "" {
 			break
 		}
-		// A list in quotation marks is parted at its commas like any other.
+		// A list in quotation marks is split at its commas too.
 		var list string
 		if rest[0] == '"' {
 			var ok bool
@@ -95,7 +92,7 @@ func lineKey(line []byte) string {
 	return key(string(line[:max(dot, 0)]), params, plain.Replace(rest))
 }
 
-// plain takes away the three escapes that go-vcard knows.
+// plain removes the three escapes that go-vcard knows.
 var plain = strings.NewReplacer(`\\`, `\`, `\n`, "\n", `\,`, ",")
 
 // cutQuoted reads up to the closing quotation mark. go-vcard allows the

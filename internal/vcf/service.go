@@ -8,15 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// This file reads accounts elsewhere. There are three kinds of properties for
-// them, and Apple writes an account of the first kind a second time as one of
-// the third:
+// This file reads accounts at other services. There are three kinds of properties for
+// them. Apple writes an account of the first kind also as one of the third:
 //
 //	IMPP;X-SERVICE-TYPE=Jabber;type=HOME:xmpp:ada@example.org
 //	X-SOCIALPROFILE;type=twitter;x-user=ada:https://twitter.com/ada
 //	X-JABBER;type=HOME:ada@example.org
 
-// service reads one of them. A Service without User and URL is none.
+// service reads one of them. If the Service has neither User nor URL, there is none.
 func (r *DetailsReader) service(d *detail, t *tags, value []byte) (s Service, label string) {
 	s = Service{Service: d.word, User: r.paramText(t.user)}
 	switch d.kind {
@@ -34,7 +33,7 @@ func (r *DetailsReader) service(d *detail, t *tags, value []byte) (s Service, la
 	switch {
 	case written == "":
 	case scheme == "x-apple":
-		// No address, but what Apple writes where it knows none.
+		// Apple writes x-apple: if it does not know the address.
 		if s.User == "" {
 			s.User = unescapePath(rest)
 		}
@@ -59,15 +58,15 @@ func (r *DetailsReader) service(d *detail, t *tags, value []byte) (s Service, la
 	default:
 		s.User = cmp.Or(s.User, written)
 	}
-	// These two are no names to sign in with, but say who it is.
+	// Nobody signs in with these two, but they say who it is.
 	if s.User == "" {
 		s.User = cmp.Or(r.paramText(t.display), r.paramText(t.userID))
 	}
 	return s, label
 }
 
-// schemes are the services that have schemes of other names. xmpp is Jabber
-// where nothing says that it is another service which speaks that protocol.
+// schemes are the services of URL schemes. xmpp means Jabber, unless the card names
+// another service that uses this protocol.
 var schemes = map[string]string{
 	"aim":      "AIM",
 	"gadugadu": "GaduGadu",
@@ -90,9 +89,9 @@ var schemes = map[string]string{
 	"ymsgr":    "Yahoo",
 }
 
-// cutScheme cuts off what stands before the first colon, lowered, if that can be
-// the scheme of a URL (RFC 3986, section 3.1). Names of accounts at Microsoft
-// begin with "live:".
+// cutScheme cuts off the text before the first colon, in lower case, if it can be the
+// scheme of a URL (RFC 3986, section 3.1). "live:" is no scheme: names of accounts at
+// Microsoft begin with it.
 func cutScheme(text string) (scheme, rest string) {
 	scheme, rest, ok := strings.Cut(text, ":")
 	if !ok || scheme == "" || strings.EqualFold(scheme, "live") {
@@ -109,9 +108,9 @@ func cutScheme(text string) (scheme, rest string) {
 	return strings.ToLower(scheme), rest
 }
 
-// userOf returns the user that an address without its scheme names: "ada" of
-// ada?chat and of goim?screenname=ada, which are what programs of the time of
-// AIM made links of. What begins with // is a place, and names nobody.
+// userOf returns the user in an address without its scheme: "ada" of ada?chat and of
+// goim?screenname=ada. Programs of the time of AIM made such links. An address that begins
+// with // has a host, and no user.
 func userOf(rest string) string {
 	if strings.HasPrefix(rest, "//") {
 		return ""
@@ -129,9 +128,8 @@ func userOf(rest string) string {
 	return unescapePath(user)
 }
 
-// unescapePath undoes the percent-encoding with which Apple writes names into
-// addresses. A name from which that would make something illegible stays as it
-// is.
+// unescapePath decodes the percent-encoding of names that Apple writes into addresses. If
+// the result would not be readable text, the name stays as it is.
 func unescapePath(s string) string {
 	if !strings.Contains(s, "%") {
 		return strings.TrimSpace(s)
@@ -143,14 +141,14 @@ func unescapePath(s string) string {
 	return strings.TrimSpace(text)
 }
 
-// An account is equal for the same account, however often the card has it.
+// An account is equal for all Services that are the same account.
 type account struct{ service, user string }
 
 func accountOf(s Service) account {
 	return account{strings.ToLower(s.Service), strings.ToLower(cmp.Or(s.User, s.URL))}
 }
 
-// mergeAccount adds what one property says of an account and the other does not.
+// mergeAccount sets the fields that into does not have to those of from.
 func mergeAccount(into *Service, from Service) {
 	into.Label = cmp.Or(into.Label, from.Label)
 	into.URL = cmp.Or(into.URL, from.URL)

@@ -5,20 +5,20 @@ import (
 	"strconv"
 )
 
-// A tags is what the parameters of a property say, where Details wants it; a
-// meta is less. The texts are as they are written, and nil if they are not
-// there.
+// A tags is what the parameters of a property say, as far as Details needs it. (A listing
+// needs less, which is in a meta.) The texts are as they are written, and nil if the
+// property does not have them.
 type tags struct {
 	encoding
 	pref int // as in meta
 
-	// Of the TYPEs the first that tells a person something, and for an
-	// X-SOCIALPROFILE the one that is a place, and the one that is a service.
-	// irmc is set if one says that a SOUND is how a name is read.
+	// label is the first TYPE that means something to a person. For an
+	// X-SOCIALPROFILE, place is the TYPE that is a place, and profile the one that
+	// is a service. irmc says that a SOUND is the pronunciation of a name.
 	label, place, profile []byte
 	irmc                  bool
 
-	// Of an account.
+	// These are of an account.
 	service, user, display, userID []byte
 
 	country  []byte // of an ADR (RFC 8605)
@@ -107,8 +107,8 @@ func isPostal(word []byte) bool {
 	return is(word, "DOM") || is(word, "INTL") || is(word, "POSTAL") || is(word, "PARCEL")
 }
 
-// unquoted returns a parameter's value with the commas that it has, and without
-// quotation marks around it.
+// unquoted returns a parameter's value with its commas, and without quotation marks around
+// it.
 func unquoted(list []byte) []byte {
 	list = bytes.TrimSpace(list)
 	if len(list) >= 2 && list[0] == '"' && bytes.IndexByte(list[1:], '"') == len(list)-2 {

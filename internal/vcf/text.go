@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// This file turns written values into what a person reads. A value may have
-// been encoded, in some character set, escaped, and divided into components,
-// all at once in vCard 2.1. The steps are undone in an order that keeps each
-// from seeing what another has produced: an encoded semicolon divides nothing.
+// This file makes text of written values. In vCard 2.1 a value may be encoded, in some
+// character set, escaped, and divided into components. The steps are undone in an order
+// in which no step reads the result of another as its own: an encoded semicolon does not
+// divide a value.
 
-// An encoding is what the parameters say about how a value's text is written.
-// The zero value is how all but vCard 2.1 write it.
+// An encoding is what the parameters say about how a value's text is written. The zero
+// value is that of all versions after vCard 2.1.
 type encoding struct {
 	quoted  bool   // ENCODING=QUOTED-PRINTABLE
 	charset []byte // CHARSET, if given
@@ -19,39 +19,38 @@ type encoding struct {
 
 // appendText appends a text value as a person reads it.
 func (e encoding) appendText(dst, value []byte) []byte {
-	// Those who write quoted-printable escape first and encode then. It is
-	// undone in the other order.
+	// Programs that write quoted-printable escape a text first and then encode it. So it
+	// is decoded first and then unescaped.
 	if e.quoted || e.charset != nil {
 		value = e.decode(value)
 	}
 	return appendUnescaped(dst, value)
 }
 
-// decode undoes the encoding of a text, whose escapes it leaves. Text that is
-// not encoded is returned as it is.
+// decode decodes a text and leaves its escapes. Text that is not encoded is returned
+// unchanged.
 func (e encoding) decode(value []byte) []byte {
 	if e.quoted {
 		value = unquote(value)
 	}
-	// Servers transcode cards to UTF-8 and leave the parameter as it was, so
-	// text that is UTF-8 is believed before the parameter is.
+	// Servers convert cards to UTF-8 and do not change the parameter. So if text is
+	// valid UTF-8, the parameter is ignored.
 	if (e.quoted || e.charset != nil) && e.latin1() && !utf8.Valid(value) {
 		value = fromLatin1(value)
 	}
 	return value
 }
 
-// latin1 reports whether text that is not UTF-8 is to be taken for
-// Windows-1252, of which Latin-1 is a part. It is where no character set is
-// given, since nothing else was as common in the years of vCard 2.1.
+// latin1 reports whether text that is not UTF-8 is read as Windows-1252, of which Latin-1
+// is a part. Without a character set it is, because this was the most common one in the
+// years of vCard 2.1.
 func (e encoding) latin1() bool {
 	c := e.charset
 	return len(c) == 0 || is(c, "ISO-8859-1") || is(c, "LATIN1") || is(c, "WINDOWS-1252") || is(c, "CP1252") || is(c, "US-ASCII")
 }
 
-// appendUnescaped appends value without its escapes: \n and \N, \, and \; and
-// \\. Any other is text as it stands, such as the \: in Apple's addresses of
-// web pages; go-vcard leaves those, too.
+// appendUnescaped appends value without its escapes: \n and \N, \, and \; and \\. Any
+// other backslash is text, such as that of \: in Apple's URLs. go-vcard leaves it too.
 func appendUnescaped(dst, value []byte) []byte {
 	for {
 		i := bytes.IndexByte(value, '\\')
@@ -71,9 +70,9 @@ func appendUnescaped(dst, value []byte) []byte {
 	}
 }
 
-// cutComponent cuts the first component off a structured value. This comes
-// before anything is unescaped or decoded: an escaped semicolon is part of a
-// component, and so is one in quoted-printable.
+// cutComponent cuts the first component off a structured value. It is called before the
+// value is unescaped or decoded, because an escaped semicolon is part of a component, and
+// so is one in quoted-printable.
 func cutComponent(value []byte) (component, rest []byte, more bool) {
 	for i := 0; i < len(value); i++ {
 		switch value[i] {
@@ -99,7 +98,7 @@ func unquote(text []byte) []byte {
 		dst = append(dst, text[:i]...)
 		text = text[i+1:]
 		if len(text) == 0 {
-			return dst // a soft line break after which nothing came
+			return dst // a soft line break with nothing after it
 		}
 		if len(text) < 2 || unhex(text[0]) < 0 || unhex(text[1]) < 0 {
 			dst = append(dst, '=')
@@ -114,8 +113,8 @@ func unquote(text []byte) []byte {
 	}
 }
 
-// unhex returns the value of a hexadecimal digit, or -1. Small letters are not
-// legal here, but met.
+// unhex returns the value of a hexadecimal digit, or -1. Lower case is not allowed in
+// quoted-printable, but some programs write it.
 func unhex(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':
@@ -128,15 +127,15 @@ func unhex(c byte) int {
 	return -1
 }
 
-// windows1252 is what Windows puts where Latin-1 has the control characters
-// 0x80 to 0x9f, which nobody writes.
+// windows1252 has the characters of Windows-1252 from 0x80 to 0x9f, where Latin-1 has
+// control characters that nobody writes.
 var windows1252 = [32]rune{
 	'€', 0x81, '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', 0x8d, 'Ž', 0x8f,
 	0x90, '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', 0x9d, 'ž', 'Ÿ',
 }
 
-// fromLatin1 returns Windows-1252 text as UTF-8. Every byte is a character in
-// it, so that nothing is lost.
+// fromLatin1 returns Windows-1252 text as UTF-8. Every byte is a character, so nothing is
+// lost.
 func fromLatin1(text []byte) []byte {
 	dst := make([]byte, 0, len(text)+len(text)/4)
 	for _, c := range text {

@@ -1,14 +1,15 @@
-// Package vcf reads what a listing wants of a vCard in one pass over its
-// lines, and replaces single properties without touching any other byte.
+// Package vcf reads the properties of a vCard that a listing needs, in one pass
+// over its lines. It also replaces single properties without changing any other
+// byte.
 //
-// It is no model of a card; go-vcard is. A Reader finds what go-vcard finds,
+// It has no model of a card, as go-vcard has. A Reader finds what go-vcard finds,
 // with these differences: \; and \N are unescaped, structured values are split
-// before they are unescaped, and vCard 2.1 is understood. It is there because
-// a listing of ten thousand cards should not build ten thousand models, and
-// because go-vcard needs time quadratic in the length of an inline photo.
+// before they are unescaped, and vCard 2.1 is understood. The package exists because
+// a listing of ten thousand cards should not build ten thousand models, and because
+// go-vcard needs time quadratic in the length of an inline photo.
 //
-// Any bytes at all may be given to the functions of this package. Time is
-// linear in their number, and so is memory.
+// The functions of this package accept any bytes. They need time and memory linear in
+// the number of bytes.
 package vcf
 
 import (
@@ -16,26 +17,25 @@ import (
 	"unicode"
 )
 
-// Labeled is a value and what its owner calls it, in a word such as "home" or
-// "School"; "" if nothing.
+// Labeled is a value and its label, such as "home" or "School"; "" if it has none.
 type Labeled struct{ Label, Value string }
 
-// A Reader reads what a listing wants of cards, one after the other. Its methods
-// return what the last card says. The zero value is ready; what memory it needs for one
-// card serves for the next.
+// A Reader reads what a listing needs from cards, one after the other. Its methods
+// return the values of the last card. The zero value is ready for use. A Reader uses its
+// memory again for the next card.
 type Reader struct {
 	spare []byte // the scanner's
 
-	// known are the parameters that have been read before, by their text.
+	// known has the parameters that were read before, by their text.
 	known map[string]*knownParams
 
-	// text holds all strings of a card one after the other, so that a single
-	// conversion makes them all, which is all. aside holds what may be wanted or
-	// not: labels, the groups that they belong to, and a name made of N.
+	// text holds all strings of a card one after the other. A single conversion
+	// makes the string all of it, and the strings of the card are parts of all. aside
+	// holds what may not be needed: labels, their groups, and a name made from N.
 	text, aside []byte
 	all         string
 
-	// What has been found so far. All but labels is in text.
+	// What was found so far. Everything but labels is in text.
 	uid     piece
 	fn, org choice
 	group   bool
@@ -44,9 +44,9 @@ type Reader struct {
 	members []piece
 }
 
-// A piece is a part of text or of aside, or else a word that needs no room
-// there. The zero piece is empty. It is positions and not bytes, because text
-// moves when it grows, and becomes a string in the end.
+// A piece is a part of text or of aside, or one of words, which are not copied there.
+// The zero piece is empty. It has positions and not bytes, because text moves when it
+// grows, and becomes a string at the end.
 type piece struct {
 	from, to int
 	word     word
@@ -62,20 +62,20 @@ func (p piece) in(all string) string {
 	return all[p.from:p.to]
 }
 
-// A choice is the best value so far of a property that a listing wants once.
+// A choice is the best value so far of a property of which a listing needs one.
 type choice struct {
 	piece
 	pref int
 }
 
-// loses reports whether a value of that preference is to replace the choice.
-// As with Card.PreferredValue of go-vcard the first of equals wins; but an
-// empty value never does, so that a name is found if there is one.
+// loses reports whether a value of that preference replaces the choice. As with
+// Card.PreferredValue of go-vcard, the first of equal ones stays. But an empty value
+// never counts, so that a name is found if there is one.
 func (c choice) loses(pref int) bool { return c.empty() || pref < c.pref }
 
-// An entry is an address or a number. Its label is what the parameters say
-// until all lines are read: an X-ABLabel can come before what it labels, after
-// it, or not at all. The group is in aside, the rest in text.
+// An entry is an address or a number. Until all lines are read, its label is from the
+// parameters: an X-ABLabel may come before the entry, after it, or not at all. The group
+// is in aside, everything else in text.
 type entry struct {
 	kind  kind
 	value piece
@@ -83,23 +83,23 @@ type entry struct {
 	group piece
 }
 
-// roomy is how many bytes a Reader keeps from card to card. A huge one shall
-// not be remembered for ever.
+// roomy is how many bytes of memory a Reader keeps from card to card. More is given
+// back, so that one huge card does not take memory for ever.
 const roomy = 64 << 10
 
-// Read reads a card. It never fails: in a damaged card it finds what is legible, and in
-// something that is not a card it finds nothing. The other methods return what it has
-// found, and the caller may keep that for as long as it likes.
+// Read reads a card. It never fails: from a damaged card it reads what can be read, and
+// from something that is not a card nothing. The other methods return what it has found.
+// The caller may keep that.
 //
-// more is text that the caller wants to keep with it. It is returned as a string that is
-// part of the same allocation.
+// more is a text that the caller needs as a string too. Read returns it as a part of the
+// same allocation.
 func (r *Reader) Read(card, more []byte) (text string) {
 	r.reset()
 	r.text = append(r.text, more...)
-	// On the stack: it changes with each line, and there that costs least.
+	// On the stack, where changing it with each line costs least.
 	s := newScanner(card, r.spare)
 	for s.scan() {
-		// N is needed only where there is no FN, which mostly comes after it.
+		// N is needed only if there is no FN, which usually comes after N.
 		if s.level != 1 || s.kind == other || s.kind == kindN {
 			continue
 		}
@@ -126,14 +126,13 @@ func (r *Reader) reset() {
 	r.entries, r.labels, r.members = r.entries[:0], r.labels[:0], r.members[:0]
 }
 
-// property takes one property in. Only those come here that a listing wants,
-// and none that is empty. A value is appended to text before it is known
-// whether it is wanted, and becomes part of it only if it is: that saves a
-// copy of nearly everything.
+// property reads one property. It is called only for those that a listing needs and that
+// are not empty. A value is first written behind the end of text, and becomes part of text
+// only if it is needed. This saves a copy of nearly every value.
 func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 	switch start := len(r.text); k {
 	case kindUID:
-		// Nothing is preferred here: the first is the one that others refer to.
+		// PREF does not count here: other cards refer to the first UID.
 		if r.uid.empty() {
 			text := m.appendText(r.text, value)
 			r.uid = r.keep(skipURN(text, start), text)
@@ -148,8 +147,8 @@ func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 
 	case kindOrg:
 		// An escaped semicolon is part of a name, as in "Bücher\; Töne".
-		// Departments follow the organization; Apple writes the semicolon
-		// before them even if there are none.
+		// Departments follow the organization. Apple writes the semicolon before
+		// them even if there are none.
 		for more := r.org.loses(m.pref); more; {
 			var component []byte
 			component, value, more = cutComponent(value)
@@ -164,7 +163,7 @@ func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 		text := m.appendText(r.text, value)
 		from, to := trim(text, start)
 		if k == kindTel && to-from >= 4 && is(text[from:from+4], "TEL:") {
-			// vCard 4.0 prefers a URI. A person dials what follows the scheme.
+			// vCard 4.0 prefers a URI. The number follows the scheme.
 			from, to = trim(text[:to], from+4)
 		}
 		if from < to {
@@ -179,8 +178,8 @@ func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 		}
 
 	case kindKind:
-		// A card that says so anywhere is a group. Taken for a person it would
-		// be shown among them.
+		// One such line makes the card a group, so that it is not shown as a
+		// person.
 		if is(bytes.TrimSpace(value), "GROUP") {
 			r.group = true
 		}
@@ -193,9 +192,9 @@ func (r *Reader) property(k kind, group []byte, m *knownParams, value []byte) {
 	}
 }
 
-// skipURN returns where in text[start:] a UUID begins if that is one written as
-// a URI, and else start. Cards name each other by the URI and, before vCard 4.0,
-// themselves without it. What is left is the same in both.
+// skipURN returns where the UUID begins if text[start:] is one that is written as a URI,
+// otherwise start. Cards refer to each other by the URI. Before vCard 4.0, the UID of a
+// card has no urn:uuid:. Without it, both are the same.
 func skipURN(text []byte, start int) int {
 	const urn = "URN:UUID:"
 	if t := text[start:]; len(t) >= len(urn) && is(t[:len(urn)], urn) {
@@ -204,8 +203,8 @@ func skipURN(text []byte, start int) int {
 	return start
 }
 
-// keep returns text[start:] as a piece of the Reader's text, which grows by
-// it. Space alone is no value.
+// keep makes text the Reader's text, and returns text[start:] as a piece. If that is only
+// space, keep changes nothing and returns an empty piece.
 func (r *Reader) keep(start int, text []byte) piece {
 	if blank(text[start:]) {
 		return piece{}
@@ -214,15 +213,15 @@ func (r *Reader) keep(start int, text []byte) piece {
 	return piece{from: start, to: len(text)}
 }
 
-// blank reports whether there is nothing in text but space.
+// blank reports whether text has nothing but space.
 func blank(text []byte) bool {
 	return len(text) == 0 || !isGraphic(text[0]) && len(bytes.TrimSpace(text)) == 0
 }
 
-// isGraphic reports whether c is a character of ASCII that can be seen.
+// isGraphic reports whether c is a visible character of ASCII.
 func isGraphic(c byte) bool { return '!' <= c && c <= '~' }
 
-// trim finds where text[from:] begins and ends without surrounding space.
+// trim returns where text[from:] begins and ends without the space around it.
 func trim(text []byte, from int) (int, int) {
 	if n := len(text); from < n && isGraphic(text[from]) && isGraphic(text[n-1]) {
 		return from, n
@@ -258,11 +257,10 @@ func (r *Reader) spoken(s *scanner) piece {
 	return piece{from: start, to: len(r.text)}
 }
 
-// appendSpoken appends an N in the order in which it is spoken: N begins with
-// the family's name, and has the prefix, "Dr.", after the given names. Commas
-// stay, though they part several names of one kind: go-vcard, which unescapes
-// a component before it can be parted, cannot tell those from commas in a
-// name.
+// appendSpoken appends an N in the order in which it is spoken: N begins with the family
+// name, and has the prefix, such as "Dr.", after the given names. Commas stay, although
+// they separate several names of one kind: go-vcard unescapes a component first, and then
+// cannot distinguish them from commas in a name.
 func appendSpoken(dst, value []byte, e encoding) []byte {
 	var parts [5][]byte
 	for i, more := 0, true; more && i < len(parts); i++ {
@@ -284,13 +282,13 @@ func appendSpoken(dst, value []byte, e encoding) []byte {
 			dst = dst[:before]
 			continue
 		}
-		// The part moves down over its own leading space.
+		// Without the space before it.
 		dst = append(dst[:start], part...)
 	}
 	return dst
 }
 
-// finish makes the string of all that property took in.
+// finish makes the string of everything that property has read.
 func (r *Reader) finish(name piece) {
 	if name.empty() {
 		name = r.org.piece
@@ -300,7 +298,7 @@ func (r *Reader) finish(name piece) {
 	r.all = string(r.text)
 }
 
-// UID returns the first that the card has, without the urn:uuid: of vCard 4.0.
+// UID returns the card's first UID, without the urn:uuid: of vCard 4.0.
 func (r *Reader) UID() string { return r.uid.in(r.all) }
 
 // Name returns FN. A card without it is named by N in the order in which it is spoken,
@@ -323,8 +321,8 @@ func (r *Reader) Members() []string {
 }
 
 // Labels returns the addresses and the numbers of the card that r has read, each in the
-// card's order, without empty ones and without space around them. They are of the
-// caller's own type, which saves the caller a copy. It is not a method because methods
+// card's order, without empty ones and without space around them. Their type is the
+// caller's own, which saves the caller a copy. It is not a method because methods
 // have no type parameters.
 func Labels[L ~struct{ Label, Value string }](r *Reader) (emails, phones []L) {
 	if len(r.entries) == 0 {

@@ -11,25 +11,23 @@ import (
 	"unicode/utf8"
 )
 
-// This file writes content lines. Two readers have to understand them:
-// go-vcard, which must find again what it was given, and the programs of
-// people, which follow the standard more closely. Where no line serves both,
-// there is an error.
+// This file writes content lines. Two kinds of readers must understand them: go-vcard,
+// which must read the same field again, and the programs of people, which follow the
+// standard more closely. If no line is right for both, there is an error.
 
-// render returns a field as it is written into the card.
+// render returns the folded content line of a field.
 func (e *editor) render(name string, f Field) ([]byte, error) {
 	line, err := contentLine(name, f)
 	if err != nil {
-		// The name has been checked, and says nothing about the card that the
-		// caller did not know.
+		// The name was checked, and is not from the card but from the caller.
 		return nil, fmt.Errorf("%s: %w", strings.ToUpper(name), err)
 	}
 	return appendFolded(make([]byte, 0, len(line)+len(line)/24+4), line, e.eol), nil
 }
 
-// contentLine returns a content line that is not folded yet and has no end.
-// Everything in it is checked, because a line break that gets through would let
-// whoever wrote a value write properties of their own.
+// contentLine returns a content line that is not folded yet and has no line end. Everything
+// in it is checked: with a line break in a value, its author could add properties to the
+// card.
 func contentLine(name string, f Field) ([]byte, error) {
 	var dst []byte
 	if f.Group != "" {
@@ -51,8 +49,8 @@ func contentLine(name string, f Field) ([]byte, error) {
 	return appendEscaped(dst, f.Value, escapesComma(strings.ToUpper(name), f.Params)), nil
 }
 
-// appendParams appends parameters in the order of their names, since a map has
-// none, and the same edit is to give the same bytes each time.
+// appendParams appends parameters in the order of their names, because a map has no order
+// and the same edit must always write the same bytes.
 func appendParams(dst []byte, params map[string][]string) ([]byte, error) {
 	last := ""
 	for _, key := range slices.SortedFunc(maps.Keys(params), func(a, b string) int {
@@ -73,8 +71,8 @@ func appendParams(dst []byte, params map[string][]string) ([]byte, error) {
 				return nil, fmt.Errorf("parameter %s: %w", name, err)
 			}
 		}
-		// Of TYPE each value stands alone, as Apple writes it. Others may not
-		// be repeated, and have a list.
+		// Each value of TYPE is written as a parameter of its own, as Apple does.
+		// Other parameters must not be repeated, so their values are a list.
 		lists := [][]string{values}
 		if name == "TYPE" {
 			lists = slices.Collect(slices.Chunk(values, 1))
@@ -82,8 +80,8 @@ func appendParams(dst []byte, params map[string][]string) ([]byte, error) {
 		for _, list := range lists {
 			text := strings.Join(list, ",")
 			if strings.ContainsAny(text, ";:") {
-				// Not each value by itself: go-vcard gives a line up that has
-				// "a","b" in it.
+				// All values in one pair of quotation marks, because go-vcard
+				// cannot read a line with "a","b".
 				text = `"` + text + `"`
 			}
 			dst = append(dst, ';')
@@ -95,15 +93,15 @@ func appendParams(dst []byte, params map[string][]string) ([]byte, error) {
 	return dst, nil
 }
 
-// appendEscaped appends a value so that go-vcard reads it back as it is given,
-// and others as it is meant.
+// appendEscaped appends a value so that go-vcard reads the same value again, and other
+// programs read what is meant.
 //
-// go-vcard takes away the escapes of newline, comma and backslash, and leaves
-// the rest in the value: there a semicolon parts components, \; is one inside
-// a component, and Apple's http\:// is as Apple writes it. So before a
-// semicolon or a colon a backslash is half an escape and stays alone, because
-// it would double with every edit. Any other is a character, as in C:\new, and
-// doubled so that nobody reads an escape in it.
+// go-vcard removes the escapes of newline, comma and backslash. Everything else stays in
+// the value: a semicolon separates components, \; is a semicolon in a component, and
+// Apple's http\:// has its backslash. So a backslash before a semicolon or a colon is part
+// of an escape and is not doubled, because it would double with every edit. Any other
+// backslash is a character, as in C:\new, and is doubled, so that no program reads an
+// escape there.
 func appendEscaped(dst []byte, value string, comma bool) []byte {
 	for i := 0; i < len(value); i++ {
 		switch c := value[i]; {
@@ -120,22 +118,21 @@ func appendEscaped(dst []byte, value string, comma bool) []byte {
 	return dst
 }
 
-// isList are the properties in whose value a comma parts one text from the
-// next. An escape would make one category of two.
+// isList are the properties in whose value a comma separates two texts. An escape would
+// make one category of two.
 var isList = map[string]bool{"CATEGORIES": true, "NICKNAME": true}
 
-// notText are the properties whose values are addresses or bytes. They know no
-// escapes: with one the address would be another, to all who do not strip it
-// by mistake.
+// notText are the properties whose values are URIs or bytes. These have no escapes: with
+// one, a program that follows the standard would read another URI.
 var notText = map[string]bool{
 	"URL": true, "SOURCE": true, "IMPP": true, "FBURL": true, "CALURI": true, "CALADRURI": true, "MEMBER": true,
 	"RELATED": true, "GEO": true, "PHOTO": true, "LOGO": true, "SOUND": true, "KEY": true,
 	"X-SOCIALPROFILE": true, "X-ADDRESSBOOKSERVER-MEMBER": true,
 }
 
-// escapesComma reports whether a comma in a property's value is part of its
-// text. go-vcard reads it the same with and without a backslash, so this is
-// for the others. The parameter VALUE stands above the property's name.
+// escapesComma reports whether a comma in a property's value is part of its text. go-vcard
+// reads it in the same way with and without a backslash, so this is for other programs.
+// The parameter VALUE counts more than the property's name.
 func escapesComma(name string, params map[string][]string) bool {
 	if isList[name] {
 		return false
@@ -148,9 +145,8 @@ func escapesComma(name string, params map[string][]string) bool {
 	return !notText[name]
 }
 
-// appendFolded appends line in physical lines of at most 75 octets, as RFC
-// 6350 has it in section 3.2. None ends inside a character: some programs
-// decode each line by itself.
+// appendFolded appends line in physical lines of at most 75 octets (RFC 6350, section 3.2).
+// None ends inside a character, because some programs decode each line separately.
 func appendFolded(dst, line []byte, eol string) []byte {
 	for room := 75; len(line) > room; room = 74 {
 		n := room
@@ -166,10 +162,10 @@ func appendFolded(dst, line []byte, eol string) []byte {
 	return append(dst, eol...)
 }
 
-// writable reports why a value cannot be written. vCard has no way to write
-// control characters and text that is not UTF-8. U+FFFE and U+FFFF it has, but
-// XML has not: on most servers such a card makes the listing of the whole book
-// illegible, for everybody.
+// writable returns an error that says why a value cannot be written; nil if it can. vCard
+// cannot express control characters and text that is not UTF-8. It can express U+FFFE and
+// U+FFFF, but XML cannot: on most servers nobody could then read a listing of the whole
+// book.
 func writable(value string) error {
 	if !utf8.ValidString(value) {
 		return errors.New("the value is not UTF-8")
@@ -185,12 +181,12 @@ func writable(value string) error {
 // writableParam is like writable for one value of a parameter.
 func writableParam(name, value string) error {
 	if strings.ContainsAny(value, "\"\\,\n\t") {
-		// RFC 6868 could write some of these as ^' and ^n, but go-vcard would
-		// read just that.
+		// RFC 6868 writes some of these as ^' and ^n, but go-vcard does not
+		// decode that.
 		return errors.New("the value holds a quotation mark, comma, backslash, tab or line break")
 	}
 	if name == "ENCODING" && strings.EqualFold(value, "QUOTED-PRINTABLE") {
-		// A value in it that ends in '=' would swallow the line that follows.
+		// If the value ended in '=', the next line would become part of it.
 		return errors.New("only vCard 2.1 has this encoding: leave it out and give the text itself")
 	}
 	return writable(value)
