@@ -45,16 +45,16 @@
 // one call sends a probe. If iCloud accepts it, the verdict was wrong and the Client
 // works again.
 //
-// The second mistake is a failure that looks like an empty address book. A listing
-// that ends without an error is complete. Any other listing ends with an error; then
-// delete nothing.
+// The second mistake is to take a failure for an empty address book. A listing that ends
+// without an error is complete. Any other listing ends with an error; then delete
+// nothing.
 //
 // # What is remembered
 //
 // A Client keeps what it learns in memory, and in [Options.Store] if there is one. With
 // a Store, a verdict survives restarts and is shared by all workers of an account, and
-// a listing costs a single request once the address book is known. [DirStore] stores
-// in files, package sqlstore in a database. [Client.Load] and [ParseStatus] return what
+// a listing costs a single request once the address book is known. [DirStore] keeps
+// it in files, package sqlstore in a database. [Client.Load] and [ParseStatus] return what
 // is known without a request to iCloud.
 //
 // A service with many accounts shares a [Fleet] among its Clients. It recognizes an
@@ -114,7 +114,7 @@ type Options struct {
 	Dwell time.Duration
 
 	// Warn is how long before Status.Expires the State becomes Expiring. 0
-	// means 30 days. A negative value means that long after Expires.
+	// means 30 days. A negative Warn is a time after Expires.
 	Warn time.Duration
 
 	// Fleet recognizes an incident at Apple, which would otherwise look like
@@ -133,7 +133,7 @@ type Options struct {
 
 	// OnStoreError, if not nil, is called with an error when the Store begins
 	// to fail, and with nil when it works again, in the goroutine of the call
-	// that noticed it and before that call returns. Until then
+	// that noticed it and before that call returns. While the Store fails,
 	// Status.StoreErr has the error.
 	OnStoreError func(context.Context, error)
 

@@ -86,7 +86,7 @@ type Status struct {
 	Replaced time.Time
 
 	// StoreErr is why the Store does not have what the Client learned last; nil
-	// if it is, or if there is no Store.
+	// if it has that, or if there is no Store.
 	StoreErr error
 }
 

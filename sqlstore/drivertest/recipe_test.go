@@ -21,7 +21,7 @@ import (
 // connection. The last transaction of a sync writes the token; most syncs have only that one.
 // An earlier transaction clears the token. A card that it has written may be deleted before the
 // next sync, and a server does not report a card that was created and deleted since an older
-// token. The sweep of a complete run finds such a card.
+// token. After a complete run from "" such a card is deleted.
 
 // batchSize is the largest number of changes in a transaction.
 const batchSize = 200
@@ -55,7 +55,7 @@ func (b *book) sync(ctx context.Context, client *icloud.Client) error {
 		if err := b.flush(ctx, ""); err != nil {
 			return errors.Join(syncErr, err)
 		}
-		if err := b.sweep(ctx, partial); err != nil {
+		if err := b.deleteUnreported(ctx, partial); err != nil {
 			return errors.Join(syncErr, err)
 		}
 	}
@@ -91,8 +91,8 @@ func (b *book) flush(ctx context.Context, token string) error {
 	return nil
 }
 
-// sweep deletes what a complete run from "" has not reported and does not owe.
-func (b *book) sweep(ctx context.Context, partial *icloud.PartialError) error {
+// deleteUnreported deletes what a complete run from "" has not reported and does not owe.
+func (b *book) deleteUnreported(ctx context.Context, partial *icloud.PartialError) error {
 	if partial != nil {
 		for _, card := range partial.Cards {
 			if _, err := b.db.ExecContext(ctx, b.bind("UPDATE cards SET run = ? WHERE customer = ? AND id = ?"), b.run, b.customer, card.ID); err != nil {
