@@ -1,5 +1,5 @@
-// The whole of it: two workers, which are processes, and 500 accounts at a fake
-// iCloud, to which everything happens that happens to a service.
+// The whole service: two worker processes and 500 accounts at a fake iCloud, with every
+// fault that a service meets.
 
 package main
 
@@ -31,24 +31,24 @@ import (
 
 const (
 	accounts = 500
-	patience = 4 * time.Minute // for one thing to happen, before the test gives up
+	patience = 4 * time.Minute // how long the test waits for something before it fails
 )
 
 // fake is one account at iCloud.
 type fake struct {
 	*icloudtest.Server
-	cred  icloud.Credential // that its owner has entered last
+	cred  icloud.Credential // the one that its owner has entered last
 	cards map[string]string // vCards by ID
 
-	// mu is held by each request, and by whoever makes something happen.
+	// mu is held by each request, and by a function that changes the fake.
 	mu sync.RWMutex
-	// young stands for a password until that expires: see age.
+	// young replaces an old password until that is to expire: see age.
 	young icloud.Password
-	// fate is the reason that the owner is to be told, and requests the count of
-	// requests when it came over the password.
+	// fate is the reason that the owner must be told. requests is the number of
+	// requests at the time when the password died.
 	fate     string
 	requests int
-	// lost is the ID of a card that can be got neither by a multiget nor alone.
+	// lost is the ID of a card that the fake sends neither by a multiget nor by a GET.
 	lost string
 }
 
@@ -71,9 +71,9 @@ func (f *fake) delete(id string) {
 	f.Server.Delete(id)
 }
 
-// age issues a password that expires on die. The fake goes by the true time, which
-// this test cannot turn. So the password is past its end from the start, and as
-// long as it is to live, its requests go through with another one.
+// age issues a password that die makes expire. The fake uses the real time, which this
+// test cannot change. So the password has expired from the start, and until die its
+// requests are sent with another one.
 func (f *fake) age() {
 	f.cred, f.young = f.IssueAt(time.Now().Add(-icloud.DefaultLifetime)), f.Issue().Password
 }
@@ -90,18 +90,18 @@ func (f *fake) die() {
 	f.Revoke(f.cred.Password)
 }
 
-// meet makes the next requests meet a fault.
+// meet answers the next requests with a fault.
 func (f *fake) meet(fault icloudtest.Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Intercept = fault
 }
 
-// front is all fakes behind one port. It can hold them all up.
+// front serves all fakes at one port. It can delay all requests.
 type front struct {
 	fakes map[string]*fake // by Apple ID
 	mu    sync.Mutex
-	held  chan struct{} // closed to let requests through; nil if they are not held up
+	held  chan struct{} // closed to let requests through; nil if they are not delayed
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if held != nil {
 		select {
 		case <-held:
-		case <-r.Context().Done(): // whoever asked has been killed
+		case <-r.Context().Done(): // the worker has been killed
 			return
 		}
 	}
@@ -139,10 +139,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	account.ServeHTTP(w, r)
 }
 
-// href is one in a request's body.
+// href matches an href in a request's body.
 var href = regexp.MustCompile(`<([a-zA-Z]+:)?href[^>]*>[^<]*</([a-zA-Z]+:)?href>`)
 
-// lose takes a card out of a request.
+// lose removes a card from a request.
 func lose(r *http.Request, id string) error {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -188,8 +188,8 @@ func TestFleet(t *testing.T) {
 	icloudServer := httptest.NewServer(front)
 	defer icloudServer.Close()
 
-	// This process is the web form. The dwell is over when a doubted password may
-	// be asked about again, which is after a minute.
+	// This process is the web form. The dwell has passed when the next probe of a doubted
+	// password is sent, which is after a minute.
 	endpoint := icloudServer.URL + "/"
 	f := newFleet(t, settings{endpoint: endpoint, workers: 4, dwell: 45 * time.Second, timeout: time.Minute})
 	see := &look{t, f}
@@ -207,7 +207,7 @@ func TestFleet(t *testing.T) {
 	see.sameContacts(all)
 	progress("all are synced")
 
-	// Passwords die. Nobody is told before it is certain.
+	// Passwords die. Nobody is told before the refusal is Confirmed.
 	var dead, alive []*fake
 	for i, a := range all {
 		if fate(i) == expired || fate(i) == revoked {
@@ -222,7 +222,7 @@ func TestFleet(t *testing.T) {
 		WHERE a.apple_id = ANY ($1) AND s.reason IS NOT NULL AND NOT s.confirmed`, ids(dead), len(dead))
 	progress(fmt.Sprintf("%d dead passwords are in doubt", len(dead)))
 
-	// The others change their contacts, and meet every trouble that passes.
+	// The others change their contacts, and meet every temporary fault.
 	tokens := see.tokens()
 	var partial []*fake
 	for i, a := range all {
@@ -250,7 +250,7 @@ func TestFleet(t *testing.T) {
 		a.put(fmt.Sprintf("%d-new.vcf", i), "New")
 	}
 
-	// A worker is killed, with jobs in its hands.
+	// A worker is killed while it runs jobs.
 	changed := see.now()
 	release := front.hold()
 	defer release()
@@ -276,8 +276,8 @@ func TestFleet(t *testing.T) {
 	see.until("every owner of a dead password is told", `SELECT count(*) = $1 FROM notices WHERE kind = 'ended'`, len(dead))
 	progress("the owners of the dead passwords are told")
 	see.untilAfter("every other account is up to date", func() {
-		// After a trouble that names no time an account is polled at its next slot, for
-		// which the test does not wait.
+		// After a fault for which NextTry is zero, an account is polled at its next slot.
+		// The test does not wait for that.
 		see.poll(`SELECT id FROM accounts WHERE apple_id = ANY ($1) AND synced <= $2 AND due > now() + interval '10 minutes'`, ids(alive), changed)
 	}, `SELECT count(*) = $2 FROM accounts WHERE apple_id = ANY ($1) AND synced > $3`, ids(alive), len(alive), changed)
 	see.until("no job is left", noJob)
@@ -289,13 +289,13 @@ func TestFleet(t *testing.T) {
 		t.Errorf("%d healthy accounts are not shown as such", n)
 	}
 
-	// A job for a dead password neither asks nor tells again.
+	// A job for a dead password sends no request and writes no second notice.
 	see.due(dead)
 	see.until("no job is left of the dead", noJob)
 	see.told(dead)
 	progress("the dead were told once")
 
-	// Half of the owners make a new password. Meanwhile their contacts changed.
+	// Half of the owners make a new password. Their contacts have changed meanwhile.
 	var back []*fake
 	for i, a := range all {
 		if fate(i) == revoked {
@@ -326,17 +326,17 @@ func TestFleet(t *testing.T) {
 	silent(t, second)
 }
 
-// What happens to an account, by its number: some of each, and nothing to most.
+// What happens to an account, by its number. To most accounts nothing happens.
 const (
 	nothing = iota
 	expired
 	revoked
 	throttled // 503, once
-	forgotten // its token
-	stray     // one 401 for nothing, which a second question refutes
-	doubted   // two, which the next minute refutes
+	forgotten // the server forgets its token
+	stray     // one wrong 401, which the probe refutes
+	doubted   // two wrong 401s, which the probe a minute later refutes
 	broken    // an answer that breaks off
-	partly    // a card that cannot be got for a while
+	partly    // a card that cannot be fetched for a while
 )
 
 func fate(i int) int {
@@ -440,7 +440,7 @@ func (w *worker) stop() {
 	}
 }
 
-// What is personal, or secret, as the fakes have it.
+// What is personal or secret, as it appears in the fakes.
 var (
 	appleID  = regexp.MustCompile(`@example\.com`)
 	password = regexp.MustCompile(`[a-z]{4}-[a-z]{4}-[a-z]{4}-[a-z]{4}`)
@@ -448,7 +448,7 @@ var (
 	card     = regexp.MustCompile(`\.vcf|Somebody else`)
 )
 
-// silent checks that a worker has said what happened, but not to whom.
+// silent checks that a worker's output says what happened, and not to whom.
 func silent(t *testing.T, w *worker) {
 	t.Helper()
 	for _, name := range w.outputs {
@@ -467,7 +467,7 @@ func silent(t *testing.T, w *worker) {
 	}
 }
 
-// look looks into the database.
+// look reads a value from the database.
 type look struct {
 	t *testing.T
 	*fleet
@@ -484,13 +484,13 @@ func (l *look) one(query string, args ...any) (n int64) {
 	return n
 }
 
-// until waits for a query to say yes.
+// until waits until a query returns true.
 func (l *look) until(what, query string, args ...any) {
 	l.t.Helper()
 	l.untilAfter(what, func() {}, query, args...)
 }
 
-// untilAfter is until, and does something before each look.
+// untilAfter is until, and calls a function before each query.
 func (l *look) untilAfter(what string, do func(), query string, args ...any) {
 	l.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -510,7 +510,7 @@ func (l *look) untilAfter(what string, do func(), query string, args ...any) {
 	}
 }
 
-// due inserts jobs for accounts, many at once, as no sweep would.
+// due inserts jobs for many accounts at once, which a sweep would not do.
 func (l *look) due(all []*fake) {
 	l.t.Helper()
 	l.poll(`SELECT id FROM accounts WHERE apple_id = ANY ($1)`, ids(all))
@@ -548,8 +548,8 @@ func (l *look) now() (now time.Time) {
 	return now
 }
 
-// tokens returns the sync tokens of all accounts. It checks that no password is to
-// be read beside them.
+// tokens returns the sync tokens of all accounts. It checks that the table has no password
+// in plain text.
 func (l *look) tokens() (tokens []string) {
 	l.t.Helper()
 	rows, err := l.pool.Query(l.t.Context(), `SELECT token, password FROM accounts`)
@@ -596,8 +596,8 @@ func (l *look) sameContacts(all []*fake) {
 	}
 }
 
-// told checks that the owners of the dead passwords were told, once each and the
-// truth, that nobody else was, and how often iCloud was asked.
+// told checks that the owner of each dead password was told once and the right reason,
+// that nobody else was told, and how many requests iCloud has got.
 func (l *look) told(dead []*fake) {
 	l.t.Helper()
 	rows, err := l.pool.Query(l.t.Context(), `SELECT a.apple_id, n.event ->> 'reason', n.remedy FROM notices n JOIN accounts a ON a.id = n.account WHERE n.kind = 'ended'`)

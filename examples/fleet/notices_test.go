@@ -9,8 +9,8 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// Warnings come from the Store: of accounts that nobody polls too, once for a password,
-// never of one that the account has no more, and taken back when they were wrong.
+// Warnings come from the Store, also for accounts that nobody polls. There is one for each
+// password, and none for a password that was replaced. A wrong one is withdrawn.
 func TestNotices(t *testing.T) {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -35,7 +35,7 @@ func TestNotices(t *testing.T) {
 		}
 	}
 
-	// No job is worked: nobody polls.
+	// No worker runs, so nobody polls.
 	old, fresh := srv.Account("old@example.com"), srv.Account("fresh@example.com")
 	soon := old.IssueAt(time.Now().AddDate(0, 0, -350))
 	for _, cred := range []icloud.Credential{soon, fresh.Issue()} {
@@ -58,7 +58,7 @@ func TestNotices(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// A job finds it dead.
+	// A job finds that the password is dead.
 	ended := start(t, f)
 	ended()
 	ended()
@@ -81,7 +81,7 @@ func TestNotices(t *testing.T) {
 		t.Error("the notice does not say what to do")
 	}
 
-	// Its owner makes another one.
+	// The owner makes another password.
 	if err := f.connect(t.Context(), old.Issue()); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestNotices(t *testing.T) {
 	poll()
 	check("iCloud refuses a good password", "1 1 ending, 1 1 ended revoked, 1 2 ended revoked")
 	srv.SetIntercept(nil)
-	// The day's probe would find it. Without memory the Client asks at once.
+	// The daily probe would find this. A new Client without memory asks at once.
 	f.mu.Lock()
 	clear(f.clients)
 	f.mu.Unlock()

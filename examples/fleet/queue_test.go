@@ -11,11 +11,11 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// BenchmarkJobs tries what the database has to do for a poll with many accounts, none of
-// which has changed: the sweep that hands them out, and the runs, at a fake iCloud in
-// this process. Beside the times it reports what does not depend on the machine: bytes
-// of write-ahead log, and sizes of tables. One account in a hundred signs in to the
-// fake; the others share its answers.
+// BenchmarkJobs measures the work of the database for polls of many accounts that have not
+// changed: the sweep that hands them out, and the runs, with a fake iCloud in this process.
+// It also reports what does not depend on the machine: bytes of write-ahead log and sizes
+// of tables. One account in a hundred signs in to the fake, and the others share its
+// answers.
 //
 //	go test -run '^$' -bench Jobs -benchtime 10000x
 func BenchmarkJobs(b *testing.B) {
@@ -71,7 +71,7 @@ func BenchmarkJobs(b *testing.B) {
 			}
 		}
 	}
-	// The first poll of each signs in and lists; it is not measured.
+	// The first poll of each account signs in and lists. It is not measured.
 	handOut()
 	if err := f.jobs.Start(ctx); err != nil {
 		b.Fatal(err)
@@ -95,7 +95,7 @@ func BenchmarkJobs(b *testing.B) {
 	b.ReportMetric(n/all.Seconds(), "polls/s")
 	b.ReportMetric(float64(lsn()-before)/n, "WAL-B/poll")
 
-	// Once an hour a success is saved, which is not due yet.
+	// A success is saved once an hour, and this is not due yet.
 	rows, err := f.pool.Query(ctx, `SELECT account FROM icloud_store`)
 	if err != nil {
 		b.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 const (
 	postgresVariable = "ICLOUD_TEST_POSTGRES"
-	programVariable  = "FLEET_TEST_PROGRAM" // set: this process is no test, but the program
+	programVariable  = "FLEET_TEST_PROGRAM" // if set, this process runs the program and no test
 )
 
 func TestMain(m *testing.M) {
@@ -28,9 +28,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// newFleet makes a fleet on a database of its own, whose tables are there and empty, and
-// which the environment of other processes then names. Without a server the test skips.
-// Nothing is swept for an hour unless s says otherwise.
+// newFleet makes a fleet with a database of its own, which has empty tables. The environment
+// names this database for other processes. Without a server the test is skipped. There is
+// no sweep for an hour unless s says otherwise.
 func newFleet(t testing.TB, s settings) *fleet {
 	t.Helper()
 	server := os.Getenv(postgresVariable)

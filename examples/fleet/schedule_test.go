@@ -1,4 +1,4 @@
-// The schedule of very many accounts, over days that pass in a moment.
+// The schedule of very many accounts, over simulated days.
 
 package main
 
@@ -22,21 +22,22 @@ var (
 
 var hourly = schedule{every: time.Hour, sweep: 10 * time.Second}
 
-// What the busiest minute may have, as a multiple of the average one. A sweep's share is
-// less than the first. The second is below a share, so that the slots alone must do it.
+// How many polls the busiest minute may have, as a multiple of the average one. A sweep's
+// share is less than the first number. The second is below a share, so that the slots alone
+// must keep to it.
 const (
 	mostPolls  = 1.2
 	mostByHash = 1.1
 )
 
-// world has many accounts, and what a sweep and a run do with accounts.due. The rest of
-// them is SQL and I/O.
+// world has many accounts. It does what a sweep and a run do with accounts.due, without
+// their SQL and I/O.
 type world struct {
 	schedule
 	due     dueHeap
 	waiting []int64 // jobs for which no worker is free
 	polled  map[int64]time.Time
-	poll    func(account int64) (icloud.Status, error) // nil: all is well
+	poll    func(account int64) (icloud.Status, error) // nil: every poll succeeds
 
 	// workers is how many jobs end between two sweeps; 0: all of them.
 	workers int
@@ -69,7 +70,7 @@ func (w *world) run(account int64) {
 	heap.Push(&w.due, dueAccount{account, w.next(account, status, err, time.Now())})
 }
 
-// live lets time pass, with its sweeps.
+// live lets time pass and runs the sweeps.
 func (w *world) live(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		time.Sleep(w.sweep)
@@ -90,7 +91,7 @@ func (w *world) live(d time.Duration) {
 	}
 }
 
-// peak returns the most polls of a minute since then, and checks it.
+// peak returns the number of polls in the busiest minute since then, and checks it.
 func (w *world) peak(t *testing.T, when string, since time.Time, limit float64) {
 	t.Helper()
 	most := 0
@@ -136,7 +137,7 @@ func (h *dueHeap) Pop() any {
 	return last
 }
 
-// onboard connects accounts within an hour, most of them in its first minutes, and lets
+// onboard connects accounts within an hour, most of them in the first minutes, and lets
 // another hour pass.
 func onboard(s schedule, accounts int) *world {
 	w := newWorld(s)
@@ -157,8 +158,8 @@ func onboard(s schedule, accounts int) *world {
 	return w
 }
 
-// The accounts were connected within one hour. Whatever comes then, no minute is much
-// busier than another, and no account is forgotten.
+// The accounts were connected within one hour. Whatever happens after that, no minute is
+// much busier than another, and no account is forgotten.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -196,7 +197,7 @@ func TestSchedule(t *testing.T) {
 				test.what(w)
 				since := time.Now()
 				w.live(time.Hour)
-				// An account that was polled just before may have its slot after that.
+				// An account that was polled just before may have a later slot.
 				w.fresh(t, "an hour later", since.Add(-w.every/2))
 				w.live(5 * time.Hour)
 				w.peak(t, "in the six hours that follow", since, test.most)
@@ -206,8 +207,8 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// A slot is the account's own, half an interval away at least, and never more than one
-// and a half.
+// A slot depends on the account, and is between half an interval and one and a half
+// intervals away.
 func TestSlot(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -224,7 +225,7 @@ func TestSlot(t *testing.T) {
 	}
 }
 
-// What the Client says goes before the slot.
+// The Client's NextTry has priority over the slot.
 func TestNext(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 	"github.com/go-icloud/icloud"
 )
 
-// What is sealed opens with the same key, for the same account, and in no other way.
+// A sealed password can be opened only with the same key and for the same account.
 func TestSealer(t *testing.T) {
 	t.Parallel()
 	sealer := func(b byte) *sealer {

@@ -8,8 +8,8 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// A sweep hands out its share, those first that have been due longest, and deducts what
-// still waits for a worker.
+// A sweep hands out its share. The accounts that have been due longest come first, and the
+// jobs that still wait for a worker are deducted.
 func TestSweep(t *testing.T) {
 	f := newFleet(t, settings{workers: 2, timeout: time.Minute, schedule: schedule{every: time.Hour, sweep: 30 * time.Minute}})
 	see := &look{t, f}
@@ -39,8 +39,8 @@ func TestSweep(t *testing.T) {
 	}
 	check("a second one, while all of these wait", share, 4500-share)
 
-	// The workers have done some of them. A row that is locked is passed over, and an
-	// account that has a job gets no second one.
+	// The workers have ended some of the jobs. A locked row is skipped, and an account that
+	// has a job gets no second one.
 	if _, err := f.pool.Exec(t.Context(), `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE kind = 'sync' AND (args ->> 'account')::bigint % 5 > 0`); err != nil {
 		t.Fatal(err)
 	}

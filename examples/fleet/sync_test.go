@@ -41,9 +41,9 @@ func start(t *testing.T, f *fleet) (ended func() *river.Event) {
 	}
 }
 
-// An owner reconnects an account while a job finds its old password refused. Whether
-// that is before the job writes what it has found, or after it, the next job comes at
-// once, though no sweep comes for an hour.
+// An owner reconnects an account while a job finds that its old password is refused. This
+// may happen before or after the job writes its result. In both cases the next job runs at
+// once, although there is no sweep for an hour.
 func TestReconnectDuringRefusal(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -67,7 +67,7 @@ func TestReconnectDuringRefusal(t *testing.T) {
 			}
 			ended()
 
-			// The job is past its beginning when it asks iCloud.
+			// The job has begun when it asks iCloud.
 			srv.Revoke(old.Password)
 			cred := srv.Issue()
 			asked, answer := make(chan struct{}), make(chan struct{})
@@ -81,7 +81,7 @@ func TestReconnectDuringRefusal(t *testing.T) {
 			}
 			<-asked
 
-			// Both need the account's row. Who asks for it first gets it first.
+			// Both need the account's row. The one that asks first gets it first.
 			lock, err := f.pool.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -122,7 +122,7 @@ func TestReconnectDuringRefusal(t *testing.T) {
 	}
 }
 
-// A run that another has overtaken writes nothing, whichever ends first.
+// A run writes nothing once another one has begun, whichever ends first.
 func TestOvertaken(t *testing.T) {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -182,8 +182,8 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// A book of more changes than one transaction writes arrives whole, and one that breaks
-// off in the middle leaves no token behind.
+// A book with more changes than one transaction writes is stored completely. If its sync
+// breaks off in the middle, no token is stored.
 func TestLargeBook(t *testing.T) {
 	srv := icloudtest.NewServer()
 	defer srv.Close()
@@ -236,11 +236,11 @@ func TestLargeBook(t *testing.T) {
 	}
 	check("a first run that breaks off", "Ada", changeBatch, changeBatch, 0)
 	exec(`DROP TRIGGER break_off ON contacts`)
-	srv.Delete("0.vcf") // in between, of which no server tells
-	ended()             // River has tried again
+	srv.Delete("0.vcf") // no server reports this deletion
+	ended()             // River has retried
 	check("the next run", "Ada", cards-1, cards-1, 1)
 
-	// The same with a token. Were all cards changed, it would not be honored.
+	// The same with a token. It would not be honored if all cards were changed.
 	const changed = cards - 100
 	put(changed, "Grace")
 	breakOff("Grace")

@@ -25,7 +25,7 @@ import (
 	"github.com/go-icloud/icloud/icloudtest"
 )
 
-// planted is personal or secret, and found nowhere else.
+// The planted values are personal or secret, and appear nowhere else.
 const (
 	plantedID     = "planted.owner@example.org"
 	plantedCard   = "plantedcard"
@@ -34,8 +34,8 @@ const (
 	plantedText   = "planted words of a server"
 )
 
-// TestPrivate reads all that leaves the process, spans, metrics and log lines, of jobs
-// that end in every way, and looks for what is not to be there.
+// TestPrivate reads all spans, metrics and log lines of jobs that end in every possible way,
+// and looks for what they must not contain.
 func TestPrivate(t *testing.T) {
 	var logs lockedBuffer
 	before := slog.Default()
@@ -55,7 +55,7 @@ func TestPrivate(t *testing.T) {
 	}
 	put(plantedName)
 	account.Put(plantedCard+"2.vcf", "BEGIN:VCARD\r\n"+plantedName+"\x00\xff")
-	var paths sync.Map // what the paths of requests hold
+	var paths sync.Map // parts of the paths of requests
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for part := range strings.SplitSeq(r.URL.Path, "/") {
 			paths.Store(part, true)
@@ -127,8 +127,8 @@ func TestPrivate(t *testing.T) {
 	job("is refused by the database")
 	exec(`DROP TRIGGER refuse ON contacts; DELETE FROM river_job WHERE kind = 'sync'`)
 
-	// In doubt, and a nanosecond of dwell later refused for good. A Client asks once a
-	// minute; one that has just been made asks at once.
+	// The password is doubted, and after a dwell of a nanosecond it is refused for good. A
+	// Client asks once a minute, and a new one asks at once.
 	account.Revoke(cred.Password)
 	job("is behind a doubted password")
 	exec(`DELETE FROM icloud_store`)
@@ -143,7 +143,7 @@ func TestPrivate(t *testing.T) {
 	if err := (&noticeWorker{fleet: f}).Work(ctx, nil); err != nil {
 		t.Error(err)
 	}
-	// A database that is not there, and one that nobody can be asked for.
+	// A database that cannot be reached, and a DSN that cannot be parsed.
 	dsn := "postgres://" + url.QueryEscape(plantedID) + ":secretpart@127.0.0.1:1/x"
 	elsewhere, err := open(ctx, f.settings, dsn, os.Getenv("FLEET_KEY"))
 	if err != nil {
@@ -154,7 +154,7 @@ func TestPrivate(t *testing.T) {
 	_, err = open(ctx, f.settings, dsn+"?connect_timeout=x", os.Getenv("FLEET_KEY"))
 	slog.Error("failed", "err", quiet(err))
 
-	// What happened has to show in it, or there would be nothing to read.
+	// The output must show what happened. Otherwise this test would check nothing.
 	text := logs.String()
 	for _, want := range []string{`"state":"doubted"`, `"state":"signed out"`, `"certainty"`, "token no longer honored", "SQLSTATE P0001", "cannot be opened with this FLEET_KEY", "the database cannot be reached", "DATABASE_URL cannot be parsed"} {
 		if !strings.Contains(text, want) {
@@ -209,7 +209,7 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
-// record is what was exported, and where it stands.
+// record is a text that was exported, and where it was found.
 type record struct {
 	t    *testing.T
 	text map[string]string
