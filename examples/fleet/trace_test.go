@@ -209,7 +209,7 @@ func TestPrivate(t *testing.T) {
 	}
 }
 
-// record is a text that was exported, and where it was found.
+// record has the texts that were exported, and where each was found.
 type record struct {
 	t    *testing.T
 	text map[string]string
