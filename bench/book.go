@@ -1,5 +1,5 @@
-// Address books to compare with: the same cards in every run, such as Apple's
-// programs write them.
+// Address books for the comparison: the same cards in every run, in the form in which
+// Apple's programs write them.
 
 package main
 
@@ -16,7 +16,7 @@ type book struct {
 	Kind  kind
 }
 
-// A kind says what a fifth of the cards have beside the rest.
+// A kind says what a fifth of the cards have in addition.
 type kind string
 
 const (
@@ -43,8 +43,8 @@ func cardID(i int) string { return uid(i) + ".vcf" }
 
 func uid(i int) string { return fmt.Sprintf("%08X-7E1C-4D1B-9A53-00C0FFEE0000", i) }
 
-// card returns a card with what Apple's mostly have: groups of lines, a label of
-// Apple's own, escapes, and letters outside of ASCII. The tail is further lines.
+// card returns a card with what most of Apple's cards have: groups of lines, one of Apple's
+// labels, escapes, and letters outside of ASCII. tail has further lines.
 func card(i int, tail string) string {
 	return strings.ReplaceAll(fmt.Sprintf(`BEGIN:VCARD
 VERSION:3.0
@@ -64,9 +64,9 @@ UID:%[2]s
 `, i, uid(i), tail), "\n", "\r\n")
 }
 
-// An album is a stock of photos. Making as many as there are cards would take
-// longer than listing them, and no client can tell: a compressor looks back for
-// 32 KB only, which is less than two photos.
+// An album has the photos that cards share. Making one for each card would take longer than
+// listing them. It makes no difference: gzip looks back for only 32 KB, which is less than
+// two photos.
 type album []string
 
 func newAlbum() album {
@@ -83,7 +83,7 @@ func newAlbum() album {
 	return a
 }
 
-// property returns the photo of a card, of a kind.
+// property returns the photo property of a card of this kind.
 func (a album) property(k kind, i int) string {
 	switch k {
 	case photos:

@@ -1,5 +1,5 @@
-// A slow line to a fast server: every byte takes half a round trip, and waits
-// for those before it to pass.
+// A slow line to a fast server: every byte takes half a round trip, and waits until the
+// bytes before it have passed.
 
 package main
 
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A line is a proxy for TCP. It has no slow start and loses nothing, so that it
-// flatters whoever opens many connections or waits for many answers.
+// A line is a proxy for TCP. It has no slow start and loses nothing. So a client that opens
+// many connections or waits for many answers looks better than on a real line.
 type line struct {
 	roundTrip time.Duration
 	bits      int // a second, each way
@@ -36,7 +36,7 @@ func newLine(target string, roundTrip time.Duration, bits int) (*line, error) {
 
 func (l *line) addr() string { return l.listener.Addr().String() }
 
-// close takes no more connections, and waits for those that there are to end.
+// close accepts no more connections, and waits until the others have ended.
 func (l *line) close() {
 	_ = l.listener.Close()
 	l.connections.Wait()
@@ -53,11 +53,11 @@ func (l *line) accept() {
 	}
 }
 
-// carry is one connection.
+// carry serves one connection.
 func (l *line) carry(near net.Conn) {
 	defer near.Close()
-	// The handshake of TCP is a round trip, which the loopback has just done
-	// in no time.
+	// The handshake of TCP takes a round trip, which the loopback has done at
+	// once.
 	time.Sleep(l.roundTrip)
 	far, err := net.Dial("tcp", l.target)
 	if err != nil {
@@ -70,7 +70,7 @@ func (l *line) carry(near net.Conn) {
 	both.Wait()
 }
 
-// A packet is what has passed the line, and when it arrives.
+// A packet is data on the line, with the time of its arrival.
 type packet struct {
 	data []byte
 	due  time.Time
@@ -78,8 +78,8 @@ type packet struct {
 
 // copy carries bytes one way until either side ends.
 func (l *line) copy(to, from net.Conn, way *lane) {
-	// Enough for what is under way at once, and not so much that the line
-	// would be a buffer in which an answer can hide.
+	// Enough for the packets that are under way at once. More would let the line
+	// buffer an answer.
 	packets := make(chan packet, 1+l.bits/8/packetSize/4)
 	go func() {
 		defer close(packets)
@@ -96,7 +96,7 @@ func (l *line) copy(to, from net.Conn, way *lane) {
 		}
 	}()
 	var failed error
-	for p := range packets { // to the end, or the other goroutine would wait for ever
+	for p := range packets { // to the end, because otherwise the other goroutine would wait for ever
 		if failed != nil {
 			continue
 		}
@@ -106,11 +106,11 @@ func (l *line) copy(to, from net.Conn, way *lane) {
 		}
 	}
 	if c, ok := to.(*net.TCPConn); ok {
-		_ = c.CloseWrite() // the other way may still have something to say
+		_ = c.CloseWrite() // the other direction may still have data
 	}
 }
 
-// packetSize is small, so that what is under way is spread over time.
+// packetSize is small, so that the data is spread over time.
 const packetSize = 1400
 
 // A lane is one direction of the line, which all connections share.
@@ -119,7 +119,7 @@ type lane struct {
 	free time.Time
 }
 
-// pass returns when something has passed that takes so long and comes now.
+// pass returns when data that comes now and takes so long has passed.
 func (l *lane) pass(now time.Time, long time.Duration) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

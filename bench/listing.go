@@ -20,12 +20,12 @@ type listingTask struct {
 	Client string
 	Cards  int
 	Gzip   bool
-	Budget time.Duration // how long to go on, for three listings at least if they are not slow; negative: one listing
+	Budget time.Duration // how long to repeat, with at least three listings if they are not slow; negative: one listing
 }
 
 // A figure is what a listing costs.
 type figure struct {
-	Wall, CPU time.Duration // the median, and of all cores
+	Wall, CPU time.Duration // the median; the mean over the listings, of all cores
 	Allocs    float64       // per listing
 	Bytes     float64       // allocated, per listing
 	Peak      int64         // resident memory in bytes after one listing, 0 if unknown
@@ -33,8 +33,8 @@ type figure struct {
 	Wire      int64         // bytes of the answer's body
 }
 
-// measureListing is the process of a case. Its peak memory is that of the first
-// listing, because the garbage of those before adds to the next one's.
+// measureListing runs in the process of a case. The peak memory is that of the first
+// listing, because the garbage of one listing adds to the memory of the next.
 func measureListing(t listingTask) (f figure, err error) {
 	ctx := context.Background()
 	way, err := t.transport(t.Addr, t.Gzip)
@@ -45,7 +45,7 @@ func measureListing(t listingTask) (f figure, err error) {
 	if err != nil {
 		return f, err
 	}
-	// The number is checked each time: a listing that loses cards is fast.
+	// The number is checked each time, because a listing that loses cards is fast.
 	once := func() error {
 		n, err := list(ctx)
 		if err == nil && n >= 0 && n != t.Cards {
@@ -70,13 +70,13 @@ func measureListing(t listingTask) (f figure, err error) {
 	return f, err
 }
 
-// slow is how long a listing takes of which one has to be enough. That it found
-// the client and the server unprepared, nobody would notice.
+// slow is the time of a listing above which it is not repeated. In so slow a listing, the
+// preparations of the first one do not matter.
 const slow = 10 * time.Second
 
-// measure calls once until it is enough. What the calls cost together is divided by
-// their number; of their times the median is taken, because a machine's hiccup
-// should not be the client's.
+// measure calls once until enough returns true. The processor time and memory of all calls
+// are divided by their number. The wall time is the median, so that a pause of the machine
+// does not count.
 func measure(once func() error, enough func(walls []time.Duration) bool) (f figure, err error) {
 	var walls []time.Duration
 	var before, after runtime.MemStats
@@ -100,8 +100,8 @@ func measure(once func() error, enough func(walls []time.Duration) bool) (f figu
 	return f, nil
 }
 
-// processorTime is how long this process has kept processors busy. On a machine
-// that has other things to do it says more than the time on the wall.
+// processorTime is how long this process has used processors. On a busy machine it says
+// more than the wall time.
 func processorTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -110,8 +110,8 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peakMemory is the most memory that this process has had resident. getrusage
-// would count what its parent had before it became this program.
+// peakMemory is the peak of this process's resident memory. getrusage would also count the
+// memory of its parent before this program was started.
 func peakMemory() int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -129,7 +129,7 @@ func peakMemory() int64 {
 	return 0
 }
 
-// A result is a figure and what it is of. It is what results.json consists of.
+// A result is a figure of one case. results.json is a list of results.
 type result struct {
 	book
 	Client string
@@ -137,8 +137,8 @@ type result struct {
 	figure
 }
 
-// listings measures all clients on the book of a server. Without gzip they show
-// what each makes of the bytes; with it, what the decompressor leaves of that.
+// listings measures all clients on the book of a server, without gzip and with it. Without
+// gzip the times are those of the client, and with it the decompressor's are added.
 func listings(s *server, budget time.Duration) ([]result, error) {
 	var results []result
 	for _, gzip := range []bool{false, true} {
@@ -154,7 +154,7 @@ func listings(s *server, budget time.Duration) ([]result, error) {
 			if err != nil {
 				return nil, err
 			}
-			// Beside the listings there were the few bytes of discovery.
+			// The few bytes of discovery are counted too.
 			f.Wire = counted.Bytes / int64(f.Listings)
 			results = append(results, result{s.book, client, gzip, f})
 		}

@@ -1,5 +1,5 @@
-// Programs of other languages, as whole processes: what a person waits for who
-// starts one. They are measured where they are installed.
+// Programs in other languages, as whole processes. Their time is what a person who starts
+// one waits for. They are measured if they are installed.
 
 package main
 
@@ -36,8 +36,8 @@ type program struct {
 	run func(a access, dir string, cards int) (*exec.Cmd, error)
 }
 
-// programs begins with ours, to which the others are compared: the same process as
-// a case of the listings, so that its start is in it as it is in theirs.
+// programs begins with ours, with which the others are compared. It is the process of a
+// case of the listings, so that the start of the process counts for all programs.
 var programs = []program{{ours + " (process)", runOurs}, {tsdav, runTsdav}, {vdirsyncer, runVdirsyncer}}
 
 // others measures the programs on the book of a server.
@@ -46,8 +46,8 @@ func others(s *server) ([]result, error) {
 	for _, p := range programs {
 		f, err := p.measure(s)
 		if err == nil && f.Wall < 5*time.Second {
-			// For the first one the server had to render its answers. In a
-			// run that takes longer than this, nobody would find that.
+			// In the first run the server had to render its answers. In a
+			// longer run this does not matter.
 			f, err = p.measure(s)
 		}
 		if errors.Is(err, errAbsent) {

@@ -1,5 +1,5 @@
-// Processes of our own: the program starts itself again for the server and for
-// each case, so that no case inherits another's heap.
+// Processes: the program starts itself again for the server and for each case, so that no
+// case has the heap of another.
 
 package main
 
@@ -47,7 +47,7 @@ var roles = map[string]func(task []byte) error{
 	"idle":     func(task []byte) error { return out(task, measureIdle) },
 }
 
-// asked reports whether the program was started by itself, and does what for.
+// asked reports whether the program was started by itself. If so, it does its task.
 func asked(args []string) bool {
 	if len(args) != 3 || roles[args[1]] == nil {
 		return false

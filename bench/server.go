@@ -1,5 +1,5 @@
-// The server of all comparisons, in a process of its own, so that what is
-// measured in the others is the client's alone.
+// The server of all comparisons. It has a process of its own, so that the figures of the
+// other processes are those of the clients alone.
 
 package main
 
@@ -54,8 +54,8 @@ type stats struct {
 	Bytes       int64 // of bodies, as they went over the wire
 }
 
-// A server is a server in another process. It is told things by lines on its
-// standard input, and answers each with a line of JSON.
+// A server is a server in another process. It gets commands as lines on its standard input,
+// and answers each with a line of JSON.
 type server struct {
 	access
 	book book
@@ -65,8 +65,8 @@ type server struct {
 	out *bufio.Scanner
 }
 
-// start starts a server of a book, and waits until it can be asked. There is one
-// book to a server, so that no more than one has to be in memory.
+// start starts a server of a book, and waits until it is ready. A server has one book, so
+// that only one is in memory.
 func start(b book) (*server, error) {
 	cmd, err := again("serve", b)
 	if err != nil {
@@ -93,7 +93,7 @@ func start(b book) (*server, error) {
 
 // stop ends the server and waits for it.
 func (s *server) stop() {
-	_ = s.in.Close() // this is what tells it
+	_ = s.in.Close() // the server ends then
 	_ = s.cmd.Wait()
 }
 
@@ -113,8 +113,8 @@ func (s *server) stats() (st stats, err error) {
 	return st, s.answer(&st)
 }
 
-// change changes n cards of the book, spread over all of it, to ones without a
-// photo. What has been counted is forgotten.
+// change replaces n cards, spread over the whole book, by cards without a photo. It resets
+// the counts.
 func (s *server) change(n int) error {
 	if _, err := fmt.Fprintln(s.in, "change", n); err != nil {
 		return err
@@ -144,7 +144,7 @@ func serve(b book) error {
 	web := &http.Server{
 		Handler:   h,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS13},
-		ErrorLog:  log.New(io.Discard, "", 0), // clients go away, that is all
+		ErrorLog:  log.New(io.Discard, "", 0), // it would only say that clients have gone
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			if state == http.StateNew {
 				h.connections.Add(1)
@@ -175,8 +175,8 @@ func serve(b book) error {
 	return nil
 }
 
-// A recorder answers what it has been asked before out of memory: rendering an
-// answer costs more than the slower clients need to read it.
+// A recorder keeps each answer and sends it again, because rendering an answer takes longer
+// than the slower clients need to read it.
 type recorder struct {
 	server *icloudtest.Server
 	cred   icloud.Credential
@@ -200,16 +200,16 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	// Any account is this one: a thousand of them need not be a thousand books.
+	// All accounts have the same book, so that there need not be a thousand books.
 	if _, _, ok := r.BasicAuth(); ok {
 		r.SetBasicAuth(h.cred.AppleID, h.cred.Password.Reveal())
 	}
-	// Programs word it in many ways; there are two answers.
+	// Programs write this header in many ways, but there are only two answers.
 	if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		r.Header.Del("Accept-Encoding")
 	}
-	// All that icloudtest's answer depends on. The host is part of it, since it
-	// decides what the home-set looks like.
+	// Everything on which icloudtest's answer depends. The host is part of it, because
+	// the home-set depends on it.
 	key := sha256.New()
 	fmt.Fprintln(key, r.Method, r.Host, r.URL, r.Header.Get("Authorization"), r.Header.Get("Accept-Encoding") != "", r.Header.Get("Depth"))
 	key.Write(asked)
@@ -232,8 +232,8 @@ func (h *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.bytes.Add(int64(n))
 }
 
-// selfSigned returns a certificate for the loopback and for iCloud's names, and
-// the same as PEM for those who shall trust it.
+// selfSigned returns a certificate for the loopback and for iCloud's names. ca is the same
+// certificate as PEM, for the clients.
 func selfSigned() (tls.Certificate, string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Wall time over a slow line: what it is that people wait for.
+// Wall time over a slow line, which is the time that people wait.
 
 package main
 
@@ -19,17 +19,17 @@ const (
 	changes   = 10
 )
 
-// A tripTask is one thing done once over the line.
+// A tripTask is one thing that is done once over the line.
 type tripTask struct {
 	access
 	Client string
 	What   string
 	Gzip   bool
-	Apple  bool   // under iCloud's two host names; else the loopback's one
+	Apple  bool   // with iCloud's two host names, and not with the loopback's one
 	Since  string // the token, for the sync
 }
 
-// What is done over the line.
+// The things that are done over the line.
 const (
 	firstListing = "first listing"
 	remembered   = "remembered listing"
@@ -37,16 +37,16 @@ const (
 	syncChanges  = "sync of 10 changes, open connection"
 )
 
-// A trip is how long it took, and what it took.
+// A trip has the time, the requests and the connections of a tripTask.
 type trip struct {
 	Wall        time.Duration
 	Contacts    int
 	Requests    int64
-	Connections int64 // to the line, the one that was open included; each is one TLS handshake
+	Connections int64 // to the line, including one that was open before; each is one TLS handshake
 }
 
-// measureTrips is the process in which it is done. It has not talked to the line
-// before, so that a connection is opened unless the task says that one is open.
+// measureTrips runs in the process of a tripTask. The process has no connection to the line
+// yet, so it opens one, unless the task is one with an open connection.
 func measureTrips(t tripTask) (trip, error) {
 	ctx := context.Background()
 	l, err := newLine(t.Addr, roundTrip, bandwidth)
@@ -58,7 +58,7 @@ func measureTrips(t tripTask) (trip, error) {
 		return trip{}, err
 	}
 	slow := &counter{RoundTripper: way}
-	// What was done before is done over a fast line. It only lets the client know the account.
+	// Preparations are done over a fast line. They only let the client know the account.
 	fast, err := t.transport(t.Addr, true)
 	if err != nil {
 		return trip{}, err
@@ -87,8 +87,8 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// ours does it with this package. What a Client remembers comes to it by the Store
-// of an earlier one, as after a restart.
+// ours does the task with this package. The Client gets what it remembers from the Store
+// that an earlier Client has used, as after a restart.
 func (t tripTask) ours(ctx context.Context, slow *counter, fast http.RoundTripper) (trip, error) {
 	store := make(mapStore)
 	connect := func(way http.RoundTripper) (*icloud.Client, error) {
@@ -137,8 +137,8 @@ func (t tripTask) ours(ctx context.Context, slow *counter, fast http.RoundTrippe
 	return trip{}, errors.New("nothing to do")
 }
 
-// peer does it with go-webdav. It remembers nothing, but its user can keep the path
-// of the address book and the sync token; that is taken for granted here.
+// peer does the task with go-webdav. go-webdav remembers nothing. Here its user has kept the
+// path of the address book and the sync token.
 func (t tripTask) peer(ctx context.Context, slow *counter, fast http.RoundTripper) (trip, error) {
 	if t.What == firstListing {
 		return slow.clock(func() (int, error) {
@@ -158,7 +158,7 @@ func (t tripTask) peer(ctx context.Context, slow *counter, fast http.RoundTrippe
 		return trip{}, err
 	}
 	if t.What == remembered {
-		// A program that has kept the path of the address book.
+		// The program has kept the path of the address book.
 		if err := p.connect(slow); err != nil {
 			return trip{}, err
 		}
@@ -169,7 +169,7 @@ func (t tripTask) peer(ctx context.Context, slow *counter, fast http.RoundTrippe
 	return slow.clock(func() (int, error) { return p.list(ctx) })
 }
 
-// clock says how long f takes, and how many requests.
+// clock measures how long f takes, and how many requests it sends.
 func (c *counter) clock(f func() (int, error)) (trip, error) {
 	c.n.Store(0)
 	began := time.Now()
@@ -187,15 +187,15 @@ func (s mapStore) Save(_ context.Context, key string, data []byte) error {
 	return nil
 }
 
-// A journey is a trip and what it was for.
+// A journey is a tripTask and its trip.
 type journey struct {
 	tripTask
 	trip
-	Err error // a client that cannot do it
+	Err error // not nil if the client cannot do the task
 }
 
-// tokens are the sync tokens of a book before its changes. Ours is more than the
-// server's, so that each client gets one of its own.
+// tokens are the sync tokens of a book before its changes. Our token contains more than the
+// server's token, so each client has its own.
 type tokens struct{ Ours, Theirs string }
 
 // newTokens gets the tokens.
@@ -219,8 +219,8 @@ func newTokens(ctx context.Context, s *server) (t tokens, err error) {
 	return t, err
 }
 
-// journeys does everything over a slow line to a server. Each is done twice, and
-// the second counts: for the first the server had to render its answers.
+// journeys does all tasks over a slow line to a server. Each is done twice and the second
+// counts, because for the first the server had to render its answers.
 func journeys(s *server) ([]journey, error) {
 	since, err := newTokens(context.Background(), s)
 	if err != nil {
@@ -235,9 +235,9 @@ func journeys(s *server) ([]journey, error) {
 			tripTask{s.access, ours, what, true, false, since.Ours},
 			tripTask{s.access, gowebdav, what, true, false, since.Theirs})
 	}
-	// Under iCloud's names the address book is on another host than discovery
-	// begins at, and net/http opens a connection for each name. go-webdav cannot be
-	// asked for that: it forgets the second host.
+	// With iCloud's names, discovery begins at one host and the address book is on
+	// another, and net/http opens a connection for each name. go-webdav cannot do this,
+	// because it ignores the second host.
 	tasks = append(tasks,
 		tripTask{s.access, ours, firstListing, true, true, ""},
 		tripTask{s.access, ours, firstListing, false, false, ""},
