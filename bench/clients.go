@@ -29,7 +29,7 @@ const (
 var clients = []string{ours, gowebdav, floor}
 
 // transport returns a way to the server: TLS, HTTP/2, and for every host name a
-// connection to addr. Nearly all else is as in http.DefaultTransport.
+// connection to addr. Nearly everything else is as in http.DefaultTransport.
 func (a access) transport(addr string, gzip bool) (http.RoundTripper, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(a.CA)) {
@@ -39,8 +39,8 @@ func (a access) transport(addr string, gzip bool) (http.RoundTripper, error) {
 		TLSClientConfig:    &tls.Config{RootCAs: roots},
 		ForceAttemptHTTP2:  true,
 		DisableCompression: !gzip,
-		// For all clients alike. The 4 MiB of the default would be most of what
-		// a client that streams ever holds; one would make it wait.
+		// The same for all clients. The 4 MiB of the default would be most of
+		// the memory of a client that streams. With 1 MiB it would have to wait.
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 2 << 20},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
@@ -64,8 +64,8 @@ func (p plain) RoundTrip(r *http.Request) (*http.Response, error) {
 // A lister lists the whole book and returns how many contacts it has.
 type lister func(context.Context) (int, error)
 
-// lister returns the lister of that name. What it needs to know of the account
-// is found out before, or by the first call.
+// lister returns the lister of that name. What it needs to know about the account is found
+// by lister or by the first call.
 func (a access) lister(ctx context.Context, name string, t http.RoundTripper) (lister, error) {
 	switch name {
 	case ours:
@@ -81,7 +81,7 @@ func (a access) lister(ctx context.Context, name string, t http.RoundTripper) (l
 		}
 		return p.list, nil
 	case floor:
-		// It has to find the book, too, and go-webdav is as good as any for that.
+		// It must find the book too, and does so with go-webdav.
 		p, err := a.peer(ctx, t)
 		if err != nil {
 			return nil, err
@@ -91,8 +91,8 @@ func (a access) lister(ctx context.Context, name string, t http.RoundTripper) (l
 	return nil, fmt.Errorf("no client of the name %q", name)
 }
 
-// count lists the contacts of a Client, one after the other, and keeps none: that is
-// what a listing that streams is for. go-webdav returns all at once or nothing.
+// count lists the contacts of a Client one after the other and keeps none, as a listing
+// that streams allows. go-webdav returns all at once or nothing.
 func count(ctx context.Context, client *icloud.Client) (n int, err error) {
 	for contact, err := range client.Contacts(ctx) {
 		if err != nil {
@@ -147,7 +147,7 @@ func (p *peer) connect(t http.RoundTripper) (err error) {
 	return err
 }
 
-// everything asks for whole cards. Without it go-webdav asks for no data at all.
+// everything asks for whole cards. Without it go-webdav asks for no address-data.
 var everything = carddav.AddressDataRequest{AllProp: true}
 
 func (p *peer) list(ctx context.Context) (int, error) {
@@ -155,7 +155,7 @@ func (p *peer) list(ctx context.Context) (int, error) {
 	return len(objects), err
 }
 
-// token returns a sync token for the book as it is.
+// token returns a sync token for the present state of the book.
 func (p *peer) token(ctx context.Context) (string, error) {
 	all, err := p.client.SyncCollection(ctx, p.book, &carddav.SyncQuery{})
 	if err != nil {
@@ -172,7 +172,7 @@ func (p *peer) sync(ctx context.Context, since string) (int, error) {
 	}
 	get := &carddav.AddressBookMultiGet{DataRequest: everything}
 	for _, object := range changes.Updated {
-		// The address book counts itself among the changes.
+		// The changes include the address book itself.
 		if strings.HasSuffix(object.Path, ".vcf") {
 			get.Paths = append(get.Paths, object.Path)
 		}
@@ -184,8 +184,8 @@ func (p *peer) sync(ctx context.Context, since string) (int, error) {
 const query = `<?xml version="1.0"?><C:addressbook-query xmlns="DAV:" xmlns:C="urn:ietf:params:xml:ns:carddav">` +
 	`<prop><getetag/><C:address-data/></prop><C:filter/></C:addressbook-query>`
 
-// discard reads the answer to a query and does nothing with it. How many contacts
-// it holds is not known: that is -1.
+// discard reads the answer to a query and does nothing with it. It returns -1, because it
+// does not count the contacts.
 func (p *peer) discard(ctx context.Context) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, "REPORT", p.url()+p.book, strings.NewReader(query))
 	if err != nil {

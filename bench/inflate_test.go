@@ -7,8 +7,8 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 )
 
-// BenchmarkInflate lists a book that comes compressed, inflated by the standard
-// library and by a Transport that docs/speed.md shows.
+// BenchmarkInflate lists a book that the server sends compressed. It is decompressed by the
+// standard library, and by the Transport in docs/speed.md.
 func BenchmarkInflate(b *testing.B) {
 	for _, book := range []book{{10_000, uris}, {2_000, photos}} {
 		s, err := start(book)
@@ -50,7 +50,7 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// uncompressed is a transport that notes whether an answer came out of it inflated.
+// uncompressed is a transport that notes whether its base has decompressed an answer.
 type uncompressed struct {
 	wrapped http.RoundTripper
 	seen    bool

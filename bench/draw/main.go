@@ -1,6 +1,6 @@
 // Draw draws the chart of a comparison: time and memory of a listing by the size
-// of the book. It is a program of its own because a plotting library and its fonts
-// take as much memory as what is measured.
+// of the book. It is a separate program because a plotting library and its fonts take as
+// much memory as what is measured.
 //
 // It reads results.json, as bench writes it, and writes results.svg.
 package main
@@ -25,7 +25,7 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// A result is what a listing costs: those fields of bench's that are drawn.
+// A result is the figure of a listing: the fields of bench's result that are drawn.
 type result struct {
 	Cards  int
 	Kind   string
@@ -35,12 +35,12 @@ type result struct {
 	Peak   int64 // bytes
 }
 
-// A series is a client's line, from the top of the legend down. Its color is told
-// apart also by those who do not see all of them.
+// A series is a client's line, in the order of the legend. People who do not see all colors
+// can distinguish these colors too.
 type series struct {
 	client string
 	color  color.Color
-	gzip   bool // it was measured with gzip alone, which decides nothing for it
+	gzip   bool // it was only measured with gzip, which makes little difference for it
 }
 
 var all = []series{
@@ -78,14 +78,14 @@ func drawChart(file string, results []result) error {
 	if err != nil {
 		return err
 	}
-	memory.Legend = plot.NewLegend() // one is enough
+	memory.Legend = plot.NewLegend() // one legend is enough
 
 	const width, height = 22 * vg.Centimeter, 9 * vg.Centimeter
 	canvas := vgsvg.NewWith(vgsvg.UseWH(width, height), vgsvg.EmbedFonts(false))
 	area := draw.New(canvas)
 	white := plot.New()
 	white.HideAxes()
-	white.Draw(area) // a ground that reads on a dark page, too
+	white.Draw(area) // a background that is readable on a dark page too
 	tiles := draw.Tiles{Rows: 1, Cols: 2, PadX: vg.Centimeter, PadTop: vg.Millimeter * 3, PadBottom: vg.Millimeter * 2, PadLeft: vg.Millimeter * 3, PadRight: vg.Millimeter * 5}
 	grid := plot.Align([][]*plot.Plot{{seconds, memory}}, tiles, area)
 	seconds.Draw(grid[0][0])
