@@ -50,7 +50,7 @@ func BenchmarkInflate(b *testing.B) {
 	}
 }
 
-// uncompressed is a transport that notes whether its base has decompressed an answer.
+// uncompressed is a transport that notes whether the wrapped one has decompressed an answer.
 type uncompressed struct {
 	wrapped http.RoundTripper
 	seen    bool
