@@ -14,14 +14,14 @@ import (
 )
 
 // The files below testdata/answers are what Radicale, Cyrus, Xandikos, sabre/dav
-// and Calypso answered to requests like ours, about address books with cards of
-// our own making. Those in odd/ are about one card each, with something in it, or
-// in its name, that is rare but that people's cards have.
+// and Calypso answered to requests like ours. The address books had cards that we made.
+// Each file in odd/ is about one card with something rare in it or in its name, which
+// real cards have too.
 
 var update = flag.Bool("update", false, "write testdata/answers.txt anew")
 
-// files returns the files that match a pattern, and fails if there are too few:
-// a test of nothing passes too easily.
+// files returns the files that match a pattern, and fails if there are too few, because a
+// test without files would pass.
 func files(t testing.TB, pattern string, atLeast int) []string {
 	t.Helper()
 	names, err := filepath.Glob(pattern)
@@ -43,8 +43,8 @@ func readFile(t testing.TB, name string) []byte {
 	return b
 }
 
-// illFormedCards are those that encoding/xml rejects, and with them whatever else
-// is in the same answer. Their NOTE or FN must arrive as it was sent.
+// illFormedCards are cards because of which encoding/xml rejects the whole answer. Their
+// NOTE or FN must arrive as it was sent.
 var illFormedCards = map[string]string{
 	"ctrl-0b": "FN:Vertical\x0bTab",
 	"esc-1b":  "NOTE:\x1b[31mred\x1b[0m",
@@ -53,9 +53,8 @@ var illFormedCards = map[string]string{
 	"latin1":  "FN:J\xf6rg M\xfcller",
 }
 
-// TestAnswers reads all of them. The rows are listed, the first of
-// them, in testdata/answers.txt, and as far as encoding/xml accepts an answer it
-// has to see the same ones.
+// TestAnswers reads all of them. testdata/answers.txt lists the first rows of each. If
+// encoding/xml accepts an answer, the reference must read the same rows.
 func TestAnswers(t *testing.T) {
 	names := append(files(t, "testdata/answers/*/*.xml", 40), files(t, "testdata/answers/*/odd/*.xml", 100)...)
 	var list strings.Builder
@@ -128,7 +127,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestAnswersOfNote says in words what a few of them are known to hold.
+// TestAnswersOfNote checks some answers whose content is known.
 func TestAnswersOfNote(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

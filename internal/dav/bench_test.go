@@ -15,7 +15,7 @@ import (
 
 // appleAnswer returns an answer in the style of iCloud: the namespace declared
 // again on nested elements, no prefixes, blank lines, and "&#13;" at the end of
-// each line of a card. With photos, a fifth of the cards hold one inline.
+// each line of a card. With photos, a fifth of the cards have one inline.
 func appleAnswer(cards int, photos bool) []byte {
 	rnd := rand.New(rand.NewChaCha8([32]byte{1}))
 	var b bytes.Buffer
@@ -59,8 +59,8 @@ var (
 	withoutPhotos = sync.OnceValue(func() []byte { return appleAnswer(10_000, false) })
 )
 
-// onlyReader hides what else a bytes.Reader can do, so that no benchmark gets
-// its bytes without asking for them.
+// onlyReader hides the other methods of a bytes.Reader, so that every benchmark gets the
+// bytes by Read.
 type onlyReader struct{ io.Reader }
 
 func benchmarkAnswers(b *testing.B, f func(b *testing.B, r io.Reader)) {

@@ -51,7 +51,7 @@ func (r row) String() string {
 	return "{" + strings.TrimSpace(b.String()) + "}"
 }
 
-// decode reads a document to its end. The error is nil if that was reached.
+// decode reads a document to its end. The error is nil if it reached the end.
 func decode(r io.Reader) (rows []row, token string, err error) {
 	return decodeWith(dav.NewDecoder(r))
 }
@@ -71,7 +71,7 @@ func decodeWith(d *dav.Decoder) (rows []row, token string, err error) {
 
 func decodeString(doc string) ([]row, string, error) { return decode(strings.NewReader(doc)) }
 
-// compare fails the test if two lists of rows differ, and says where first.
+// compare fails the test at the first difference between two lists of rows.
 func compare(t *testing.T, what string, got, want []row) {
 	t.Helper()
 	for i := range min(len(got), len(want)) {
@@ -95,7 +95,7 @@ func member(props string) string {
 	return ms(`<response><href>/a.vcf</href><propstat><prop>` + props + `</prop><status>HTTP/1.1 200 OK</status></propstat></response>`)
 }
 
-// answers are documents that are well-formed and say something.
+// answers are well-formed documents.
 var answers = []struct {
 	name  string
 	doc   string
@@ -418,7 +418,7 @@ func TestDecoder(t *testing.T) {
 				t.Errorf("got sync token %q, want %q", token, tt.token)
 			}
 
-			// The table itself might be wrong, and the reference too.
+			// The reference must agree with the table, so that neither is wrong alone.
 			rows, token, err = reference([]byte(tt.doc))
 			if err != nil {
 				t.Fatalf("reference: got error %v", err)
@@ -431,8 +431,7 @@ func TestDecoder(t *testing.T) {
 	}
 }
 
-// illFormed are documents that XML 1.0 forbids but that lose nothing of what
-// they mean.
+// illFormed are documents that XML 1.0 forbids, but whose meaning is clear.
 var illFormed = []struct {
 	name string
 	doc  string
@@ -473,7 +472,7 @@ func TestIllFormedText(t *testing.T) {
 				t.Error("encoding/xml accepts this: it is no example of ill-formed text")
 			}
 
-			// Where nobody reads, nothing is ill-formed.
+			// Text that is skipped is not checked.
 			doc = member(`<displayname>` + tt.doc + `</displayname>`)
 			if rows, _, err = decodeString(doc); err != nil || len(rows) != 1 {
 				t.Errorf("in a property of no interest: got %d rows and error %v, want 1 and none", len(rows), err)
@@ -489,7 +488,7 @@ func TestIllFormedText(t *testing.T) {
 	})
 }
 
-// TestEveryPrefix cuts answers after every byte: none may look complete.
+// TestEveryPrefix cuts answers after every byte. None of them may look complete.
 func TestEveryPrefix(t *testing.T) {
 	t.Parallel()
 	for _, tt := range answers {
@@ -510,7 +509,7 @@ func TestEveryPrefix(t *testing.T) {
 	}
 }
 
-// documents are all of the above, for tests that only compare.
+// documents are all documents above, for tests that only compare results.
 func documents() (docs []string) {
 	for _, tt := range answers {
 		docs = append(docs, tt.doc)
@@ -524,7 +523,7 @@ func documents() (docs []string) {
 	return docs
 }
 
-// TestReadSizes delivers documents in pieces, which must not make a difference.
+// TestReadSizes delivers documents in pieces. The result must be the same.
 func TestReadSizes(t *testing.T) {
 	t.Parallel()
 	readers := map[string]func(io.Reader) io.Reader{
@@ -545,7 +544,7 @@ func TestReadSizes(t *testing.T) {
 	}
 }
 
-// stutter delivers nothing at every other read.
+// stutter delivers no byte at every second Read.
 type stutter struct {
 	r    io.Reader
 	idle bool
@@ -584,8 +583,8 @@ func TestReadError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("connection reset")
 	for _, tt := range answers {
-		// After the root element, too: whether the transport ends well is
-		// known only at the end.
+		// Also after the root element, because only the end of the reader
+		// shows whether the transport failed.
 		for cut := 0; cut <= len(tt.doc); cut++ {
 			r := io.MultiReader(strings.NewReader(tt.doc[:cut]), iotest.ErrReader(broken))
 			rows, _, err := decode(r)
@@ -599,7 +598,7 @@ func TestReadError(t *testing.T) {
 	}
 }
 
-// lastWords delivers its last bytes together with an error, and says so only once.
+// lastWords returns an error together with its last bytes, and only once.
 type lastWords struct {
 	s   string
 	err error
@@ -636,8 +635,7 @@ type idleReader struct{}
 
 func (idleReader) Read([]byte) (int, error) { return 0, nil }
 
-// TestRowsArriveEarly checks that a row is returned when its last byte is there:
-// a listing must not wait for more than it needs.
+// TestRowsArriveEarly checks that a row is returned as soon as its last byte has arrived.
 func TestRowsArriveEarly(t *testing.T) {
 	t.Parallel()
 	r, w := io.Pipe()
@@ -663,7 +661,7 @@ func TestRowsArriveEarly(t *testing.T) {
 	}
 }
 
-// broken are documents that cannot be read, with where that shows.
+// broken are documents that cannot be read, with the place of the error.
 var broken = []struct {
 	name   string
 	doc    string
@@ -708,8 +706,8 @@ var broken = []struct {
 	{"an entity of the document's in CDATA only", `<!DOCTYPE x>` + member(`<C:address-data>&uuml;</C:address-data>`), -1, 0},
 }
 
-// TestUndeclaredPrefix: rows whose prefix has lost its declaration are not passed over,
-// as encoding/xml would have it: that would make an empty book of a full one.
+// TestUndeclaredPrefix checks that rows with an undeclared prefix are an error. encoding/xml
+// would skip them, and a full book would look empty.
 func TestUndeclaredPrefix(t *testing.T) {
 	t.Parallel()
 	for _, doc := range []string{
@@ -757,8 +755,8 @@ func TestSyntaxError(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNoInput breaks answers in many ways and looks for their words in
-// the errors.
+// TestErrorsHoldNoInput breaks answers in many ways, and checks that no error contains text
+// from them.
 func TestErrorsHoldNoInput(t *testing.T) {
 	t.Parallel()
 	const secret = "zoe.mueller"
@@ -803,7 +801,7 @@ func TestNotMultistatus(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", doc, err, dav.ErrNotMultistatus)
 		}
 	}
-	// What has no root element at all is not known to be complete.
+	// A document without a root element may have been cut.
 	for _, doc := range []string{"", " ", "x", "Not Found", "<!-- -->", "<?xml version='1.0'?>"} {
 		if _, _, err := decodeString(doc); err != io.ErrUnexpectedEOF {
 			t.Errorf("%q: got %v, want %v", doc, err, io.ErrUnexpectedEOF)
@@ -857,8 +855,8 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
-// TestReset reads different documents with one Decoder, and none may show in the
-// next.
+// TestReset reads different documents with one Decoder. None may change the result of the
+// next one.
 func TestReset(t *testing.T) {
 	t.Parallel()
 	d := dav.NewDecoder(strings.NewReader(""))
@@ -879,8 +877,8 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// TestRowsAreSeparate checks that to append to one slice of a row does not change
-// another one.
+// TestRowsAreSeparate checks that appending to one slice of a row does not change another
+// one.
 func TestRowsAreSeparate(t *testing.T) {
 	t.Parallel()
 	d := dav.NewDecoder(strings.NewReader(member(`<getetag>"1"</getetag><C:address-data>card</C:address-data>` +

@@ -11,13 +11,13 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// endless matches references longer than any that the Decoder looks for.
+// endless matches references that are longer than the Decoder accepts.
 var endless = regexp.MustCompile(`&[^;]{60}`)
 
-// FuzzDecoder feeds the Decoder whatever there is. It must not panic; it must not
-// hold more than a small multiple of the input; it must see the same however the
-// input arrives; and where encoding/xml accepts the input, it must see what the
-// reference sees.
+// FuzzDecoder decodes any input. The Decoder must not panic. It must not keep more than a
+// small multiple of the input in memory. It must return the same rows, in whichever pieces
+// the input arrives. If encoding/xml accepts the input, it must return the rows of the
+// reference.
 func FuzzDecoder(f *testing.F) {
 	for _, doc := range documents() {
 		f.Add([]byte(doc))
@@ -66,8 +66,8 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
-// FuzzPrecondition looks for an answer that names a condition to the Decoder's
-// code and none to encoding/xml, up to where it can read.
+// FuzzPrecondition looks for a body in which Precondition finds a condition and encoding/xml
+// does not, as far as encoding/xml can read it.
 func FuzzPrecondition(f *testing.F) {
 	for _, name := range files(f, "testdata/answers/*/*.error", 8) {
 		f.Add(readFile(f, name))

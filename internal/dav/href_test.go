@@ -27,7 +27,7 @@ func TestHref(t *testing.T) {
 	}
 }
 
-// TestSame: a collection is itself with a slash at the end and without.
+// TestSame checks that a collection is the same with a slash at the end and without.
 func TestSame(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse("https://contacts.icloud.com/1/card/")

@@ -11,7 +11,7 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// repeat is a reader of n times the same bytes, without holding them.
+// repeat is a reader of the same bytes n times, without keeping all of them in memory.
 type repeat struct {
 	s    string
 	n    int
@@ -61,24 +61,23 @@ func join(parts ...any) io.Reader {
 	return io.MultiReader(readers...)
 }
 
-// TestLimits sends answers that try to exhaust memory or time. None of them may
-// allocate more than the bounds together. None takes long either, but there is no
-// saying how long that is on a busy machine: what is quadratic takes hours, and
-// runs into the test's timeout.
+// TestLimits sends answers that try to exhaust memory or time. None of them may allocate
+// more than the sum of the bounds. There is no limit for the time, because a busy machine
+// is slow. Quadratic time would be hours, and the test would time out.
 func TestLimits(t *testing.T) {
-	// What is repeated until a row is too long has some of this in it, so that
-	// reading it goes fast.
+	// Texts that are repeated until a row is too long contain this, so that reading them
+	// is fast.
 	padding := strings.Repeat(" ", 1000)
 	const (
 		whole = "" // no error
-		// What all buffers come to if each is grown to its bound by
-		// doubling, and the rows' slices along with them.
+		// The size of all buffers if each grows to its bound by doubling,
+		// with the rows' slices.
 		memory = 4*dav.MaxCard + 16*dav.MaxText + 8*dav.MaxToken
 	)
 	for _, tt := range []struct {
 		name string
 		doc  io.Reader
-		what string // that there was too much of
+		what string // LimitError.What
 		rows int
 	}{
 		{"a million empty responses", join(root, times(1e6, `<response/>`), `</multistatus>`), whole, 1e6},
@@ -162,8 +161,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestLimitsAreExact checks that what is within a bound is accepted, and what is
-// one byte over it is not, however the bytes arrive.
+// TestLimitsAreExact checks that an answer at a bound is accepted, and one that is a byte
+// larger is not, in whichever pieces the bytes arrive.
 func TestLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	const (
@@ -174,7 +173,7 @@ func TestLimitsAreExact(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		doc    func(extra int) string
-		accept bool // of one more: a LimitError otherwise
+		accept bool // one more is accepted; otherwise it is a LimitError
 	}{
 		{"text", func(n int) string {
 			return document + `<response><href>` + fill(dav.MaxText+n, "a") + `</href></response>` + end
@@ -245,7 +244,7 @@ func TestMaxRow(t *testing.T) {
 	}
 }
 
-// TestCardTooLarge reads a card at the bound and one beyond it, between others.
+// TestCardTooLarge reads a card at the bound and a larger one, between other cards.
 func TestCardTooLarge(t *testing.T) {
 	t.Parallel()
 	member := func(name string, parts ...any) io.Reader {

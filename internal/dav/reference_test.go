@@ -12,13 +12,12 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// This file decodes multistatus answers a second time, in another way: the whole
-// document becomes a tree, by encoding/xml, and rows are picked from the tree.
-// It is slow and cannot read what encoding/xml rejects. What it can read, the
-// Decoder must read alike.
+// This file decodes multistatus answers in another way. encoding/xml makes a tree of the
+// whole document, and the rows are taken from the tree. It is slow, and cannot read what
+// encoding/xml rejects. If it can read an answer, the Decoder must read the same rows.
 
 type node struct {
-	name  string // "DAV: href", say
+	name  string // for example "DAV: href"
 	text  string // between its own tags, not in its children
 	nodes []*node
 }

@@ -64,7 +64,7 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestBodiesAreSeparate writes over a body, which must not show in the next.
+// TestBodiesAreSeparate overwrites a body, which must not change the next one.
 func TestBodiesAreSeparate(t *testing.T) {
 	t.Parallel()
 	for _, f := range []func() []byte{dav.PropfindPrincipal, dav.PropfindHomeSet, dav.PropfindBooks, dav.PropfindETags, dav.Query} {
@@ -76,8 +76,8 @@ func TestBodiesAreSeparate(t *testing.T) {
 	}
 }
 
-// TestHrefsAreUnchanged sends hrefs there and back: as a parser reads them, not
-// as they look.
+// TestHrefsAreUnchanged checks that a parser reads the same hrefs from a request that were
+// given to Multiget.
 func TestHrefsAreUnchanged(t *testing.T) {
 	t.Parallel()
 	hrefs := []string{
@@ -140,7 +140,7 @@ func TestPrecondition(t *testing.T) {
 	}
 }
 
-// TestPreconditionStops checks that an error without end is not read for ever.
+// TestPreconditionStops checks that Precondition stops reading a body that does not end.
 func TestPreconditionStops(t *testing.T) {
 	t.Parallel()
 	r := &repeat{s: `<x/>`, n: forever}

@@ -9,10 +9,10 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// TestShapes reads rows that look nearly like one before, and mean something else. They
-// come as a whole, so that the Decoder can compare them with that, and in pieces, so that
-// it cannot; encoding/xml says what is right. All documents are read by one Decoder, of
-// which one must not have the shapes of another.
+// TestShapes reads rows that look nearly like a previous one and mean something else. Each
+// document is read as a whole, so that the Decoder can compare the rows, and in small
+// pieces, so that it cannot. The result must be that of encoding/xml. One Decoder reads all
+// documents, because the shapes of one must not be used for another.
 func TestShapes(t *testing.T) {
 	t.Parallel()
 	const (
@@ -94,8 +94,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestShapeErrors has the same error in a row that is compared with one before and in a
-// row that is read tag by tag.
+// TestShapeErrors checks that an error is the same in a row that is compared with a previous
+// one and in a row that is read tag by tag.
 func TestShapeErrors(t *testing.T) {
 	t.Parallel()
 	row := func(href, etag string) string {
