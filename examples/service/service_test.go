@@ -238,7 +238,7 @@ func TestYear(t *testing.T) {
 				t.Errorf("%s: got %d cards, want %d", p.id, len(c.book), n)
 			}
 		}
-		// A password that died takes no contact with it.
+		// The contacts stay when the password has died.
 		for _, p := range revoked {
 			if c, _ := y.row(p.id, read); len(c.book) == 0 {
 				t.Errorf("%s: the contacts are gone", p.id)

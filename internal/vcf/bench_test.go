@@ -21,7 +21,7 @@ var apple = card(
 	`NOTE:Line one\; with\, escapes\\ and <tags> & "quotes"\nLine two – naïve`, "  café",
 	"REV:2024-05-05T12:34:56Z", "UID:1D81A698-506A-5472-9233-23C65E1A8A5A")
 
-// applePhoto is the same with a photo of 40 KB in it.
+// applePhoto is the same card with a photo of 40 KB.
 var applePhoto = withPhoto(40 << 10)
 
 func withPhoto(size int) []byte {

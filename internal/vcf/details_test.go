@@ -245,7 +245,7 @@ func TestDetailsDates(t *testing.T) {
 		if got := details(card(tt.line)).Birthday; got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.line, got, tt.want)
 		}
-		// Every other date is read alike.
+		// All other dates are read in the same way.
 		_, value, _ := strings.Cut(tt.line, "Y")
 		got := details(card("X-ABDATE" + value)).Dates
 		if want := (vcf.LabeledDate{Date: tt.want}); tt.want != (vcf.Date{}) && (len(got) != 1 || got[0] != want) || tt.want == (vcf.Date{}) && got != nil {
@@ -300,7 +300,7 @@ func TestDetailsVersions(t *testing.T) {
 	}
 }
 
-// full is a card with something of everything.
+// full is a card with every detail.
 var full = card("N:Müller\\;;Zoë;;Dr.;", "NICKNAME:Zo,Z", "X-PHONETIC-FIRST-NAME:Tso", "ORG:X;Y\\;Z", "TITLE:Chef",
 	"item1.ADR;type=HOME:;;Am Ring 1\\nHinten;Köln;;50667;D", "item1.X-ABADR:de", "item1.X-ABLabel:Boot", `URL;type=WORK;type=pref:http\://a`,
 	"item2.X-ABRELATEDNAMES:Ann", "item2.X-ABLabel:_$!<Friend>!$_", "X-AIM;type=HOME:zo", "IMPP;X-SERVICE-TYPE=AIM;type=HOME:aim:zo",
@@ -328,7 +328,7 @@ func TestDetailsFoldedAnywhere(t *testing.T) {
 	}
 }
 
-// A label may stand before what it labels, after it, or far away.
+// A label may be before its property, after it, or far away.
 func TestDetailsLabelsAnywhere(t *testing.T) {
 	var first, last, labels []string
 	lines := strings.Split(strings.TrimSuffix(string(full), "END:VCARD\r\n"), "\r\n")
@@ -349,7 +349,7 @@ func TestDetailsLabelsAnywhere(t *testing.T) {
 	}
 }
 
-// A card that ends anywhere gives what has come.
+// A card may end at any byte. What was before is read.
 func TestDetailsCutAnywhere(t *testing.T) {
 	var r vcf.DetailsReader
 	for i := range full {
@@ -381,7 +381,7 @@ func TestDetailsReaderIsReused(t *testing.T) {
 	}
 }
 
-// A listing of details must not cost a listing of models.
+// A listing of details must be cheaper than a listing of models.
 func TestDetailsAllocates(t *testing.T) {
 	var r vcf.DetailsReader
 	r.Read(apple)
@@ -390,7 +390,7 @@ func TestDetailsAllocates(t *testing.T) {
 	}
 }
 
-// hostileDetails are cards of about a megabyte that ask for more.
+// hostileDetails are cards of about a megabyte that try to use much more memory or time.
 func hostileDetails() map[string][]byte {
 	many := func(format string) []byte {
 		var b strings.Builder

@@ -35,7 +35,7 @@ func fieldsText(fields []*vcard.Field) string {
 	return b.String()
 }
 
-// props makes of go-vcard's fields what Edit takes, as the package above does.
+// props converts go-vcard's fields for Edit, as package icloud does.
 func props(c vcard.Card) []vcf.Property {
 	var all []vcf.Property
 	for name, fields := range c {
@@ -64,7 +64,7 @@ func others(data []byte, edited vcard.Card) [][]byte {
 		name = strings.ToUpper(name[:max(strings.IndexAny(name, ":;"), 0)])
 		name = name[strings.IndexByte(name, '.')+1:]
 		if name == "X-ABLABEL" || name == "X-ABADR" {
-			return true // looked at elsewhere
+			return true // checked elsewhere
 		}
 		for k := range edited {
 			if strings.EqualFold(k, name) {
@@ -75,7 +75,7 @@ func others(data []byte, edited vcard.Card) [][]byte {
 	})
 }
 
-// check holds an edited card against what was asked for.
+// check compares an edited card with the edit.
 func check(t testing.TB, data, out []byte, asked vcard.Card) {
 	t.Helper()
 	fields := make(vcard.Card)
@@ -99,7 +99,7 @@ func check(t testing.TB, data, out []byte, asked vcard.Card) {
 	}
 	before, err := decode(data)
 	if err != nil {
-		return // go-vcard never read it
+		return // go-vcard could not read the card before the edit
 	}
 	after, err := decode(out)
 	if err != nil {
@@ -119,7 +119,7 @@ func check(t testing.TB, data, out []byte, asked vcard.Card) {
 			fail("%s reads\n%swant\n%s", k, g, w)
 		}
 	}
-	// No label has lost its property, unless it never had one, and none has come to be of something else.
+	// No label has lost its property, unless it had none before, and none belongs to another property now.
 	for _, l := range after["X-ABLABEL"] {
 		if _, ok := fields["X-ABLABEL"]; ok || l.Group == "" {
 			continue
@@ -238,7 +238,7 @@ func TestEdit(t *testing.T) {
 				continue
 			}
 			whole := func(inner string) []byte {
-				// A second card and what stands around the first is left alone as well.
+				// A second card, and the text around the first one, do not change either.
 				return []byte(strings.ReplaceAll("\nBEGIN:VCARD\nVERSION:3.0\n"+inner+"END:VCARD\n\nBEGIN:VCARD\nFN:z\nNOTE:z\nEND:VCARD", "\n", eol))
 			}
 			in := whole(tt.in)
@@ -268,7 +268,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// TestEditUnchanged gives lines back as go-vcard reads them, which is not always what they mean.
+// TestEditUnchanged gives lines back as go-vcard reads them, which is not always correct.
 func TestEditUnchanged(t *testing.T) {
 	for _, line := range []string{
 		"X:v", "g.X:v", "X;A=b:v", "X;a=b;A=c:v", "X;B=c;A=b:v", `X;A="b:c;d,e":v`, `X;A="b\"c":v`, `X;A="\u00e4\x41\n":v`,
@@ -280,7 +280,7 @@ func TestEditUnchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// That nothing is changed must not be because nothing was read.
+		// go-vcard must have read the line. Otherwise the test would check nothing.
 		if len(c["X"]) != 1 {
 			t.Errorf("%s: go-vcard reads no X", line)
 		}
@@ -373,7 +373,7 @@ func TestEditCorpus(t *testing.T) {
 				t.Errorf("%s: given back its own %s: got %q, %v", name, k, out, err)
 			}
 			if len(data) > 5000 && k != "FN" && k != "PHOTO" {
-				continue // check is slow
+				continue // because check is slow
 			}
 			for _, want := range [][]*vcard.Field{nil, own[1:], append(slices.Clone(own), &vcard.Field{Value: "new, one"}), changed(own)} {
 				fields := vcard.Card{k: want}
@@ -396,7 +396,7 @@ func TestEditCorpus(t *testing.T) {
 	}
 }
 
-// changed has the last character of every value twice.
+// changed returns fields in which the last character of every value is doubled.
 func changed(own []*vcard.Field) []*vcard.Field {
 	var all []*vcard.Field
 	for _, f := range own {
@@ -408,7 +408,7 @@ func changed(own []*vcard.Field) []*vcard.Field {
 	return all
 }
 
-// unwritable reports whether fields hold something that Edit refuses to write anew.
+// unwritable reports whether fields contain something that Edit refuses to write.
 func unwritable(fields []*vcard.Field) bool {
 	for _, f := range fields {
 		text := f.Value

@@ -11,9 +11,9 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// The tests of this file do one thing to a card at every place where it can be done.
+// The tests of this file make one change to a card at every possible place.
 
-// rich is a card with something of everything that a listing wants.
+// rich is a card with every property that a listing needs.
 var rich = card("X-ADDRESSBOOKSERVER-KIND:group", "X-ADDRESSBOOKSERVER-MEMBER:urn:uuid:A-1", `N:Müller\;;Zoë;;Dr.;`,
 	`ORG:;Bücher\, Töne\\;x`, `item1.EMAIL;X-A="a:b;c,d";type=HOME:zoë@example.org`, "EMAIL;TYPE=\"work,pref\":z@example.org",
 	"item2.TEL;VALUE=uri:tel:+1", "item2.X-ABLabel:_$!<Boat>!$_", "item1.X-ABLabel:日本", "TEL;TYPE=fax,home:2", "UID:U-1")
@@ -28,7 +28,7 @@ func TestFoldAnywhere(t *testing.T) {
 	var r vcf.Reader
 	for _, fold := range []string{"\r\n ", "\n\t", "\r\n \r\n "} {
 		for i := 1; i < len(rich); i++ {
-			// Within a line end, or before one, a fold would be another card.
+			// A fold within a line end or before one would change the card.
 			if rich[i-1] == '\n' || rich[i-1] == '\r' {
 				continue
 			}
@@ -43,7 +43,8 @@ func TestFoldAnywhere(t *testing.T) {
 	}
 }
 
-// A card that ends anywhere, as when a server stops in the middle, gives what has come, and no more than the whole.
+// A card may end at any byte, for example because a server stopped. What was before is read, and nothing that the
+// whole card does not have.
 func TestCutAnywhere(t *testing.T) {
 	var r vcf.Reader
 	for i := range rich {
@@ -51,7 +52,7 @@ func TestCutAnywhere(t *testing.T) {
 		got := r.Fields(data)
 		lines := strings.Split(dump(got), "\n")
 		for _, l := range lines[3 : len(lines)-1] {
-			// The last line may be incomplete, and so may a label that has not come yet.
+			// The last line may be incomplete, and a label may be missing.
 			word, _, _ := strings.Cut(l, " ")
 			if !strings.Contains(richFields, word) {
 				t.Errorf("%d bytes: got %q, which the card does not have", i, l)
@@ -65,7 +66,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// With any byte replaced by another the Fields are still those that go-vcard finds.
+// If any byte is replaced by another one, the Fields are still those that go-vcard finds.
 func TestAnyByte(t *testing.T) {
 	var r vcf.Reader
 	compared := 0
@@ -87,8 +88,8 @@ func TestAnyByte(t *testing.T) {
 	}
 }
 
-// TestEveryCharacter writes every character that Edit accepts, before and after every other that matters, and has
-// go-vcard and Read find it again.
+// TestEveryCharacter writes all combinations of three special characters by Edit. go-vcard and Read must read the
+// same value.
 func TestEveryCharacter(t *testing.T) {
 	base := card("FN:x", "TEL:1")
 	special := []string{`\`, ",", ";", ":", "n", "N", "\n", "\t", " ", `"`, "=", "ä", "👩", "\u2028", "."}
@@ -105,7 +106,7 @@ func TestEveryCharacter(t *testing.T) {
 					if err != nil || got.Value(name) != value {
 						t.Fatalf("%s %q: go-vcard reads %q, %v in\n%q", name, value, got.Value(name), err, out)
 					}
-					// A person reads the same, but for the semicolon that go-vcard leaves escaped.
+					// Read returns the same, except for the semicolon, which go-vcard leaves escaped.
 					if f := read(out); name == "FN" && strings.TrimSpace(value) != "" && f.Name != strings.ReplaceAll(value, `\;`, ";") {
 						t.Fatalf("%q: read %q in\n%q", value, f.Name, out)
 					}
@@ -118,8 +119,8 @@ func TestEveryCharacter(t *testing.T) {
 	}
 }
 
-// TestEveryLength writes values of every length up to some folds, of characters of every length, and looks at
-// what comes out as a program would that decodes line by line.
+// TestEveryLength writes values of every length up to a few folds, of characters of every length. A program that
+// decodes each line separately must be able to read the result.
 func TestEveryLength(t *testing.T) {
 	for _, c := range []string{"x", "ä", "長", "👩", "\\", "\n", " "} {
 		for n := range 240 / len(c) {
@@ -141,7 +142,7 @@ func TestEveryLength(t *testing.T) {
 	}
 }
 
-// What go-vcard's own API makes of names, addresses and categories goes into a card and comes out again.
+// Names, addresses and categories that go-vcard's API has made can be written into a card and read again.
 func TestStructured(t *testing.T) {
 	c := make(vcard.Card)
 	c.SetName(&vcard.Name{FamilyName: `O\;Neil`, GivenName: "Pat", HonorificSuffix: "Jr., MD"})

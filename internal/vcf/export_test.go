@@ -1,6 +1,6 @@
 package vcf
 
-// Fields is all that a Reader finds in a card.
+// Fields has everything that a Reader finds in a card.
 type Fields struct {
 	UID, Name, Org string
 	Emails, Phones []Labeled
@@ -8,13 +8,13 @@ type Fields struct {
 	Members        []string
 }
 
-// Fields reads a card and returns all that it finds.
+// Fields reads a card and returns everything that it finds.
 func (r *Reader) Fields(card []byte) *Fields {
 	r.Read(card, nil)
 	return r.Found()
 }
 
-// Found returns all that r has found in the card that it has read.
+// Found returns everything that r has found in the card that it has read.
 func (r *Reader) Found() *Fields {
 	f := &Fields{UID: r.UID(), Name: r.Name(), Org: r.Org(), Group: r.Group(), Members: r.Members()}
 	f.Emails, f.Phones = Labels[Labeled](r)

@@ -12,7 +12,7 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// FuzzReader reads any bytes, and asks go-vcard where the two are to agree.
+// FuzzReader reads any bytes, and compares the result with go-vcard's if the two must agree.
 func FuzzReader(f *testing.F) {
 	for _, data := range corpus(f) {
 		if len(data) < 5000 {
@@ -28,11 +28,11 @@ func FuzzReader(f *testing.F) {
 		if want, ok := reference(data); ok && dump(got) != dump(want) {
 			t.Errorf("%q: got\n%swant\n%s", data, dump(got), dump(want))
 		}
-		// What an earlier card left in the Reader makes no difference.
+		// An earlier card must not change the result.
 		if a, b := dump(got), dump(new(vcf.Reader).Fields(data)); a != b {
 			t.Errorf("%q: got\n%sand with a new Reader\n%s", data, a, b)
 		}
-		// Unfolding changes nothing that is read, and there is nothing left to unfold.
+		// Unfolding does not change the result, and a second Unfold changes nothing.
 		flat := vcf.Unfold(data)
 		if !bytes.Contains(flat, []byte("=\r\n")) {
 			if a, b := dump(r.Fields(data)), dump(new(vcf.Reader).Fields(flat)); a != b {
@@ -42,7 +42,7 @@ func FuzzReader(f *testing.F) {
 				t.Errorf("%q: unfolded twice got %q, want %q", data, again, flat)
 			}
 		}
-		// go-vcard's own unfolding, where it is to be trusted, gives the same card.
+		// go-vcard's own unfolding, if it is correct for this card, gives the same card.
 		if !oddity.Match(data) && len(begin.FindAll(fold.ReplaceAll(data, nil), -1)) == 1 {
 			want, err := vcard.NewDecoder(bytes.NewReader(data)).Decode()
 			if err == nil {
@@ -64,7 +64,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzEdit edits one property, or two, and holds the result against what was asked for.
+// FuzzEdit edits one property or two, and compares the result with the edit.
 func FuzzEdit(f *testing.F) {
 	const text = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:a\r\nitem1.TEL;type=HOME:1\r\nitem1.X-ABLabel:x\r\n" +
 		"TEL:2\r\nNOTE:a\\, b\r\n  c\r\nitem2.URL:http\\://a\r\nitem2.X-ABLabel:y\r\nEND:VCARD\r\n"
@@ -122,22 +122,21 @@ func FuzzEdit(f *testing.F) {
 			}
 			return
 		}
-		// What go-vcard and the oracle's way to tell lines are no judges of.
+		// Cards that go-vcard, or this test's way to find lines, cannot read correctly.
 		flat := fold.ReplaceAll(data, nil)
 		if cardErr != nil || oddity.Match(data) || len(begin.FindAll(flat, -1)) != 1 || bytes.HasPrefix(data, []byte("\ufeff")) {
 			return
 		}
 		check(t, data, out, fields)
-		// Asked for once more, nothing is left to do.
+		// The same edit again changes nothing.
 		if again, err := vcf.Edit(out, props(fields)); err != nil || !bytes.Equal(again, out) {
 			t.Errorf("%q edited once more: got %q, %v", out, again, err)
 		}
 	})
 }
 
-// FuzzDetails reads any bytes. What Details says is text that anybody can store, no
-// more than the card has, and the same whatever was read before and however the
-// card is folded.
+// FuzzDetails reads any bytes. Details must be valid UTF-8, and must not be larger than the
+// card allows. It must not depend on earlier cards or on the folds.
 func FuzzDetails(f *testing.F) {
 	for _, data := range corpus(f) {
 		if len(data) < 5000 {
@@ -159,8 +158,8 @@ func FuzzDetails(f *testing.F) {
 		if !utf8.ValidString(got) {
 			t.Errorf("%q: got %q", data, got)
 		}
-		// One byte of Windows-1252 is three of UTF-8 at most, and a label may go
-		// with many values.
+		// A byte of Windows-1252 becomes at most three bytes of UTF-8, and a label
+		// may belong to many values.
 		if len(d.Note) > 3*len(data) || len(d.Addresses)+len(d.URLs)+len(d.Services)+len(d.Dates) > len(data)/4 {
 			t.Errorf("%d bytes gave %s", len(data), got)
 		}
@@ -168,7 +167,7 @@ func FuzzDetails(f *testing.F) {
 			if d := date.Date; d.Month > 0 && d.Day > 0 {
 				year := d.Year
 				if year == 0 {
-					year = 2000 // which has every day
+					year = 2000 // a leap year, which has every day
 				}
 				if day := time.Date(year, time.Month(d.Month), d.Day, 0, 0, 0, 0, time.UTC); int(day.Month()) != d.Month || day.Day() != d.Day {
 					t.Errorf("%q: got the day %v", data, d)

@@ -12,8 +12,8 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// A writer writes cards of which it is known what they say, in as many ways as vCard allows. Unlike the tables it
-// combines what nobody thought to combine.
+// A writer writes cards whose content is known, in as many forms as vCard allows. Unlike the tables, it also makes
+// combinations that nobody has thought of.
 type writer struct {
 	*rand.Rand
 	out bytes.Buffer
@@ -40,7 +40,7 @@ func (w *writer) spell(name string) string {
 	return name
 }
 
-// text returns something that people might have in their cards.
+// text returns a text that a real card might have.
 func (w *writer) text() string {
 	var b strings.Builder
 	for range 1 + w.IntN(5) {
@@ -48,11 +48,11 @@ func (w *writer) text() string {
 			strings.Repeat("long ", 20), strings.Repeat("長", 30)))
 		b.WriteString(w.pick("", " ", "  "))
 	}
-	// Space around a value is another test's matter.
+	// Another test is about space around a value.
 	return "<" + b.String() + ">"
 }
 
-// escape writes text, with the escapes that must be and some that need not.
+// escape writes text with the escapes that are required, and with some that are not.
 func (w *writer) escape(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -92,7 +92,7 @@ func (w *writer) line(text string) {
 	}
 }
 
-// card writes a card and returns what it says.
+// card writes a card and returns its content.
 func (w *writer) card() (data []byte, want *vcf.Fields) {
 	w.out.Reset()
 	w.eol = w.pick("\r\n", "\n")
@@ -124,7 +124,7 @@ func (w *writer) card() (data []byte, want *vcf.Fields) {
 	}
 	w.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 
-	// Addresses and numbers come in order; where their labels are makes no difference.
+	// Addresses and numbers are in order. Their labels may be anywhere.
 	var labels []string
 	for i := range w.IntN(25) {
 		name, list := "EMAIL", &want.Emails
@@ -167,7 +167,7 @@ func (w *writer) card() (data []byte, want *vcf.Fields) {
 	return bytes.Clone(w.out.Bytes()), want
 }
 
-// other returns a property that a listing does not want.
+// other returns a property that a listing does not need.
 func (w *writer) other(i int) string {
 	name := w.pick("NOTE", "TITLE", "X-FN", "FNX", "EMAILS", "TE", "UIDS", "X-ABDATE", "PHOTO", "URL", "REV", "X-ABADR", "NICKNAME")
 	return w.pick("", "", fmt.Sprintf("other%d.", i)) + w.spell(name) + w.params() + ":" + w.escape(w.text())
@@ -190,8 +190,8 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// TestGeneratedEdits edits generated cards over and over, as a program does that keeps them for years: each time
-// from what go-vcard reads, and with what an earlier edit left.
+// TestGeneratedEdits edits generated cards many times, as a program does over the years. Each edit uses the fields
+// that go-vcard reads, and the result of the previous edit.
 func TestGeneratedEdits(t *testing.T) {
 	w := &writer{Rand: rand.New(rand.NewPCG(3, 4))}
 	for range 60 {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// TestKnownParams reads more parameters than a Reader remembers, and longer ones, again
-// and again: what it remembers must not become another property's.
+// TestKnownParams reads more parameters than a Reader remembers, and longer ones, several
+// times. A property must never get the parameters of another one.
 func TestKnownParams(t *testing.T) {
 	t.Parallel()
 	var r vcf.Reader
@@ -29,7 +29,7 @@ func TestKnownParams(t *testing.T) {
 				name = "b"
 			}
 			want := fmt.Sprintf("Name %q\nEmail \"home fax\" \"c\"\nPhone \"x%d\" \"1\"\nPhone \"Boat\" \"2\"\n", name, i%90)
-			// What was read before is overwritten, so that nothing may point into it.
+			// The earlier bytes are overwritten, so the Reader must not refer to them.
 			again := append([]byte(nil), data...)
 			got := dump(r.Fields(again))
 			clear(again)

@@ -13,14 +13,14 @@ import (
 	"github.com/go-icloud/icloud/internal/vcf"
 )
 
-// corpus returns cards as CardDAV servers of five kinds handed them out.
+// corpus returns cards as five kinds of CardDAV servers have sent them.
 func corpus(t testing.TB) map[string][]byte {
 	t.Helper()
 	names, err := filepath.Glob("testdata/cards/*.vcf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Without this a test would pass on an empty folder.
+	// Without this check a test would pass with an empty folder.
 	if len(names) < 100 {
 		t.Fatalf("got %d cards in testdata/cards, want at least 100", len(names))
 	}
@@ -37,14 +37,14 @@ func corpus(t testing.TB) map[string][]byte {
 
 var (
 	fold = regexp.MustCompile(`\r*\n[ \t]`)
-	// A line that go-vcard and vCard's grammar understand alike.
+	// A line that go-vcard and vCard's grammar read in the same way.
 	orderly = regexp.MustCompile(`^([^.;:"\\]*\.)?[^;:"\\]*(;[^=;:"\\]+=("[^"\\]*"|[^";:\\]*))*:`)
 	oddity  = regexp.MustCompile(`(?i)quoted-printable|charset|[\x01\x02]`)
 	begin   = regexp.MustCompile(`(?im)^([^.;:\n]*\.)?begin[;:]`)
 )
 
-// reference returns what go-vcard finds in a card. It is not ok where go-vcard refuses the card, or where the two
-// are known to differ: nested cards, vCard 2.1, and lines outside the grammar.
+// reference returns what go-vcard finds in a card. ok is false if go-vcard refuses the card, or if the two are known
+// to differ: for nested cards, vCard 2.1, and lines outside the grammar.
 func reference(card []byte) (*vcf.Fields, bool) {
 	text := fold.ReplaceAllString(string(card), "")
 	if oddity.MatchString(text) || len(begin.FindAllString(text, -1)) != 1 {
@@ -60,8 +60,8 @@ func reference(card []byte) (*vcf.Fields, bool) {
 			return nil, false
 		}
 	}
-	// go-vcard leaves \; in a value, where it cannot be told from a backslash before a semicolon any more. So it
-	// is given a character that stands for it.
+	// go-vcard leaves \; in a value, and then it looks like a backslash before a semicolon. So this test replaces it
+	// by a character that stands for it.
 	var hidden strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch {
@@ -140,7 +140,7 @@ func ascii(s string) bool {
 	return true
 }
 
-// show undoes the hiding.
+// show replaces that character by a semicolon again.
 func show(v string) string { return strings.ReplaceAll(v, "\x01", ";") }
 
 func firstFull(values []string) string {
@@ -152,7 +152,7 @@ func firstFull(values []string) string {
 	return ""
 }
 
-// best is Card.PreferredValue among those values that say something.
+// best is Card.PreferredValue without the empty values.
 func best(fields []*vcard.Field, read func(string) string) string {
 	var full []*vcard.Field
 	for _, f := range fields {
@@ -208,7 +208,7 @@ func labelOf(c vcard.Card, f *vcard.Field) string {
 	return kind
 }
 
-// dump makes differences legible.
+// dump writes fields so that differences are easy to read.
 func dump(f *vcf.Fields) string {
 	var b strings.Builder
 	b.WriteString("UID " + strconv.Quote(f.UID) + "\nName " + strconv.Quote(f.Name) + "\nOrg " + strconv.Quote(f.Org) + "\n")
@@ -228,7 +228,7 @@ func dump(f *vcf.Fields) string {
 }
 
 func TestCorpus(t *testing.T) {
-	var r vcf.Reader // one for all, so that what one card leaves behind would show in the next
+	var r vcf.Reader // one for all cards, so that the test finds what one card leaves for the next
 	compared, full := 0, 0
 	for name, card := range corpus(t) {
 		got := r.Fields(card)
@@ -250,7 +250,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// TestUnfoldCorpus has go-vcard read the cards with its own unfolding and after ours.
+// TestUnfoldCorpus lets go-vcard read the cards with its own unfolding and after ours.
 func TestUnfoldCorpus(t *testing.T) {
 	for name, card := range corpus(t) {
 		if bytes.Contains(card, []byte("QUOTED-PRINTABLE")) || !bytes.Contains(card, []byte("\n")) {
@@ -265,7 +265,7 @@ func TestUnfoldCorpus(t *testing.T) {
 	}
 }
 
-// sameCard compares two cards as go-vcard sees them.
+// sameCard compares two cards as go-vcard reads them.
 func sameCard(t testing.TB, name string, got, want vcard.Card) {
 	t.Helper()
 	for k := range want {

@@ -269,7 +269,7 @@ func TestVersion21(t *testing.T) {
 		{"no escape", []string{"FN;ENCODING=QUOTED-PRINTABLE:a=b=ZZ=4"}, "a=b=ZZ=4"},
 		{"escaped then encoded", []string{`FN;ENCODING=QUOTED-PRINTABLE:a\;b=5C=2Cc`}, "a;b,c"},
 		{"N", []string{"N;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCll=", "er;J=3B=C3=B6;;;"}, "J;ö Müller"},
-		// What looks like a name is the rest of a note.
+		// The text that looks like a name is the rest of a note.
 		{"in another property", []string{"NOTE;ENCODING=QUOTED-PRINTABLE:one=", "FN:two=", "N:three", "FN:Jane"}, "Jane"},
 		{"not quoted-printable", []string{"NOTE:1+1=", "FN:Jane"}, "Jane"},
 		{"said in quotation marks", []string{`NOTE;X="ENCODING=QUOTED-PRINTABLE:":1+1=`, "FN:Jane"}, "Jane"},
@@ -284,7 +284,7 @@ func TestVersion21(t *testing.T) {
 	}
 }
 
-// A Reader's strings outlive its next Read; nothing else of one card is in the next.
+// A Reader's strings stay valid after its next Read. Nothing else of one card is in the next.
 func TestReaderIsReused(t *testing.T) {
 	var r vcf.Reader
 	big := card("X-ADDRESSBOOKSERVER-KIND:group", "MEMBER:"+strings.Repeat("m", 100<<10), "FN:Big", "ORG:O", "TEL:1", "EMAIL:e", "UID:u", "a.X-ABLabel:L")
@@ -316,7 +316,7 @@ func TestReadAllocates(t *testing.T) {
 	}
 }
 
-// What is read with a card is a string of its own, whatever the card says.
+// Read returns more as a string, whatever the card says.
 func TestReadMore(t *testing.T) {
 	var r vcf.Reader
 	for _, data := range [][]byte{apple, card("N:Doe;Jane"), card("ORG:O", "a.TEL:1", "a.X-ABLabel:Boat"), nil} {
@@ -335,7 +335,7 @@ func TestReadMore(t *testing.T) {
 	}
 }
 
-// hostile are cards of about a megabyte, each made to waste time or memory in its own way.
+// hostile are cards of about a megabyte. Each tries to use much time or memory in another way.
 func hostile() map[string][]byte {
 	const size = 1 << 20
 	fill := func(format string) []byte {
@@ -383,8 +383,8 @@ func hostile() map[string][]byte {
 	}
 }
 
-// TestLinear would take minutes if the time grew with the square of a card's length. It measures against an
-// ordinary card of the same size, because on a busy machine all takes long.
+// TestLinear would take minutes if the time were quadratic in a card's length. It compares with an ordinary card of
+// the same size, because on a busy machine everything takes long.
 func TestLinear(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -413,8 +413,8 @@ func TestLinear(t *testing.T) {
 	}
 }
 
-// TestMemory holds the memory that a card costs against its size. A factor is all right: a line of four bytes has
-// to be remembered somehow.
+// TestMemory compares the memory that a card needs with its size. A factor is allowed, because even a line of four
+// bytes needs some memory.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -430,7 +430,7 @@ func TestMemory(t *testing.T) {
 			if n := after.TotalAlloc - before.TotalAlloc; n > 100*uint64(len(data)) {
 				t.Errorf("Read took %d bytes for %d", n, len(data))
 			}
-			// And next to nothing of it stays with the Reader after an ordinary card.
+			// The Reader keeps hardly any of it after an ordinary card.
 			r.Read(apple, nil)
 			runtime.GC()
 			runtime.ReadMemStats(&after)
@@ -463,7 +463,7 @@ func TestUnfold(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.what, got, tt.want)
 		}
 	}
-	// What go-vcard alone cannot read.
+	// Cards that go-vcard cannot read without Unfold.
 	c, err := vcard.NewDecoder(bytes.NewReader(vcf.Unfold([]byte("BEGIN:VCARD\r\nFN:x\r\nEND:VC\r\n ARD")))).Decode()
 	if err != nil || c.Value("FN") != "x" {
 		t.Errorf("got %v, %v", c, err)
@@ -497,7 +497,7 @@ func TestFind(t *testing.T) {
 	if got := line.Text(); got != "ü\n;" {
 		t.Errorf("got %q", got)
 	}
-	// Neither a property of an inner card, nor one outside.
+	// Neither a property of an inner card nor one outside of the card.
 	if line, ok := vcf.Find([]byte("X:0\nBEGIN:VCARD\nBEGIN:VCARD\nX:1\nEND:VCARD\nEND:VCARD\nX:2\n"), "X"); ok {
 		t.Errorf("got %+v, want none", line)
 	}
