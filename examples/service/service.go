@@ -60,13 +60,9 @@ func newService(url string, secret []byte, kept store, options icloud.Options, s
 	s = &service{store: kept, options: options, every: time.Hour, customers: make(map[string]*customer)}
 	s.options.Store, s.options.Fleet = kept, new(icloud.Fleet)
 	s.page, err = connect.New(connect.Config{
-		Product:  "Acme",
-		BaseURL:  url,
-		Secret:   secret,
-		Account:  s.account,
-		Save:     s.save,
-		Identify: session,
-		Options:  func(string) *icloud.Options { o := s.options; return &o },
+		Product: "Acme", BaseURL: url, Secret: secret,
+		Account: s.account, Save: s.save, Identify: session,
+		Options: func(string) *icloud.Options { o := s.options; return &o },
 	})
 	return s, err
 }
