@@ -126,6 +126,8 @@ func (d *Decoder) alike() (ok bool, err error) {
 		d.begin(v.role)
 		d.s.pos = values[i].from
 		out.beginPiece()
+		// This reads no input, which would invalidate window: the '<' behind the value ends
+		// a reference that the value does not.
 		if err := d.s.characters(window[values[i].from:values[i].to], out); err != nil {
 			return false, err
 		}

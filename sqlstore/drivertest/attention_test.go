@@ -362,9 +362,12 @@ func TestAttentionExplained(t *testing.T) {
 	})
 }
 
-// BenchmarkAttention compares Attention with reading the whole table, as a service without the
-// index would, for 100,000 accounts on PostgreSQL.
-func BenchmarkAttention(b *testing.B) {
+// workers is how many connections a benchmark has.
+const workers = 8
+
+// openPostgres opens the database of the tests for a benchmark, or skips the benchmark.
+func openPostgres(b *testing.B) *sql.DB {
+	b.Helper()
 	dsn := os.Getenv(postgresVariable)
 	if dsn == "" {
 		b.Skipf("%s is not set", postgresVariable)
@@ -373,8 +376,16 @@ func BenchmarkAttention(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	db.SetMaxOpenConns(workers)
+	db.SetMaxIdleConns(workers)
+	return db
+}
+
+// BenchmarkAttention compares Attention with reading the whole table, as a service without the
+// index would, for 100,000 accounts on PostgreSQL.
+func BenchmarkAttention(b *testing.B) {
+	db := openPostgres(b)
 	defer db.Close()
-	db.SetMaxOpenConns(8)
 	defer db.Exec("DROP TABLE icloud_store")
 	store := fillTable(b, db, sqlstore.PostgreSQL, 100_000)
 	if _, err := db.ExecContext(b.Context(), "ANALYZE icloud_store"); err != nil {

@@ -2,9 +2,7 @@ package drivertest
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 
@@ -26,18 +24,8 @@ func (s *lastSaved) Save(_ context.Context, _ string, data []byte) error {
 // as a worker does that has just been started: through a pool of eight connections, and
 // what each row holds is what a Client has saved after a sync.
 func BenchmarkLoad(b *testing.B) {
-	dsn := os.Getenv(postgresVariable)
-	if dsn == "" {
-		b.Skipf("%s is not set", postgresVariable)
-	}
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		b.Fatal(err)
-	}
+	db := openPostgres(b)
 	defer db.Close()
-	const workers = 8
-	db.SetMaxOpenConns(workers)
-	db.SetMaxIdleConns(workers)
 	store := sqlstore.New(db, sqlstore.PostgreSQL)
 	if err := store.Create(b.Context()); err != nil {
 		b.Fatal(reveal(err))
