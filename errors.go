@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -401,7 +400,7 @@ func storeFailure(err error) string {
 		return ": it took too long"
 	case errors.Is(err, context.Canceled):
 		return ": " + context.Canceled.Error()
-	case ok && sqlState.MatchString(state.SQLState()):
+	case ok && isSQLState(state.SQLState()):
 		return ": SQLSTATE " + state.SQLState()
 	case errors.Is(err, fs.ErrPermission):
 		return ": permission denied"
@@ -413,9 +412,11 @@ func storeFailure(err error) string {
 	return ""
 }
 
-// sqlState is the form of a SQLSTATE. Other text is not repeated, because it may contain
-// personal data.
-var sqlState = regexp.MustCompile(`^[0-9A-Z]{5}$`)
+// isSQLState reports whether s has the form of a SQLSTATE: five digits or upper-case
+// letters. Other text is not repeated, because it may contain personal data.
+func isSQLState(s string) bool {
+	return len(s) == 5 && strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+}
 
 // mayPass says whether a call failed for a reason that may pass by itself: the
 // network, a fault of the server, or a request to wait.
