@@ -62,8 +62,8 @@ func (s *Server) noise(h http.Header, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	partition := fmt.Sprintf("%02d", 1+s.rand.IntN(180))
-	if host := hostname(r.Host); partitionHost.MatchString(host) {
-		partition, _, _ = strings.Cut(host[1:], "-")
+	if p := partitionOf(r.Host); p != "" {
+		partition = p
 	}
 	h.Set("Server", "AppleHttpServer/"+s.hex(12))
 	h.Set("X-Responding-Instance", fmt.Sprintf("carddav:3:p%s-carddav-%s-%s:8080:%s:%s",

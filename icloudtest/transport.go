@@ -11,7 +11,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 )
@@ -104,10 +103,6 @@ func (l listener) Accept() (net.Conn, error) {
 func (listener) Close() error   { return nil } // pipe.close closes it
 func (listener) Addr() net.Addr { return &net.UnixAddr{Name: "icloudtest", Net: "pipe"} }
 
-// partitionHost matches the host of any partition. Each serves the paths of all accounts, as
-// contacts.icloud.com does.
-var partitionHost = regexp.MustCompile(`^p[0-9]{2,3}-contacts\.icloud\.com(\.cn)?$`)
-
 // hostname returns host without port and final dot, in lower case.
 func hostname(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -126,9 +121,21 @@ func isGateway(host string) bool {
 	return h == "gateway.icloud.com" || h == "gateway.icloud.com.cn"
 }
 
+// partitionOf returns the number of the partition whose host this is; "" if it is none.
+// Each partition serves the paths of all accounts, as contacts.icloud.com does.
+func partitionOf(host string) string {
+	number, rest, _ := strings.Cut(hostname(host), "-")
+	number, ok := strings.CutPrefix(number, "p")
+	digits := strings.Trim(number, "0123456789") == "" && (len(number) == 2 || len(number) == 3)
+	if !ok || !digits || rest != "contacts.icloud.com" && rest != "contacts.icloud.com.cn" {
+		return ""
+	}
+	return number
+}
+
 // isICloud says whether a Transport reaches host.
 func isICloud(host string) bool {
-	return isCanonical(host) || isGateway(host) || partitionHost.MatchString(hostname(host))
+	return isCanonical(host) || isGateway(host) || partitionOf(host) != ""
 }
 
 // partitionHost returns the account's partition host under the same domain as host. It always
