@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +129,37 @@ func TestLanesTime(t *testing.T) {
 	})
 }
 
+// Bytes arrive no faster than they may, and what was late may catch up, but not for long.
+func TestPacedConn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const perSecond = 1000
+		c := &pacedConn{Conn: endless{}, bits: 8 * perSecond}
+		read := func(n int) time.Duration {
+			began := time.Now()
+			if got, err := c.Read(make([]byte, n)); got != n || err != nil {
+				t.Fatalf("got %d, %v", got, err)
+			}
+			return time.Since(began)
+		}
+		if got, want := read(perSecond), time.Second-late; got != want {
+			t.Errorf("the first second took %v, want %v", got, want)
+		}
+		if got, want := read(2*perSecond), 2*time.Second; got != want {
+			t.Errorf("two seconds took %v, want %v", got, want)
+		}
+		time.Sleep(time.Minute)
+		if got, want := read(perSecond), time.Second-late; got != want {
+			t.Errorf("after a pause a second took %v, want %v", got, want)
+		}
+	})
+}
+
+// endless is a connection on which bytes arrive at once.
+type endless struct{ net.Conn }
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
 // Everything that the slow line is used for gives the right number of contacts.
 func TestJourneys(t *testing.T) {
 	t.Parallel()
@@ -186,6 +218,14 @@ func TestListings(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if n := len(lines); n < 5 || !strings.HasPrefix(lines[n-1], "| 50 cards, photos, gzip |") {
 		t.Errorf("table:\n%s", out.String())
+	}
+	over, err := peaks(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := peakTable(over).write(&out); err != nil || !strings.Contains(out.String(), "| 50 cards, photos |") {
+		t.Errorf("table, %v:\n%s", err, out.String())
 	}
 	text, err := json.Marshal(results)
 	if err != nil || !bytes.Contains(text, []byte(`"Kind":"photos"`)) {

@@ -43,7 +43,11 @@ func (a access) transport(addr string, gzip bool) (http.RoundTripper, error) {
 		// the memory of a client that streams. With 1 MiB it would have to wait.
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 2 << 20},
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err != nil || a.Bits == 0 {
+				return conn, err
+			}
+			return &pacedConn{Conn: conn, bits: a.Bits}, nil
 		},
 	}
 	if gzip {

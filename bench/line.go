@@ -129,3 +129,26 @@ func (l *lane) pass(now time.Time, long time.Duration) time.Time {
 	l.free = l.free.Add(long)
 	return l.free
 }
+
+// A pacedConn reads no more than so many bits a second. It is for a fast line, for which the
+// packets of a line would be too many.
+type pacedConn struct {
+	net.Conn
+	bits int
+	due  time.Time // when what was read until now has arrived
+}
+
+// late is how much time a pacedConn may catch up on. Otherwise each sleep that is a little too
+// long would make the line slower.
+const late = 2 * time.Millisecond
+
+// Read implements net.Conn.
+func (c *pacedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if first := time.Now().Add(-late); c.due.Before(first) {
+		c.due = first
+	}
+	c.due = c.due.Add(time.Duration(n) * 8 * time.Second / time.Duration(c.bits))
+	time.Sleep(time.Until(c.due))
+	return n, err
+}

@@ -59,8 +59,8 @@ type comparison struct {
 
 	// What has been measured, for the chart. Each table is written as soon as it is
 	// complete, so that the results of a run that is broken off are kept.
-	listings, programs []result
-	out                io.Writer // standard output, and results.md
+	listings, peaks, programs []result
+	out                       io.Writer // standard output, and results.md
 }
 
 // run does all parts, one after the other: two at once would measure each other.
@@ -117,6 +117,9 @@ func (c *comparison) list() error {
 	if err := listingTable(c.listings).write(c.out); err != nil {
 		return err
 	}
+	if err := peakTable(c.peaks).write(c.out); err != nil {
+		return err
+	}
 	return processTable(c.programs).write(c.out)
 }
 
@@ -132,6 +135,11 @@ func (c *comparison) listBook(b book) error {
 		return err
 	}
 	c.listings = append(c.listings, results...)
+	results, err = peaks(s)
+	if err != nil {
+		return err
+	}
+	c.peaks = append(c.peaks, results...)
 	if c.alone || b.Cards > 10_000 || b.Kind == uris {
 		return nil // the other programs would take too long
 	}

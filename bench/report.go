@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -92,6 +93,19 @@ func listingTable(results []result) *table {
 			ratio(b.Wall, a.Wall), ratio(a.Wall, c.Wall), ratio(b.CPU, a.CPU), ratio(a.CPU, c.CPU),
 			fmt.Sprintf("%.1f", a.Allocs/float64(k.Cards)), fmt.Sprintf("%.0f", b.Allocs/float64(k.Cards)),
 			megabytes(a.Peak), megabytes(b.Peak), ratio(b.Peak, a.Peak))
+	}
+	return t
+}
+
+// peakTable shows the peak memory over a line. Each listing of icloud is followed by that of the
+// floor.
+func peakTable(results []result) *table {
+	t := &table{
+		title: fmt.Sprintf("Peak memory of a listing without gzip over a line of %d Gbit/s.", gigabit/1_000_000_000),
+		head:  []string{"book", "time", "icloud", "floor"},
+	}
+	for pair := range slices.Chunk(results, 2) {
+		t.add(pair[0].book.String(), duration(pair[0].Wall), megabytes(pair[0].Peak), megabytes(pair[1].Peak))
 	}
 	return t
 }

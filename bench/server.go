@@ -39,6 +39,7 @@ type access struct {
 	CA       string // the certificate that signs its own, in PEM
 	AppleID  string
 	Password string
+	Bits     int // how many may arrive in a second; 0: as many as can
 }
 
 func (a access) url() string { return "https://" + a.Addr }
@@ -155,7 +156,8 @@ func serve(b book) error {
 	defer web.Close()
 
 	out := json.NewEncoder(os.Stdout)
-	if err := out.Encode(access{listener.Addr().String(), ca, cred.AppleID, cred.Password.Reveal()}); err != nil {
+	here := access{Addr: listener.Addr().String(), CA: ca, AppleID: cred.AppleID, Password: cred.Password.Reveal()}
+	if err := out.Encode(here); err != nil {
 		return err
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
