@@ -35,11 +35,11 @@ func (c *Client) CardDAV(ctx context.Context) (*carddav.Client, error) {
 	if err = call.end(ctx, err); err != nil {
 		return nil, err
 	}
-	home, err := c.gate.Resolve(c.endpoint, *b.home)
+	home, err := c.resolve(b.at.home)
 	if err != nil {
 		return nil, err
 	}
-	return carddav.NewClient(webdavClient{c, home.Copy()}, *b.home)
+	return carddav.NewClient(webdavClient{c, home}, b.at.home)
 }
 
 // webdavClient is a webdav.HTTPClient.

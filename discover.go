@@ -17,29 +17,33 @@ import (
 	"github.com/go-icloud/icloud/internal/dav"
 )
 
-// book is the account's address book, as it was found. It is guarded by
-// session.mu; the URL is never modified.
+// book is the account's address book, as it was found. It is guarded by session.mu.
 type book struct {
-	url *url.URL
-
-	// home is the URL of the home-set as text, which takes less memory in an idle Client
-	// than a url.URL. It is a pointer so that fmt does not print the text.
-	home *string
-
-	suspect bool // a probe has refuted a 401 at this URL: the book may have moved
+	at      *addresses // never modified; nil if the book is not known
+	suspect bool       // a probe has refuted a 401 there: the book may have moved
 }
+
+// addresses are the URLs of an address book and of its home-set. As text they take less
+// memory in an idle Client than as url.URLs. A book has a pointer to them so that fmt does
+// not print them.
+type addresses struct{ book, home string }
 
 func newBook(u, home *url.URL) book {
-	text := home.String()
-	return book{url: u, home: &text}
+	return book{at: &addresses{u.String(), home.String()}}
 }
 
-// addresses returns the URLs as they are saved, "" if they are not known.
-func (b book) addresses() (address, home string) {
-	if b.url == nil {
+// saved returns the URLs as they are saved, "" if they are not known.
+func (b book) saved() (address, home string) {
+	if b.at == nil {
 		return "", ""
 	}
-	return b.url.String(), *b.home
+	return b.at.book, b.at.home
+}
+
+// resolve returns the URL of an address, if the password may be sent there.
+func (s *session) resolve(address string) (*url.URL, error) {
+	checked, err := s.gate.Resolve(s.endpoint, address)
+	return checked.Copy(), err
 }
 
 var (
@@ -83,16 +87,16 @@ func (s *session) findBook(ctx context.Context) (b book, fresh bool, err error) 
 	s.lock()
 	b = s.book
 	s.mu.Unlock()
-	if b.url != nil && !b.suspect {
+	if b.at != nil && !b.suspect {
 		return b, false, nil
 	}
-	b, err = s.rediscover(ctx, b.url)
+	b, err = s.rediscover(ctx, b.at)
 	return b, true, err
 }
 
 // rediscover finds the address book again, unless another call has found one that is
 // not old meanwhile.
-func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
+func (s *session) rediscover(ctx context.Context, old *addresses) (book, error) {
 	if err := s.finding.take(ctx); err != nil {
 		return book{}, err
 	}
@@ -101,7 +105,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 	b := s.book
 	s.mu.Unlock()
 	// Concurrent calls that got the same 404 share one discovery.
-	if b.url != nil && b.url != old && !b.suspect {
+	if b.at != nil && b.at != old && !b.suspect {
 		return b, nil
 	}
 	b, err := s.discover(ctx, old)
@@ -116,7 +120,7 @@ func (s *session) rediscover(ctx context.Context, old *url.URL) (book, error) {
 
 // discover asks for the address book: three requests. old is the one that was known
 // before, or nil.
-func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
+func (s *session) discover(ctx context.Context, old *addresses) (book, error) {
 	found, err := s.start(ctx)
 	if err != nil {
 		return book{}, err
@@ -154,9 +158,12 @@ func (s *session) discover(ctx context.Context, old *url.URL) (book, error) {
 	// A home-set that fails ends the search. Without it, the first book found might not
 	// be the account's first book.
 	for _, home := range homes {
-		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.String() })
-		if u != nil || err != nil {
-			return newBook(u, home), err
+		u, err := s.findBookIn(ctx, home, func(u *url.URL) bool { return old != nil && u.String() == old.book })
+		if err != nil {
+			return book{}, err
+		}
+		if u != nil {
+			return newBook(u, home), nil
 		}
 	}
 	return book{}, errNoBook
@@ -243,20 +250,24 @@ func (s *session) otherBook(ctx context.Context, wanted func(*url.URL) bool) (*u
 	b := s.book
 	s.mu.Unlock()
 	// iCloud has one book, and an endpoint that names a book means that one.
-	if s.gate.ICloud() || b.url == nil || dav.DirPath(b.url.Path) == dav.DirPath(s.endpoint.Path) {
+	if s.gate.ICloud() || b.at == nil {
 		return nil, nil
 	}
-	home, err := s.gate.Resolve(s.endpoint, *b.home)
+	known, err := s.resolve(b.at.book)
+	if err != nil || dav.DirPath(known.Path) == dav.DirPath(s.endpoint.Path) {
+		return nil, err
+	}
+	home, err := s.resolve(b.at.home)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.findBookIn(ctx, home.Copy(), wanted)
+	u, err := s.findBookIn(ctx, home, wanted)
 	if err != nil || u == nil || !wanted(u) {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.setBook(book{url: u, home: b.home})
+	s.setBook(newBook(u, home))
 	return u, nil
 }
 
@@ -300,28 +311,35 @@ func (s *session) withBook(ctx context.Context, f func(u *url.URL) error) error 
 	if err != nil {
 		return err
 	}
-	err = f(b.url)
+	u, err := s.resolve(b.at.book)
+	if err != nil {
+		return err
+	}
+	err = f(u)
 	// The book was found just now, so another discovery would find the same.
 	if fresh || !gone(err) {
 		s.suspect(b, err)
 		return err
 	}
-	now, again := s.rediscover(ctx, b.url)
-	switch {
-	case again != nil:
+	now, again := s.rediscover(ctx, b.at)
+	if again != nil {
 		return again
-	// The book has not moved, so the answer is about something else. The caller decides
+	}
+	// If the book has not moved, the answer is about something else. The caller decides
 	// what it means.
-	case now.url.String() == b.url.String():
+	if now.at.book == b.at.book {
 		return err
 	}
-	return f(now.url)
+	if u, again = s.resolve(now.at.book); again != nil {
+		return again
+	}
+	return f(u)
 }
 
 // setBook notes where the book was found. The caller holds s.mu.
 func (s *session) setBook(b book) {
-	address, home := b.addresses()
-	if oldAddress, oldHome := s.book.addresses(); address != oldAddress || home != oldHome {
+	address, home := b.saved()
+	if oldAddress, oldHome := s.book.saved(); address != oldAddress || home != oldHome {
 		s.state.FoundBook()
 	}
 	s.book = b
@@ -330,13 +348,13 @@ func (s *session) setBook(b book) {
 // recallBook takes the book from the Store, if none is known. It checks the URL, because
 // somebody else may be able to write to the Store. The caller holds s.mu.
 func (s *session) recallBook(address, homeAddress string) {
-	if s.book.url != nil || address == "" || homeAddress == "" {
+	if s.book.at != nil || address == "" || homeAddress == "" {
 		return
 	}
-	u, err1 := s.gate.Resolve(s.endpoint, address)
-	home, err2 := s.gate.Resolve(s.endpoint, homeAddress)
+	u, err1 := s.resolve(address)
+	home, err2 := s.resolve(homeAddress)
 	if err1 == nil && err2 == nil {
-		s.book = newBook(u.Copy(), home.Copy())
+		s.book = newBook(u, home)
 	}
 }
 
@@ -363,7 +381,7 @@ func (s *session) suspect(b book, err error) {
 	}
 	s.lock()
 	defer s.mu.Unlock()
-	if s.book.url == b.url {
+	if s.book.at == b.at {
 		s.book.suspect = true
 	}
 }

@@ -234,10 +234,14 @@ func (s *session) accepts(resp *http.Response) bool {
 	switch resp.Request.Method {
 	case http.MethodGet, http.MethodPut, http.MethodDelete:
 		s.lock()
-		u := s.book.url
+		b := s.book
 		s.mu.Unlock()
+		if b.at == nil {
+			return false
+		}
+		u, err := s.resolve(b.at.book)
 		// Success elsewhere, or with the book as a whole, may be a page's.
-		return resp.StatusCode/100 == 2 && !isPage(resp) && u != nil && u.Host == resp.Request.URL.Host &&
+		return resp.StatusCode/100 == 2 && !isPage(resp) && err == nil && u.Host == resp.Request.URL.Host &&
 			strings.HasPrefix(resp.Request.URL.Path, dav.DirPath(u.Path)) && resp.Request.URL.Path != dav.DirPath(u.Path)
 	}
 	return false

@@ -222,7 +222,7 @@ func (s *session) updateStore(ctx context.Context, turnErr error, reject func() 
 	}
 	var data []byte
 	if err == nil {
-		address, home := s.book.addresses()
+		address, home := s.book.saved()
 		data, err = s.state.Save(r, address, home, time.Now())
 	}
 	s.mu.Unlock()
