@@ -224,14 +224,20 @@ func New(cred Credential, opts *Options) (*Client, error) {
 	return &Client{s}, nil
 }
 
-// parseEndpoint parses Options.Endpoint.
+// parseEndpoint parses Options.Endpoint. The URL must not be modified: all Clients with the
+// default endpoint have the same one.
 func parseEndpoint(endpoint string) (*url.URL, origin.Gate, error) {
 	if endpoint == "" {
-		endpoint = defaultEndpoint
+		return defaultURL, defaultGate, nil
 	}
 	u, gate, err := origin.New(endpoint)
 	return u.Copy(), gate, err
 }
+
+var defaultURL, defaultGate = func() (*url.URL, origin.Gate) {
+	u, gate, _ := origin.New(defaultEndpoint)
+	return u.Copy(), gate
+}()
 
 // rules returns the Options that decide about dates.
 func (o *Options) rules(icloud bool) authstate.Rules {

@@ -100,22 +100,22 @@ type State struct {
 	record  Record // what is saved; it is the memory, too
 	current *Entry // in record
 	seq     Seq
-	noEnd   bool // the lifetime is not believed in
 
 	throttle throttle
 	failures failures
 
+	noEnd   bool // the lifetime is not believed in
 	loaded  bool // the Store's record has been merged
 	dirty   bool // something is not saved yet
 	urgent  bool // and does not wait for saveEvery
 	unsaved bool // urgent is in what is being saved
+	tell    bool // a SignedOut that was saved as told is yet to be told
 	dropped *Rejection
 	savedAt time.Time // when something was last saved
 	readAt  time.Time // when the Store was last read
 	hungAt  time.Time // when a save last took too long; zero if it has succeeded since
 
 	notified Phase // the last one that the application was told, or need not be
-	tell     bool  // a SignedOut that was saved as told is yet to be told
 }
 
 // New returns the State of an account whose password is known by hash.
