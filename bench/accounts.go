@@ -60,7 +60,7 @@ func measureAccounts(t accountsTask) (f figure, err error) {
 	if err := all(); err != nil {
 		return f, err
 	}
-	f, err = measure(all, func(walls []time.Duration) bool { return len(walls) == 1 })
+	f, err = measure(all, func(walls []time.Duration) bool { return len(walls) == 3 })
 	f.Peak = peakMemory()
 	return f, err
 }
