@@ -8,24 +8,24 @@ import (
 // This file reads references, which begin with '&'. In most cards there is one at the end
 // of each line.
 
-// usualReference returns what the reference at the start of b means, and its length, if it
-// is one of the few that are usual; otherwise the length 0. "&#13;\n" is the end of a line
-// of a card in a document that keeps line ends: XML changes a carriage return that is not
-// written as a reference. iCloud and sabre/dav write it so. With other servers, the lines
-// end with a line feed.
-func usualReference(b []byte) (meant string, length int) {
+// usualReference returns the character that the reference at the start of b means, and the
+// length of the reference, if it is one of the few that are usual; otherwise the length 0.
+// "&#13;" is at the end of each line of a card in a document that keeps line ends: XML changes
+// a carriage return that is not written as a reference. iCloud and sabre/dav write it so. With
+// other servers, the lines end with a line feed.
+func usualReference(b []byte) (meant byte, length int) {
 	switch {
-	case len(b) < len("&#13;\n"):
-	case string(b[:6]) == "&#13;\n":
-		return "\r\n", 6
+	case len(b) < len("&#13;"):
+	case string(b[:5]) == "&#13;":
+		return '\r', 5
 	case string(b[:5]) == "&amp;":
-		return "&", 5
+		return '&', 5
 	case string(b[:4]) == "&lt;":
-		return "<", 4
+		return '<', 4
 	case string(b[:4]) == "&gt;":
-		return ">", 4
+		return '>', 4
 	}
-	return "", 0
+	return 0, 0
 }
 
 // A referenceKind says what an '&' begins.

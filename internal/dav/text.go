@@ -94,10 +94,10 @@ func (t *text) addUsual(b []byte) (n, amp int) {
 			break
 		}
 		meant, length := usualReference(rest[amp:])
-		if length == 0 || len(buf)+amp+len(meant) > cap(buf) {
+		if length == 0 || len(buf)+amp+1 > cap(buf) {
 			break
 		}
-		buf = append(append(buf, rest[:amp]...), meant...)
+		buf = append(append(buf, rest[:amp]...), meant)
 		n += amp + length
 	}
 	t.buf = buf
