@@ -132,6 +132,16 @@ func newScanner(data, spare []byte) scanner {
 	return s
 }
 
+// usualStart is how nearly every card of iCloud begins.
+const usualStart = "BEGIN:VCARD\r\nVERSION:3.0\r\n"
+
+// skipStart skips the usual start of a card, which says nothing to a listing.
+func (s *scanner) skipStart() {
+	if n := len(usualStart); len(s.data) > n && string(s.data[:n]) == usualStart && !isFold(s.data[n]) {
+		s.next, s.open = n, 1
+	}
+}
+
 // scan goes to the following content line, and reports whether there is one.
 func (s *scanner) scan() bool {
 	// The last line was the card's own END if it was an END and no card is open.

@@ -98,6 +98,7 @@ func (r *Reader) Read(card, more []byte) (text string) {
 	r.text = append(r.text, more...)
 	// On the stack, where changing it with each line costs least.
 	s := newScanner(card, r.spare)
+	s.skipStart()
 	for s.scan() {
 		// N is needed only if there is no FN, which usually comes after N.
 		if s.level != 1 || s.kind == other || s.kind == kindN {
