@@ -215,6 +215,7 @@ func TestLines(t *testing.T) {
 		"junk":              "hello\nFN:Other\nBEGIN:VCARD\nUID:u\nnonsense\nFN:Jürgen\n:x\nEMAIL:j@example.org\nEND:VCARD\n",
 		"fold in rune":      "BEGIN:VCARD\nUID:u\nFN:J\xc3\n \xbcrgen\nEMAIL:j@\n\texample.org\nEND:VCARD\n",
 		"fold in name":      "BEG\n IN:VC\n ARD\nU\n ID:u\nF\n N\n :Jürgen\nEM\r\n AIL:j@example.org\nEN\n D:VCARD\n",
+		"fold after start":  "BEGIN:VCARD\r\nVERSION:3.0\r\n a.UID:v\r\nUID:u\r\nFN:Jürgen\r\nEMAIL:j@example.org\r\nEND:VCARD\r\n",
 		"fold in last line": "BEGIN:VCARD\nUID:u\nFN:Jürgen\nEMAIL:j@example.org\nEND:VCA\n RD",
 		"fold in parameter": "BEGIN:VCARD\nUID;X=\n a:u\nFN;X=\"a:\n b\":Jürgen\nEMAIL;TYPE=int\n ernet:j@example.org\nEND:VCARD\n",
 		"empty folds":       "BEGIN:VCARD\nUID:u\n \n \nFN:\n \n J\n ürgen\nEMAIL:j@example.org\n \nEND:VCARD\n",
