@@ -55,6 +55,28 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// FuzzResolve: the text of a checked URL means the same URL. A Client remembers URLs as text.
+func FuzzResolve(f *testing.F) {
+	for _, ref := range []string{"/1/%2f%61/é/?a=%62#c", "//p02-contacts.icloud.com:443/1//..//x", "?", "https://contacts.icloud.com", "/a b\"<[]>|;,=:@&$+!*'()"} {
+		f.Add(ref)
+	}
+	f.Fuzz(func(t *testing.T, ref string) {
+		base, g := gate(t, icloud)
+		first, err := g.Resolve(base, ref)
+		if err != nil {
+			t.Skip()
+		}
+		again, err := g.Resolve(base, first.String())
+		if err != nil || again.String() != first.String() {
+			t.Fatalf("%q is %s, and then %s, %v", ref, first, again, err)
+		}
+		one, two := first.Copy(), again.Copy()
+		if one.Host != two.Host || one.Path != two.Path || one.RequestURI() != two.RequestURI() {
+			t.Errorf("%q: %#v, and then %#v", ref, one, two)
+		}
+	})
+}
+
 func TestNew(t *testing.T) {
 	t.Parallel()
 	for endpoint, want := range map[string]string{
