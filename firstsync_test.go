@@ -82,7 +82,7 @@ func TestSyncSeveralBooks(t *testing.T) {
 			return answer(207, multistatus("<response><href>/</href><propstat><prop><current-user-principal><href>/p/</href></current-user-principal></prop><status>HTTP/1.1 200 OK</status></propstat></response>"))
 		case strings.Contains(body, "home-set"):
 			return answer(207, multistatus(`<response><href>/p/</href><propstat><prop><addressbook-home-set xmlns="urn:ietf:params:xml:ns:carddav"><href xmlns="DAV:">/h/</href></addressbook-home-set></prop><status>HTTP/1.1 200 OK</status></propstat></response>`))
-		case strings.Contains(body, "resourcetype"):
+		case strings.Contains(body, "resourcetype") && r.URL.Path == "/h/":
 			return answer(207, multistatus(book(order[0]), book(order[1])))
 		case strings.Contains(body, "<sync-token>t"):
 			return answer(207, withToken("t"))
@@ -105,6 +105,20 @@ func TestSyncSeveralBooks(t *testing.T) {
 	for range 2 {
 		if err := f.follow(t, c); err != nil || f.ids() != "ofone.vcf" {
 			t.Errorf("in another order: got %q, %v", f.ids(), err)
+		}
+	}
+	// Two programs may follow one book each with one Client, which has to look for the other
+	// book each time.
+	var g follower
+	if err := g.follow(t, client()); err != nil || g.ids() != "oftwo.vcf" {
+		t.Fatalf("the other book: got %q, %v", g.ids(), err)
+	}
+	for range 2 {
+		if err := g.follow(t, c); err != nil || g.ids() != "oftwo.vcf" {
+			t.Errorf("the other book: got %q, %v", g.ids(), err)
+		}
+		if err := f.follow(t, c); err != nil || f.ids() != "ofone.vcf" {
+			t.Errorf("the first book again: got %q, %v", f.ids(), err)
 		}
 	}
 	// And the Client has learned which one is meant.

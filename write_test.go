@@ -250,7 +250,7 @@ func TestBookMoved(t *testing.T) {
 					return answer(207, multistatus(`<response><href>/p/</href><propstat><prop><addressbook-home-set xmlns="urn:ietf:params:xml:ns:carddav"><href xmlns="DAV:">/h/</href></addressbook-home-set></prop><status>HTTP/1.1 200 OK</status></propstat></response>`))
 				case r.Method == "PROPFIND":
 					return answer(207, strings.ReplaceAll(bookAnswer, "/book/", at))
-				case !strings.HasPrefix(r.URL.Path, at):
+				case !strings.HasPrefix(r.URL.Path, at), strings.HasSuffix(r.URL.Path, "/gone.vcf"):
 					return answer(status, "")
 				case r.Method == "REPORT":
 					return answer(207, multistatus(row(at+"a.vcf", card("a"))))
@@ -275,6 +275,11 @@ func TestBookMoved(t *testing.T) {
 		at = "/newest/"
 		if _, err := client.Put(t.Context(), "a.vcf", []byte(card("a")), ""); err != nil {
 			t.Errorf("%d: Put: %v", status, err)
+		}
+		// The book has not moved, so the same request would get the same answer.
+		requests = 0
+		if _, err := client.Contact(t.Context(), "gone.vcf"); err == nil || requests != 4 {
+			t.Errorf("%d: Contact of a card that is gone: %v after %d requests, want an error after the GET and three of discovery", status, err, requests)
 		}
 	}
 }
