@@ -234,6 +234,7 @@ func parseEndpoint(endpoint string) (*url.URL, origin.Gate, error) {
 	return u.Copy(), gate, err
 }
 
+// The default endpoint, parsed. It is a constant, so there is no error.
 var defaultURL, defaultGate = func() (*url.URL, origin.Gate) {
 	u, gate, _ := origin.New(defaultEndpoint)
 	return u.Copy(), gate

@@ -135,7 +135,7 @@ func (l *lane) pass(now time.Time, long time.Duration) time.Time {
 type pacedConn struct {
 	net.Conn
 	bits int
-	due  time.Time // when what was read until now has arrived
+	lane lane
 }
 
 // late is how much time a pacedConn may catch up on. Otherwise each sleep that is a little too
@@ -145,10 +145,7 @@ const late = 2 * time.Millisecond
 // Read implements net.Conn.
 func (c *pacedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if first := time.Now().Add(-late); c.due.Before(first) {
-		c.due = first
-	}
-	c.due = c.due.Add(time.Duration(n) * 8 * time.Second / time.Duration(c.bits))
-	time.Sleep(time.Until(c.due))
+	due := c.lane.pass(time.Now().Add(-late), time.Duration(n)*8*time.Second/time.Duration(c.bits))
+	time.Sleep(time.Until(due))
 	return n, err
 }
